@@ -1,0 +1,43 @@
+"""`Limit`, the rule that a descriptor reaches, and `Unit`, the length of its window."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+
+class Unit(Enum):
+    """The unit of a limit. `wire` is its number in `RateLimitResponse.RateLimit.Unit` (rls.proto).
+
+    `seconds` is its length: windows are aligned to the epoch, a month has 30 days and a year 365.
+    """
+
+    SECOND = (1, 1)
+    MINUTE = (2, 60)
+    HOUR = (3, 3_600)
+    DAY = (4, 86_400)
+    MONTH = (5, 30 * 86_400)
+    YEAR = (6, 365 * 86_400)
+    WEEK = (7, 7 * 86_400)
+
+    def __init__(self, wire: int, seconds: int) -> None:
+        self.wire = wire
+        self.seconds = seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One `rate_limit` of the configuration, or the override that came with a descriptor.
+
+    `unlimited` limits are never counted: their `requests_per_unit` is 0 and their `unit` is of no meaning.
+    `replaces` names the limits that this one switches off within a request that reaches both.
+    """
+
+    requests_per_unit: int
+    unit: Unit
+    unlimited: bool = False
+    name: str = ""
+    replaces: frozenset[str] = frozenset()
+    shadow_mode: bool = False
+    quota_mode: bool = False
+    metadata: Mapping[str, Any] = field(default_factory=dict)
