@@ -1,0 +1,1 @@
+"""The service floor: protobuf in and out (nowhere else), ShouldRateLimit and health."""

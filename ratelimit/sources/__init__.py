@@ -1,0 +1,1 @@
+"""The sources floor: where configuration comes from. It hands over whole, verified snapshots, never a part."""

@@ -1,0 +1,1 @@
+"""The stores floor: implementations of the limiter's port `CounterStore`."""
