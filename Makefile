@@ -1,0 +1,31 @@
+# `make` lists the targets.
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench protos
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+setup: $(STAMP) ## Make .venv with the pinned dependencies and .venv/bin/ratelimit
+
+$(STAMP): pyproject.toml constraints.txt .ci/setup
+	@.ci/setup $(VENV)
+	@touch $@
+
+demo: setup ## The catalog example with a real Envoy and an embedded Valkey (KEEP=1 leaves it running)
+	@$(BIN)/python -m deploy.demo
+
+test: setup ## Every test, with the coverage gate (ARGS= goes to pytest)
+	@.ci/test $(ARGS)
+
+check: setup ## Formatting, lint and types
+	@.ci/check
+
+bench: setup ## The load test with its comparison table (PEER_CMD= names the reference's binary)
+	@$(BIN)/python -m loadtest.bench
+
+protos: setup ## Generate ratelimit/pb anew from protos/
+	@$(BIN)/python protos/generate.py
