@@ -1,0 +1,84 @@
+"""From a request and a configuration to a plan."""
+
+from collections.abc import Callable, Iterable
+
+from ratelimit.descriptors.limit import Unit
+from ratelimit.descriptors.request import Descriptor, Request
+from ratelimit.descriptors.tree import Config, Match
+from ratelimit.errors import GrpcStatus, RpcError
+from ratelimit.limiter.counter_store import AMOUNT_MAX
+from ratelimit.limiter.plan import Charge, Plan, Verdict
+
+DESCRIPTORS_MAX = 64
+ENTRIES_MAX = 32
+DOMAIN_BYTES_MAX = 256
+KEY_BYTES_MAX = 256
+VALUE_BYTES_MAX = 4096
+
+CounterFormat = Callable[[str, str, Iterable[tuple[str, str]], Unit], bytes]
+
+
+class Planner:
+    """Plans requests; `counter` writes the counter keys and `prefix` stands before each."""
+
+    def __init__(self, counter: CounterFormat, prefix: str = "") -> None:
+        self._counter = counter
+        self._prefix = prefix
+
+    def plan(self, config: Config, request: Request) -> Plan:
+        """Match, replace and count what each descriptor costs. Raises RpcError for a request that is not sound."""
+        _validate(request)
+        matches = [config.match(request.domain, descriptor) for descriptor in request.descriptors]
+        replaced = frozenset[str]().union(*(match.limit.replaces for match in matches if match is not None))
+        steps = tuple(
+            self._step(request, descriptor, match, replaced)
+            for descriptor, match in zip(request.descriptors, matches, strict=True)
+        )
+        return Plan(request.domain, steps, config.has_domain(request.domain))
+
+    def _step(
+        self, request: Request, descriptor: Descriptor, match: Match | None, replaced: frozenset[str]
+    ) -> Charge | Verdict:
+        if match is None:
+            return Verdict.NO_LIMIT
+        limit = match.limit
+        if limit.unlimited:
+            return Verdict.UNLIMITED
+        if limit.name and limit.name in replaced:
+            return Verdict.REPLACED
+        counter = self._counter(self._prefix, request.domain, match.counter_entries, limit.unit)
+        return Charge(limit, counter, _amount(request, descriptor), match.stat_key)
+
+
+def _amount(request: Request, descriptor: Descriptor) -> int:
+    """`hits_addend`: the descriptor's where it is set, 0 included, else the request's, which is at least 1."""
+    hits = max(1, request.hits_addend) if descriptor.hits_addend is None else descriptor.hits_addend
+    hits = min(hits, AMOUNT_MAX)
+    return -hits if descriptor.is_negative_hits else hits
+
+
+def _validate(request: Request) -> None:
+    if not request.domain:
+        raise _invalid("rate limit domain must not be empty")
+    if not request.descriptors:
+        raise _invalid("rate limit descriptor list must not be empty")
+    if len(request.domain.encode()) > DOMAIN_BYTES_MAX:
+        raise _invalid(f"domain is longer than {DOMAIN_BYTES_MAX} bytes")
+    if len(request.descriptors) > DESCRIPTORS_MAX:
+        raise _invalid(f"{len(request.descriptors)} descriptors, at most {DESCRIPTORS_MAX} are allowed")
+    for index, descriptor in enumerate(request.descriptors):
+        _validate_entries(f"descriptors[{index}]", descriptor)
+
+
+def _validate_entries(place: str, descriptor: Descriptor) -> None:
+    if len(descriptor.entries) > ENTRIES_MAX:
+        raise _invalid(f"{place}: {len(descriptor.entries)} entries, at most {ENTRIES_MAX} are allowed")
+    for index, (key, value) in enumerate(descriptor.entries):
+        if len(key.encode()) > KEY_BYTES_MAX:
+            raise _invalid(f"{place}.entries[{index}].key: longer than {KEY_BYTES_MAX} bytes")
+        if len(value.encode()) > VALUE_BYTES_MAX:
+            raise _invalid(f"{place}.entries[{index}].value: longer than {VALUE_BYTES_MAX} bytes")
+
+
+def _invalid(reason: str) -> RpcError:
+    return RpcError(GrpcStatus.INVALID_ARGUMENT, reason)
