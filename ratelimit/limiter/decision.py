@@ -4,6 +4,7 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ratelimit.descriptors.limit import Limit
 from ratelimit.limiter.plan import Charge, Plan, Verdict
@@ -96,6 +97,7 @@ def decide(plan: Plan, counts: Sequence[int | None], now: int, rules: DecisionRu
     return decision
 
 
+@lru_cache(maxsize=4096)
 def near_limit_threshold(requests_per_unit: int, ratio: float) -> int:
     """floor(limit × ratio) in single precision, as envoyproxy/ratelimit has it: 100 × 0.29 is 29."""
     return math.floor(_single(_single(requests_per_unit) * _single(ratio)))

@@ -178,5 +178,3 @@ def split(hits: Sequence[Hit], counts: Sequence[int], places: Sequence[int]) -> 
         result[index] = counts[place] - later.get(place, 0)
         later[place] = later.get(place, 0) + hits[index].amount
     return result
-
-

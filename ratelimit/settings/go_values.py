@@ -1,0 +1,66 @@
+"""Values as Go programs read them from the environment, so that a deployment's variables keep their meaning."""
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+_UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
+_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
+_FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
+
+
+def duration_s(value: object) -> object:
+    """Seconds of a Go duration: `10s`, `1m30s`, `150µs`, `0`."""
+    if not isinstance(value, str):
+        return value
+    body = value.removeprefix("-").removeprefix("+")
+    if body == "0":
+        return 0.0
+    parts = _PART.findall(body)
+    if not parts or "".join(number + unit for number, unit in parts) != body:
+        raise ValueError("a duration with its unit is wanted, for instance 10s, 150ms or 1m30s")
+    seconds = sum(float(number) * _UNITS_S[unit] for number, unit in parts)
+    if value.startswith("-"):
+        raise ValueError("a duration must not be negative")
+    return seconds
+
+
+def boolean(value: object) -> object:
+    """A boolean as Go's strconv reads it."""
+    if not isinstance(value, str):
+        return value
+    if value not in _TRUE | _FALSE:
+        raise ValueError("true or false is wanted (1 t T TRUE true True, 0 f F FALSE false False)")
+    return value in _TRUE
+
+
+def integer(value: object) -> object:
+    """A whole number: decimal, 0x hexadecimal, 0 or 0o octal, 0b binary."""
+    if not isinstance(value, str):
+        return value
+    try:
+        octal = re.fullmatch(r"[-+]?0[0-7_]+", value)
+        return int(value, 8 if octal else 0)
+    except ValueError:
+        raise ValueError("a whole number is wanted") from None
+
+
+def pairs(value: object) -> object:
+    """A map: `k:v,k:v`."""
+    if not isinstance(value, str):
+        return value
+    result = {}
+    for pair in filter(None, value.split(",")):
+        key, colon, text = pair.partition(":")
+        if not colon:
+            raise ValueError(f"{pair!r} is no pair; key:value,key:value is wanted")
+        result[key] = text
+    return result
+
+
+Duration = Annotated[float, BeforeValidator(duration_s)]
+Boolean = Annotated[bool, BeforeValidator(boolean)]
+Integer = Annotated[int, BeforeValidator(integer)]
+Pairs = Annotated[dict[str, str], BeforeValidator(pairs)]
