@@ -151,8 +151,10 @@ class Value:
         return str(self.node.value)
 
     def _wrong(self, wanted: str) -> ConfigError:
-        shapes = {"mapping": "a mapping", "sequence": "a list", "scalar": repr(str(self.node.value))[:80]}
-        return self.document.error(self, f"{wanted} is wanted here, not {shapes[self.node.id]}")
+        found = repr(str(self.node.value))[:80]
+        if not isinstance(self.node, yaml.ScalarNode):
+            found = "a mapping" if isinstance(self.node, yaml.MappingNode) else "a list"
+        return self.document.error(self, f"{wanted} is wanted here, not {found}")
 
 
 def compose(document: Document, raw: bytes) -> Value | None:
@@ -195,7 +197,7 @@ def _check_caps(document: Document, text: str) -> bool:
             (aliases, limits.aliases_max, "aliases"),
         ):
             if count > most:
-                line = event.start_mark.line + 1
+                line = event.start_mark.line + 1 if event.start_mark else None
                 raise ConfigError(f"more than {most} {what}", file=document.name, line=line)
     return documents > 1
 

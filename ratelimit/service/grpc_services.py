@@ -1,0 +1,60 @@
+"""The gRPC services beside ShouldRateLimit: grpc.health.v1, and reflection v1 and v1alpha."""
+
+import asyncio
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha._async import ReflectionServicer
+
+from ratelimit.service.health import SERVICES, Health
+from ratelimit.service.messages import SERVICE_NAME, SHOULD_RATE_LIMIT_PATH
+from ratelimit.service.rate_limit import RateLimitService
+from ratelimit.transport.methods import GrpcServer
+
+HEALTH = "grpc.health.v1.Health"
+REFLECTION = "grpc.reflection.v1.ServerReflection"
+REFLECTION_V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"
+
+
+def add_services(server: GrpcServer, service: RateLimitService, health: Health, *, with_reflection: bool) -> None:
+    """Register everything this process serves over gRPC. Needs the running event loop."""
+    server.add_direct_method(SHOULD_RATE_LIMIT_PATH, service.should_rate_limit)
+    _add_health(server, health)
+    if with_reflection:
+        _add_reflection(server)
+
+
+def _add_health(server: GrpcServer, health: Health) -> None:
+    servicer = HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def publish() -> None:
+        serving = health_pb2.HealthCheckResponse.SERVING
+        status = serving if health.healthy else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in SERVICES:
+            await servicer.set(name, status)
+
+    def changed() -> None:
+        task = asyncio.get_running_loop().create_task(publish())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    health.on_change(changed)
+
+
+def _add_reflection(server: GrpcServer) -> None:
+    servicer: Any = ReflectionServicer((SERVICE_NAME, HEALTH, REFLECTION, REFLECTION_V1ALPHA))
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)
+    # v1 has the messages of v1alpha under another name, and grpcio-reflection brings only v1alpha's stubs.
+    handler = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(REFLECTION, {"ServerReflectionInfo": handler}),)
+    )
