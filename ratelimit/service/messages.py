@@ -18,7 +18,7 @@ from ratelimit.settings import ResponseSettings
 
 SERVICE_NAME = rls_pb2.DESCRIPTOR.services_by_name["RateLimitService"].full_name
 SHOULD_RATE_LIMIT_PATH = f"/{SERVICE_NAME}/ShouldRateLimit"
-_UNITS: dict[int, Unit] = {unit.wire: unit for unit in Unit}
+_UNITS: dict[int, Unit] = {kind.wire: kind for kind in Unit}
 _OK = rls_pb2.RateLimitResponse.OK
 _OVER_LIMIT = rls_pb2.RateLimitResponse.OVER_LIMIT
 

@@ -92,7 +92,7 @@ def _unary(
         ended: asyncio.Future[bytes | RpcError] = asyncio.get_running_loop().create_future()
         method([(_Call(ended), message)])
         answer = await ended
-        if not isinstance(answer, bytes):
+        if isinstance(answer, RpcError):
             await context.abort(_STATUS[answer.grpc_status.value], answer.details)
         return answer
 
