@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
@@ -69,13 +70,13 @@ class CallStats:
         self.buckets[bisect.bisect_left(BUCKETS_S, seconds)] += 1
 
 
-@dataclass(slots=True)
-class LocalCacheStats:
-    """The over-limit cache: look-ups, and what it holds."""
+class LocalCacheView(Protocol):
+    """The over-limit cache as the metrics see it: look-ups, and how many entries it holds."""
 
-    hit_count: int = 0
-    miss_count: int = 0
-    entry_count: int = 0
+    hits: int
+    misses: int
+
+    def __len__(self) -> int: ...
 
 
 class Metrics(Collector):
@@ -92,7 +93,7 @@ class Metrics(Collector):
         self.service_error = 0
         self.should_rate_limit = CallStats()
         self.store = StoreStats()
-        self.local_cache = LocalCacheStats()
+        self.local_cache: LocalCacheView | None = None
 
     def limit(self, stat_key: str) -> LimitStats:
         """The counters of one limit; beyond the bound those of `__other__`."""
@@ -131,9 +132,11 @@ class Metrics(Collector):
     def gauges(self) -> Iterator[tuple[str, int]]:
         """Every gauge under the reference's stat name."""
         yield "ratelimit.redis_pool.cx_active", self.store.cx_active
-        yield "ratelimit.localcache.hitCount", self.local_cache.hit_count
-        yield "ratelimit.localcache.missCount", self.local_cache.miss_count
-        yield "ratelimit.localcache.entryCount", self.local_cache.entry_count
+        cache = self.local_cache
+        if cache is not None:
+            yield "ratelimit.localcache.hitCount", cache.hits
+            yield "ratelimit.localcache.missCount", cache.misses
+            yield "ratelimit.localcache.entryCount", len(cache)
 
     def collect(self) -> Iterator[Metric]:
         """For prometheus-client: the reference's names, which end without `_total`."""
@@ -153,9 +156,11 @@ class Metrics(Collector):
         for name in ("cx_total", "cx_local_close"):
             yield _single(f"ratelimit_redis_pool_{name}", f"Store connections: {name}.", getattr(self.store, name))
         yield _single("ratelimit_redis_pool_cx_active", "Store connections open.", self.store.cx_active, "gauge")
-        for name in ("hit_count", "miss_count", "entry_count"):
-            value = getattr(self.local_cache, name)
-            yield _single(f"ratelimit_localcache_{name}", f"Over-limit cache: {name}.", value, "gauge")
+        cache = self.local_cache
+        if cache is not None:
+            yield _single("ratelimit_localcache_hit_count", "Over-limit cache: keys found.", cache.hits, "gauge")
+            yield _single("ratelimit_localcache_miss_count", "Over-limit cache: keys missed.", cache.misses, "gauge")
+            yield _single("ratelimit_localcache_entry_count", "Over-limit cache: entries.", len(cache), "gauge")
 
     def _collect_limits(self) -> Iterator[Metric]:
         for stat in LIMIT_STATS:

@@ -29,7 +29,8 @@ def add_services(server: GrpcServer, service: RateLimitService, health: Health, 
 
 def _add_health(server: GrpcServer, health: Health) -> None:
     servicer = HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    registered: Any = server  # the generated code names grpcio's classes, and needs only our protocol
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, registered)
     tasks: set[asyncio.Task[None]] = set()
 
     async def publish() -> None:
@@ -48,7 +49,8 @@ def _add_health(server: GrpcServer, health: Health) -> None:
 
 def _add_reflection(server: GrpcServer) -> None:
     servicer: Any = ReflectionServicer((SERVICE_NAME, HEALTH, REFLECTION, REFLECTION_V1ALPHA))
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)
+    registered: Any = server
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, registered)
     # v1 has the messages of v1alpha under another name, and grpcio-reflection brings only v1alpha's stubs.
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,

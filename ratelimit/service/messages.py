@@ -76,7 +76,8 @@ def _fill_status(message: rls_pb2.RateLimitResponse.DescriptorStatus, status: De
     if status.limit is None:
         return
     message.current_limit.requests_per_unit = status.limit.requests_per_unit
-    message.current_limit.unit = rls_pb2.RateLimitResponse.RateLimit.Unit.ValueType(status.limit.unit.wire)
+    unit: Any = status.limit.unit.wire
+    message.current_limit.unit = unit
     message.current_limit.name = status.limit.name
     message.duration_until_reset.seconds = status.duration_until_reset_s or 0
 

@@ -51,15 +51,14 @@ def make_connection(settings: RedisSettings) -> AbstractConnection:
 
 async def open_transport(settings: RedisSettings, protocol: asyncio.Protocol) -> asyncio.Transport:
     """Open a connection and hand its transport to `protocol`. Raises OSError with a reason for people."""
-    connection = make_connection(settings)
+    connection: Any = make_connection(settings)
     try:
         await connection.connect()
     except (RedisError, OSError, TimeoutError) as error:
         await connection.disconnect()
         raise OSError(str(error) or type(error).__name__) from None
     # redis-py has no public way to hand its socket over; a test shows that this attribute is still there.
-    writer = connection._writer  # type: ignore[attr-defined]  # noqa: SLF001
-    transport: asyncio.Transport = writer.transport
+    transport: asyncio.Transport = connection._writer.transport  # noqa: SLF001
     transport.set_protocol(protocol)
     transport.resume_reading()
     protocol.connection_made(transport)

@@ -14,6 +14,7 @@ from typing import Any
 import hiredis
 
 from ratelimit.errors import StoreError
+from ratelimit.metrics import StoreStats
 
 Reply = Callable[[Any], None]
 
@@ -31,9 +32,10 @@ class RedisPipeline(asyncio.Protocol):
     connection is given up.
     """
 
-    def __init__(self, timeout_s: float, silence_s: float, on_lost: Callable[[str], None]) -> None:
+    def __init__(self, timeout_s: float, silence_s: float, stats: StoreStats, on_lost: Callable[[str], None]) -> None:
         self._timeout_s = timeout_s
         self._silence_s = silence_s
+        self._stats = stats
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader()
@@ -43,7 +45,6 @@ class RedisPipeline(asyncio.Protocol):
         self._lost_reason = ""
         self._lost = False
         self._paused = False
-        self.timeouts = 0
 
     @property
     def writable(self) -> bool:
@@ -112,11 +113,11 @@ class RedisPipeline(asyncio.Protocol):
 
     def _look_at_deadlines(self) -> None:
         # A reply may lie in the socket already: let the loop read it before judging.
-        self._timer = None
         self._loop.call_soon(self._loop.call_soon, self._expire)
 
     def _expire(self) -> None:
-        if self._lost or self._timer is not None:
+        self._timer = None
+        if self._lost:
             return
         now = self._loop.time()
         error = StoreError(f"the store did not answer within {self._timeout_s * 1000:g} ms", outcome_unknown=True)
@@ -127,7 +128,7 @@ class RedisPipeline(asyncio.Protocol):
                 break
             if slot.reply is not None:
                 reply, slot.reply = slot.reply, None
-                self.timeouts += 1
+                self._stats.timeouts += 1
                 reply(error)
         if self._slots and now - self._slots[0].deadline > self._silence_s:
             self.close(f"no answer for {self._silence_s + self._timeout_s:g} s")

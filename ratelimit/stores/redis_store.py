@@ -126,7 +126,7 @@ class RedisStore:
     async def _connect(self) -> None:
         self._lost.clear()
         timeout_s = self._settings.redis_timeout
-        pipeline = RedisPipeline(timeout_s, max(SILENCE_S_MIN, 5 * timeout_s), self._connection_lost)
+        pipeline = RedisPipeline(timeout_s, max(SILENCE_S_MIN, 5 * timeout_s), self._stats, self._connection_lost)
         await open_transport(self._settings, pipeline)
         pipeline.send((b"SCRIPT", b"LOAD", self._script), lambda _: None)
         self._pipeline = pipeline
@@ -138,7 +138,6 @@ class RedisStore:
 
     def _connection_lost(self, reason: str) -> None:
         if self._pipeline is not None:
-            self._stats.timeouts += self._pipeline.timeouts
             self._pipeline = None
             self._stats.cx_active = 0
             self._note(reason)

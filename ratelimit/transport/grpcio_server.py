@@ -31,7 +31,7 @@ class GrpcioServer:
     def add_direct_method(self, path: str, method: DirectMethod) -> None:
         """Serve `path` with raw bytes in and out."""
         _, service, name = path.split("/")
-        handler = grpc.unary_unary_rpc_method_handler(_unary(method, self._settings))
+        handler: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(_unary(method, self._settings))
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {name: handler}),))
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Sequence[grpc.GenericRpcHandler]) -> None:
@@ -39,7 +39,7 @@ class GrpcioServer:
         self._server.add_generic_rpc_handlers(generic_rpc_handlers)
 
     def add_registered_method_handlers(
-        self, service_name: str, method_handlers: Mapping[str, grpc.RpcMethodHandler]
+        self, service_name: str, method_handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
     ) -> None:
         """As `grpc.aio.Server.add_registered_method_handlers`."""
         self._server.add_registered_method_handlers(service_name, dict(method_handlers))

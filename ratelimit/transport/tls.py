@@ -2,8 +2,9 @@
 
 import ssl
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -14,7 +15,7 @@ def server_credentials(settings: ServerSettings) -> grpc.ServerCredentials:
     """Credentials that follow the files; a pair that does not fit keeps the one before. Raises OSError at first."""
     held = _read(settings)
 
-    def fetch() -> grpc.ServerCertificateConfiguration | None:
+    def fetch() -> Any:
         nonlocal held
         try:
             fresh = _read(settings)
@@ -30,7 +31,7 @@ def server_credentials(settings: ServerSettings) -> grpc.ServerCredentials:
     )
 
 
-def client_is_allowed(auth_context: Mapping[str, Sequence[bytes]], san: str) -> bool:
+def client_is_allowed(auth_context: Mapping[str, Iterable[bytes]], san: str) -> bool:
     """Whether the client's certificate carries `san` (GRPC_CLIENT_TLS_SAN) among its subject alternative names."""
     return san.encode() in auth_context.get("x509_subject_alternative_name", ())
 

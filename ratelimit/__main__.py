@@ -1,0 +1,70 @@
+"""The command `ratelimit`: serve, or `check` a configuration."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from ratelimit.errors import RateLimitError, SettingsError
+from ratelimit.logs import configure_logs
+from ratelimit.settings import Settings, load_settings
+
+EXIT_FAILED = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        for name, reason in error.problems:
+            sys.stderr.write(f"ratelimit: {name}: {reason}\n")
+        return EXIT_FAILED
+    if options.command == "check":
+        from ratelimit.check import check  # noqa: PLC0415 - each command imports what it needs
+
+        return check(options.directory, settings.config, sys.stdout)
+    return serve(settings)
+
+
+def serve(settings: Settings) -> int:
+    """Serve until a signal: 0, or 1 when the start fails."""
+    import uvloop  # noqa: PLC0415
+
+    from ratelimit.app import App  # noqa: PLC0415
+
+    configure_logs(settings.log)
+    log = structlog.get_logger("ratelimit")
+    for warning in settings.warnings:
+        log.warning(warning)
+
+    async def run() -> None:
+        await App(settings).run()
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run())
+    except (OSError, RateLimitError, ValueError) as error:
+        sys.stderr.write(f"ratelimit: cannot serve: {error}\n")
+        return EXIT_FAILED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ratelimit",
+        description="A global rate limit service for Envoy. Without a command it serves; settings come from the "
+        "environment, as for envoyproxy/ratelimit (docs/configuration.md).",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    checking = commands.add_parser("check", help="validate a configuration directory")
+    checking.add_argument("directory", type=Path, metavar="DIR", help="every file below it is one domain")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

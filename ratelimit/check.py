@@ -1,0 +1,42 @@
+"""`ratelimit check DIR`: is this configuration one that the service would load?"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from ratelimit.descriptors.loader import load_config
+from ratelimit.descriptors.tree import Node
+from ratelimit.descriptors.yaml_nodes import LoadLimits
+from ratelimit.errors import ConfigError
+from ratelimit.settings import ConfigSettings
+from ratelimit.sources.files import read_directory
+
+
+def check(directory: Path, settings: ConfigSettings, out: TextIO) -> int:
+    """Load every file below `directory`, dot files aside; 0 and a line per domain, or 1 and what is wrong where."""
+    limits = LoadLimits(
+        settings.config_file_bytes_max,
+        settings.config_depth_max,
+        settings.config_nodes_max,
+        settings.config_aliases_max,
+    )
+    try:
+        files = read_directory(directory, ignore_dot_files=True, file_bytes_max=limits.file_bytes_max)
+        if not files:
+            raise ConfigError("no file there", file=str(directory))
+        merge_domains = settings.merge_domain_config
+        config = load_config(files, strict=settings.config_strict, merge_domains=merge_domains, limits=limits)
+    except ConfigError as error:
+        out.write(f"{error}\n")
+        return 1
+    for warning in config.warnings:
+        out.write(f"warning: {warning}\n")
+    for domain, root in config.domains.items():
+        out.write(f"{domain}: {sum(node.limit is not None for node in _below(root))} limits\n")
+    return 0
+
+
+def _below(node: Node) -> Iterator[Node]:
+    for child in node.children.values():
+        yield child
+        yield from _below(child)
