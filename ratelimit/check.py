@@ -1,4 +1,4 @@
-"""`ratelimit check DIR`: is this configuration one that the service would load?"""
+"""`ratelimit check DIR`: whether the service would load this configuration."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,17 +22,18 @@ def check(directory: Path, settings: ConfigSettings, out: TextIO) -> int:
     )
     try:
         files = read_directory(directory, ignore_dot_files=True, file_bytes_max=limits.file_bytes_max)
-        if not files:
-            raise ConfigError("no file there", file=str(directory))
         merge_domains = settings.merge_domain_config
         config = load_config(files, strict=settings.config_strict, merge_domains=merge_domains, limits=limits)
     except ConfigError as error:
         out.write(f"{error}\n")
         return 1
-    for warning in config.warnings:
-        out.write(f"warning: {warning}\n")
+    if not files:
+        out.write(f"{directory}: no file there\n")
+        return 1
+    lines = [f"warning: {warning}" for warning in config.warnings]
     for domain, root in config.domains.items():
-        out.write(f"{domain}: {sum(node.limit is not None for node in _below(root))} limits\n")
+        lines.append(f"{domain}: {sum(node.limit is not None for node in _below(root))} limits")
+    out.write("".join(f"{line}\n" for line in lines))
     return 0
 
 

@@ -7,7 +7,7 @@ PROMETHEUS_ADDR          PROMETHEUS_PATH
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -61,7 +61,7 @@ class AdminServer:
             return
         host, _, port = metrics.prometheus_addr.rpartition(":")
         try:
-            address = (host.strip("[]") or "0.0.0.0", int(port))  # noqa: S104 - as the reference
+            address = (host.strip("[]") or "0.0.0.0", int(port))
             await self._listen("metrics", {metrics.prometheus_path: self._metrics}, address, "PROMETHEUS_ADDR")
         except (OSError, ValueError) as error:
             if metrics.use_prometheus:
@@ -72,7 +72,7 @@ class AdminServer:
         """Stop listening and let requests end."""
         await asyncio.gather(*(runner.cleanup() for runner in self._runners))
 
-    async def _listen(self, name: str, routes: dict[str, Handler], address: tuple[str, int], variables: str) -> None:
+    async def _listen(self, name: str, routes: Mapping[str, Handler], address: tuple[str, int], variables: str) -> None:
         app = web.Application(client_max_size=BODY_BYTES_MAX)
         for path, handler in routes.items():
             app.router.add_route("*", path, handler)

@@ -49,8 +49,11 @@ def make_connection(settings: RedisSettings) -> AbstractConnection:
     return Connection(**common)
 
 
-async def open_transport(settings: RedisSettings, protocol: asyncio.Protocol) -> asyncio.Transport:
-    """Open a connection and hand its transport to `protocol`. Raises OSError with a reason for people."""
+async def open_transport(settings: RedisSettings, protocol: asyncio.Protocol) -> AbstractConnection:
+    """Open a connection and hand its transport to `protocol`. Raises OSError with a reason for people.
+
+    The connection returned owns the transport: it closes it when it is collected, so the caller keeps it.
+    """
     connection: Any = make_connection(settings)
     try:
         await connection.connect()
@@ -62,7 +65,7 @@ async def open_transport(settings: RedisSettings, protocol: asyncio.Protocol) ->
     transport.set_protocol(protocol)
     transport.resume_reading()
     protocol.connection_made(transport)
-    return transport
+    return connection
 
 
 def _credentials(auth: str) -> dict[str, str]:

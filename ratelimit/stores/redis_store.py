@@ -13,6 +13,7 @@ from typing import Any
 
 import hiredis
 import structlog
+from redis.asyncio.connection import AbstractConnection
 
 from ratelimit.errors import StoreError
 from ratelimit.limiter.counter_store import COUNT_MAX, Counted, Hit
@@ -39,6 +40,7 @@ class RedisStore:
         self._script = resources.files("ratelimit.stores").joinpath("lua/add_hits.lua").read_bytes()
         self._sha = hashlib.sha1(self._script).hexdigest().encode()  # noqa: S324 - Redis names scripts so
         self._pipeline: RedisPipeline | None = None
+        self._connection: AbstractConnection | None = None
         self._lost = asyncio.Event()
         self._reason = "not connected yet"
         self._task: asyncio.Task[None] | None = None
@@ -120,14 +122,20 @@ class RedisStore:
                 await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - it spreads reconnects
                 wait_s = min(wait_s * 2, RECONNECT_MAX_S if ever else settings.redis_startup_max_interval)
                 continue
-            ever, wait_s = True, RECONNECT_INITIAL_S
+            since, first = asyncio.get_running_loop().time(), not ever
+            ever = True
             await self._lost.wait()
+            if first or asyncio.get_running_loop().time() - since > RECONNECT_MAX_S:
+                wait_s = RECONNECT_INITIAL_S
+            else:
+                await asyncio.sleep(wait_s)
+                wait_s = min(wait_s * 2, RECONNECT_MAX_S)
 
     async def _connect(self) -> None:
         self._lost.clear()
         timeout_s = self._settings.redis_timeout
         pipeline = RedisPipeline(timeout_s, max(SILENCE_S_MIN, 5 * timeout_s), self._stats, self._connection_lost)
-        await open_transport(self._settings, pipeline)
+        self._connection = await open_transport(self._settings, pipeline)
         pipeline.send((b"SCRIPT", b"LOAD", self._script), lambda _: None)
         self._pipeline = pipeline
         self._stats.cx_total += 1

@@ -39,7 +39,7 @@ class GrpcioServer:
         self._server.add_generic_rpc_handlers(generic_rpc_handlers)
 
     def add_registered_method_handlers(
-        self, service_name: str, method_handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
+        self, service_name: str, method_handlers: "Mapping[str, grpc.RpcMethodHandler[Any, Any]]"
     ) -> None:
         """As `grpc.aio.Server.add_registered_method_handlers`."""
         self._server.add_registered_method_handlers(service_name, dict(method_handlers))
@@ -83,8 +83,8 @@ class _Call:
 
 def _unary(
     method: DirectMethod, settings: ServerSettings
-) -> Callable[[bytes, grpc.aio.ServicerContext[Any, Any]], Awaitable[bytes]]:
-    async def serve(message: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+) -> "Callable[[bytes, grpc.aio.ServicerContext[Any, Any]], Awaitable[bytes]]":
+    async def serve(message: bytes, context: "grpc.aio.ServicerContext[Any, Any]") -> bytes:
         if settings.grpc_client_tls_san and not client_is_allowed(context.auth_context(), settings.grpc_client_tls_san):
             await context.abort(
                 grpc.StatusCode.UNAVAILABLE, "the client certificate does not carry GRPC_CLIENT_TLS_SAN"

@@ -37,7 +37,7 @@ class GrpcServer(Protocol):
         """As `grpc.aio.Server.add_generic_rpc_handlers`."""
 
     def add_registered_method_handlers(
-        self, service_name: str, method_handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
+        self, service_name: str, method_handlers: "Mapping[str, grpc.RpcMethodHandler[Any, Any]]"
     ) -> None:
         """As `grpc.aio.Server.add_registered_method_handlers`."""
 
