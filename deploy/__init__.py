@@ -1,0 +1,1 @@
+"""How the service is deployed, and the demo of it."""

@@ -1,0 +1,110 @@
+import pytest
+
+from ratelimit.descriptors.limit import Limit, Unit
+from ratelimit.descriptors.request import Descriptor, Request
+from ratelimit.descriptors.tree import Config, Node
+from ratelimit.errors import GrpcStatus, RpcError
+from ratelimit.limiter.counter_key import exact_counter, reference_counter
+from ratelimit.limiter.counter_store import AMOUNT_MAX
+from ratelimit.limiter.plan import Charge, Verdict
+from ratelimit.limiter.planner import Planner
+
+
+def config(**limits: Limit) -> Config:
+    """One domain `d` with a limit for each key."""
+    root = Node("d")
+    for key, limit in limits.items():
+        root.add(Node(key, limit))
+    return Config({"d": root})
+
+
+def named(name: str = "", *replaces: str, unlimited: bool = False) -> Limit:
+    """A limit with a name that replaces others."""
+    return Limit(5, Unit.MINUTE, unlimited, name, frozenset(replaces))
+
+
+def steps(loaded: Config, *keys: str) -> tuple[Charge | Verdict, ...]:
+    """The plan of one descriptor for each key."""
+    descriptors = tuple(Descriptor(((key, "v"),)) for key in keys)
+    return Planner(exact_counter).plan(loaded, Request("d", descriptors)).steps
+
+
+def test_a_match_is_charged_and_no_match_is_not() -> None:
+    """One step per descriptor, in order."""
+    charged, bare = steps(config(a=named()), "a", "b")
+    assert isinstance(charged, Charge)
+    assert (charged.amount, charged.stat_key) == (1, "d.a")
+    assert bare is Verdict.NO_LIMIT
+
+
+def test_replaces_drops_the_other_limit() -> None:
+    """A matched limit that another of the request replaces is not counted."""
+    assert steps(config(a=named("x"), b=named("y", "x")), "a", "b")[0] is Verdict.REPLACED
+
+
+def test_limits_that_replace_each_other_both_go() -> None:
+    """A replaced limit still replaces."""
+    both = config(a=named("x", "y"), b=named("y", "x"))
+    assert steps(both, "a", "b") == (Verdict.REPLACED, Verdict.REPLACED)
+
+
+def test_an_unlimited_limit_replaces_and_is_not_replaced() -> None:
+    """Unlimited wins over being replaced."""
+    both = config(a=named("x", "y"), b=named("y", "x", unlimited=True))
+    assert steps(both, "a", "b") == (Verdict.REPLACED, Verdict.UNLIMITED)
+
+
+@pytest.mark.parametrize(
+    ("of_request", "of_descriptor", "negative", "amount"),
+    [
+        (0, None, False, 1),
+        (7, None, False, 7),
+        (7, 0, False, 0),
+        (0, 3, False, 3),
+        (0, 3, True, -3),
+        (0, 2**40, False, AMOUNT_MAX),
+    ],
+)
+def test_hits_addend_rules(of_request: int, of_descriptor: int | None, negative: bool, amount: int) -> None:
+    """The descriptor's addend where it is set, 0 included; else the request's, at least 1; refunds are negative."""
+    descriptor = Descriptor((("a", "v"),), None, of_descriptor, negative)
+    step = Planner(exact_counter).plan(config(a=named()), Request("d", (descriptor,), of_request)).steps[0]
+    assert isinstance(step, Charge)
+    assert step.amount == amount
+
+
+def test_prefix_and_format_reach_the_counter() -> None:
+    """The counter is written in the format chosen."""
+    plan = Planner(reference_counter, "p:").plan(config(a=named()), Request("d", (Descriptor((("a", "v"),)),)))
+    assert isinstance(plan.steps[0], Charge)
+    assert plan.steps[0].counter == b"p:d_a_v_"
+
+
+def test_unknown_domain_is_told() -> None:
+    """Nothing is charged for a domain that no file configures."""
+    plan = Planner(exact_counter).plan(config(), Request("other", (Descriptor((("a", "v"),)),)))
+    assert not plan.domain_found
+    assert plan.steps == (Verdict.NO_LIMIT,)
+
+
+ONE = (Descriptor((("a", "v"),)),)
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (Request("", ONE), "rate limit domain must not be empty"),
+        (Request("d", ()), "rate limit descriptor list must not be empty"),
+        (Request("d" * 257, ONE), "domain is longer"),
+        (Request("d", ONE * 65), "65 descriptors"),
+        (Request("d", (Descriptor((("a", "v"),) * 33),)), "descriptors[0]: 33 entries"),
+        (Request("d", (*ONE, Descriptor((("k" * 257, "v"),)))), "descriptors[1].entries[0].key"),
+        (Request("d", (Descriptor((("k", "v"), ("k", "v" * 4097))),)), "descriptors[0].entries[1].value"),
+    ],
+)
+def test_bad_requests_are_refused_with_the_place(request_: Request, reason: str) -> None:
+    """What is wrong with a request is said, and whose fault it is."""
+    with pytest.raises(RpcError) as caught:
+        Planner(exact_counter).plan(config(), request_)
+    assert caught.value.grpc_status is GrpcStatus.INVALID_ARGUMENT
+    assert reason in caught.value.details
