@@ -66,6 +66,7 @@ class RedisStore:
         if self._pipeline is not None:
             self._stats.cx_local_close += 1
             self._pipeline.close("the service stops")
+        await self._disconnect()
 
     def count(self, hits: Sequence[Hit], done: Counted) -> None:
         """Count a batch; see `CounterStore`."""
@@ -125,6 +126,7 @@ class RedisStore:
             since, first = asyncio.get_running_loop().time(), not ever
             ever = True
             await self._lost.wait()
+            await self._disconnect()
             if first or asyncio.get_running_loop().time() - since > RECONNECT_MAX_S:
                 wait_s = RECONNECT_INITIAL_S
             else:
@@ -143,6 +145,12 @@ class RedisStore:
         self._reason = ""
         _log.info("connected to the store", address=address(self._settings))
         self._on_state(True)
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # Not waiting: the stream that redis-py would wait for no longer hears of its transport.
+            await connection.disconnect(nowait=True)
 
     def _connection_lost(self, reason: str) -> None:
         if self._pipeline is not None:

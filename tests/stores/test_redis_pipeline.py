@@ -1,0 +1,122 @@
+import asyncio
+import functools
+from typing import Any
+
+import pytest
+
+from ratelimit.errors import StoreError
+from ratelimit.metrics import StoreStats
+from ratelimit.stores.redis_pipeline import RedisPipeline
+
+
+class Wire(asyncio.Transport):
+    """A transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.aborted = False
+
+    def write(self, data: Any) -> None:
+        self.written += data
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class Line:
+    """A pipeline on a fake wire, and what it was told."""
+
+    def __init__(self, timeout_s: float = 5.0, silence_s: float = 5.0) -> None:
+        self.lost: list[str] = []
+        self.answered = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.stats = StoreStats()
+        self.pipeline = RedisPipeline(timeout_s, silence_s, self.stats, self._end)
+        self.wire = Wire()
+        self.pipeline.connection_made(self.wire)
+        self.replies: list[Any] = []
+
+    def send(self, *names: bytes) -> None:
+        """Send a command for each name; its reply is kept with it."""
+        for name in names:
+            self.pipeline.send((b"GET", name), functools.partial(self._reply, name))
+
+    def _reply(self, name: bytes, reply: Any) -> None:
+        self.replies.append((name, reply))
+        self.answered.set()
+
+    def _end(self, reason: str) -> None:
+        self.lost.append(reason)
+        self.ended.set()
+
+
+async def test_replies_go_to_their_commands_in_order() -> None:
+    """First in, first out, however the bytes are cut."""
+    line = Line()
+    line.send(b"a", b"b", b"c")
+    for byte in b":1\r\n$-1\r\n*1\r\n:3\r\n":
+        line.pipeline.data_received(bytes((byte,)))
+    assert line.replies == [(b"a", 1), (b"b", None), (b"c", [3])]
+    assert line.wire.written.startswith(b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n*2")
+
+
+async def test_a_late_reply_is_swallowed() -> None:
+    """After its deadline a command has its error, and the others still find their own replies."""
+    line = Line(timeout_s=0.02)
+    line.send(b"late")
+    await asyncio.wait_for(line.answered.wait(), 30)
+    assert isinstance(line.replies[0][1], StoreError)
+    assert line.replies[0][1].outcome_unknown
+    line.send(b"next")
+    line.pipeline.data_received(b":1\r\n:2\r\n")
+    assert line.replies[1:] == [(b"next", 2)]
+    assert line.stats.timeouts == 1
+
+
+async def test_a_reply_that_is_already_there_is_no_timeout() -> None:
+    """The loop reads what has come before a deadline is judged."""
+    line = Line(timeout_s=0.0)
+    line.send(b"a")
+    asyncio.get_running_loop().call_soon(line.pipeline.data_received, b":1\r\n")
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert line.replies == [(b"a", 1)]
+
+
+async def test_a_silent_server_is_given_up() -> None:
+    """A connection that says nothing for too long is dropped."""
+    line = Line(timeout_s=0.01, silence_s=0.05)
+    line.send(b"a")
+    await asyncio.wait_for(line.ended.wait(), 30)
+    assert line.lost[0].startswith("no answer for")
+    assert line.wire.aborted
+
+
+async def test_a_loss_fails_what_waits_once() -> None:
+    """What was written may have been counted: its outcome is unknown."""
+    line = Line()
+    line.send(b"a", b"b")
+    line.pipeline.connection_lost(ConnectionResetError("reset"))
+    line.pipeline.connection_lost(None)
+    assert [(name, reply.outcome_unknown) for name, reply in line.replies] == [(b"a", True), (b"b", True)]
+    assert line.lost == ["reset"]
+    assert not line.pipeline.writable
+
+
+@pytest.mark.parametrize("data", [b":1\r\n", b"!nonsense\r\n"])
+async def test_a_server_that_speaks_out_of_turn_is_left(data: bytes) -> None:
+    """An answer to nothing, or bytes that are no RESP, would shift every later answer."""
+    line = Line()
+    line.pipeline.data_received(data)
+    line.pipeline.close("again")
+    assert len(line.lost) == 1
+
+
+async def test_back_pressure_is_told() -> None:
+    """While the server takes nothing, nothing more is written."""
+    line = Line()
+    line.pipeline.pause_writing()
+    assert not line.pipeline.writable
+    line.pipeline.resume_writing()
+    assert line.pipeline.writable
