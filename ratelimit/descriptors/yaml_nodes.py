@@ -61,11 +61,14 @@ class Value:
     document: Document
     node: yaml.Node
     path: str = ""
+    depth: int = 0
 
     def __post_init__(self) -> None:
         self.document.nodes += 1
         if self.document.nodes > self.document.limits.nodes_max:
             raise self.document.error(self, f"more than {self.document.limits.nodes_max} nodes, aliases expanded")
+        if self.depth > self.document.limits.depth_max:
+            raise self.document.error(self, f"more than {self.document.limits.depth_max} levels, aliases expanded")
 
     @property
     def line(self) -> int:
@@ -84,7 +87,7 @@ class Value:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise self.document.error(Value(self.document, key_node, self.path), "a key must be a text")
             name = str(key_node.value)
-            place = Value(self.document, value_node, f"{self.path}.{name}" if self.path else name)
+            place = Value(self.document, value_node, f"{self.path}.{name}" if self.path else name, self.depth + 1)
             if name in seen:
                 first = seen[name].line
                 at = Value(self.document, key_node, place.path)
@@ -99,7 +102,7 @@ class Value:
         if not isinstance(self.node, yaml.SequenceNode):
             raise self._wrong("a list")
         for index, node in enumerate(self.node.value):
-            yield Value(self.document, node, f"{self.path}[{index}]")
+            yield Value(self.document, node, f"{self.path}[{index}]", self.depth + 1)
 
     def text(self) -> str:
         """A scalar exactly as written; "" for null. Floats are refused: their text is rarely what was meant."""

@@ -1,0 +1,85 @@
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ratelimit.descriptors.limit import Unit
+from ratelimit.descriptors.loader import ConfigFile, load_config
+from ratelimit.descriptors.request import Descriptor
+from ratelimit.errors import ConfigError
+
+BAD = Path(__file__).parent / "bad"
+ROOT = Path(__file__).parents[2]
+BAD_FILES = sorted(BAD.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", BAD_FILES, ids=lambda path: path.stem)
+def test_each_bad_file_has_its_error(path: Path) -> None:
+    """The first line of each file is the error it gives, with line and key path."""
+    expected = path.read_text().splitlines()[0].removeprefix("# ")
+    with pytest.raises(ConfigError) as caught:
+        load_config([ConfigFile(path.name, path.read_bytes())])
+    assert str(caught.value) == expected
+
+
+def test_there_is_a_bad_file_for_each_kind() -> None:
+    """The collection is not empty by accident."""
+    assert len(BAD_FILES) >= 20
+
+
+@pytest.mark.parametrize("name", ["catalog.yaml", "example.yaml"])
+def test_the_shipped_files_load(name: str) -> None:
+    """What we ship is right, without a warning."""
+    loaded = load_config([ConfigFile(name, (ROOT / "config" / name).read_bytes())])
+    assert loaded.domains
+    assert not loaded.warnings
+
+
+def test_two_files_of_one_domain_need_merging() -> None:
+    """Refused by default, naming both files; merged when told to, unless a descriptor comes twice."""
+    one = ConfigFile("a.yaml", b"domain: d\ndescriptors: [{key: x, rate_limit: {unit: day, requests_per_unit: 1}}]")
+    two = ConfigFile("b.yaml", b"domain: d\ndescriptors: [{key: y, rate_limit: {unit: day, requests_per_unit: 1}}]")
+    with pytest.raises(ConfigError, match=r"b.yaml:1: domain: duplicate domain 'd' .* first in a.yaml"):
+        load_config([one, two])
+    merged = load_config([one, two], merge_domains=True)
+    assert len(merged.dump().splitlines()) == 2
+    with pytest.raises(ConfigError, match="duplicate descriptor composite key"):
+        load_config([one, ConfigFile("c.yaml", one.text)], merge_domains=True)
+
+
+def test_leniency_is_the_references() -> None:
+    """CONFIG_STRICT=false: the last of repeated keys wins; misplaced keys and later documents are ignored, and told."""
+    limit = b"- {key: a, unit: day, rate_limit: {unit: DAY, requests_per_unit: 1}}"
+    text = b"domain: x\ndomain: d\ndescriptors:\n" + limit + b"\n---\n- 1"
+    loaded = load_config([ConfigFile("f.yaml", text)], strict=False)
+    assert list(loaded.domains) == ["d"]
+    assert len(loaded.warnings) == 3
+    with pytest.raises(ConfigError):
+        load_config([ConfigFile("f.yaml", text)])
+
+
+def test_all_parts_of_a_limit_are_read() -> None:
+    """Flags of the descriptor and keys of rate_limit become one Limit."""
+    text = b"""
+domain: d
+descriptors:
+  - key: k
+    shadow_mode: yes
+    quota_mode: true
+    metadata: {a: 1}
+    rate_limit: {unit: WEEK, requests_per_unit: 0x10, name: me, replaces: [{name: you}]}
+"""
+    match = load_config([ConfigFile("f.yaml", text)]).match("d", Descriptor((("k", "v"),)))
+    assert match is not None
+    limit = match.limit
+    assert (limit.requests_per_unit, limit.unit, limit.name, limit.replaces) == (16, Unit.WEEK, "me", {"you"})
+    assert (limit.shadow_mode, limit.quota_mode, limit.metadata) == (True, True, {"a": 1})
+
+
+@given(st.one_of(st.binary(max_size=60), st.text("domain: escrptky_lu-[]{}&*!\n\t#'\"", max_size=80).map(str.encode)))
+def test_no_bytes_do_more_than_fail(text: bytes) -> None:
+    """Whatever a file holds, it loads or gives a ConfigError."""
+    with contextlib.suppress(ConfigError):
+        assert load_config([ConfigFile("f.yaml", text)]).domains

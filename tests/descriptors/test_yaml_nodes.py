@@ -1,0 +1,115 @@
+import pytest
+
+from ratelimit.descriptors.yaml_nodes import Document, LoadLimits, Value, compose
+from ratelimit.errors import ConfigError
+
+
+def value(text: str) -> Value:
+    """The value of `v:` in a small file."""
+    root = compose(Document("f.yaml", LoadLimits()), f"v: {text}\n".encode())
+    assert root is not None
+    return dict(root.items())["v"]
+
+
+@pytest.mark.parametrize(
+    "text", ["yes", "010", "0x10", "1:30", "2020-01-01", "True", "1.2.3", "1_000", "<<", "=", "on"]
+)
+def test_a_text_is_what_is_written(text: str) -> None:
+    """YAML's guesses about types do not change a value."""
+    assert value(text).text() == text
+
+
+def test_null_is_no_text() -> None:
+    """`~`, null and nothing at all mean no value; a quoted one is a text."""
+    assert [value(text).text() for text in ("~", "null", "", "'~'")] == ["", "", "", "~"]
+
+
+@pytest.mark.parametrize("text", ["1.5", "1e3", ".5", ".inf"])
+def test_a_fraction_is_no_text(text: str) -> None:
+    """Unquoted it is refused, quoted it is a text."""
+    with pytest.raises(ConfigError, match="quote it"):
+        value(text).text()
+    assert value(f"'{text}'").text() == text
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("10", 10), ("010", 8), ("0x2", 2), ("1_000", 1000), ("0b11", 3), ("0o17", 15), ("0", 0), ("+7", 7)],
+)
+def test_numbers_are_yaml_1_1(text: str, number: int) -> None:
+    """Octal, hexadecimal, binary and underscores as the reference reads them."""
+    assert value(text).integer(2**32 - 1) == number
+
+
+@pytest.mark.parametrize("text", ["2.0", "1e3", "'1'", "x", "-1", "4294967296", "[1]", "~", "089"])
+def test_what_is_no_count_is_refused(text: str) -> None:
+    """Fractions, quoted numbers, negative and too large ones are errors with a place."""
+    with pytest.raises(ConfigError, match=r"^f.yaml:1: v: "):
+        value(text).integer(2**32 - 1)
+
+
+@pytest.mark.parametrize(("text", "flag"), [("y", True), ("Yes", True), ("ON", True), ("n", False), ("false", False)])
+def test_booleans_are_yaml_1_1(text: str, flag: bool) -> None:
+    """The spellings of YAML 1.1."""
+    assert value(text).boolean() is flag
+
+
+@pytest.mark.parametrize("text", ["yEs", "1", "'true'", "{}"])
+def test_what_is_no_boolean_is_refused(text: str) -> None:
+    """Anything else is an error."""
+    with pytest.raises(ConfigError):
+        value(text).boolean()
+
+
+def test_metadata_is_json() -> None:
+    """Free values keep their types; a date stays text; what JSON does not know is refused."""
+    text = "{a: [1, 2.5, yes, ~, 'x', 2020-01-01], b: {c: d}}"
+    assert value(text).json() == {"a": [1, 2.5, True, None, "x", "2020-01-01"], "b": {"c": "d"}}
+    with pytest.raises(ConfigError, match="JSON"):
+        value("{a: .nan}").json()
+
+
+def test_merge_keys_fill_in() -> None:
+    """`<<` brings another mapping's keys; the own ones win."""
+    root = compose(Document("f", LoadLimits()), b"base: &b {x: 1, y: 2}\nv: {<<: *b, y: 3}\nw: {<<: [*b, {z: 4}]}\n")
+    assert root is not None
+    fields = dict(root.items())
+    assert fields["v"].json() == {"y": 3, "x": 1}
+    assert fields["w"].json() == {"x": 1, "y": 2, "z": 4}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"a: [[[[1]]]]", "more than 3 levels of nesting"),
+        (b"a: [1, 2, 3, 4, 5, 6, 7, 8, 9]", "more than 9 nodes"),
+        (b"a: &x 1\nb: *x\nc: *x", "more than 1 aliases"),
+        (b"a: " + b"x" * 200, "larger than 100 bytes"),
+        (b"a: \xff", "f.yaml:1: not UTF-8"),
+        (b"a: 1\n\tb: 2", "f.yaml:2: not YAML"),
+        (b"a: \x00", "not YAML"),
+    ],
+)
+def test_the_caps_hold_before_anything_is_built(text: bytes, reason: str) -> None:
+    """A hostile file costs little and is told why."""
+    limits = LoadLimits(file_bytes_max=100, depth_max=3, nodes_max=9, aliases_max=1)
+    with pytest.raises(ConfigError, match=reason):
+        compose(Document("f.yaml", limits), text)
+
+
+def test_aliases_count_expanded() -> None:
+    """A small file whose aliases unfold to many nodes is refused while it is read."""
+    document = Document("bomb.yaml", LoadLimits(nodes_max=100))
+    layers = "\n".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 6))
+    root = compose(document, f"l0: &l0 [x]\n{layers}\n".encode())
+    assert root is not None
+    with pytest.raises(ConfigError, match="aliases expanded"):
+        root.json()
+
+
+def test_a_loop_of_aliases_ends() -> None:
+    """A node that holds itself is refused, not followed for ever."""
+    root = compose(Document("loop.yaml", LoadLimits(nodes_max=500)), b"a: &a [*a]\n")
+    assert root is not None
+    with pytest.raises(ConfigError):
+        root.json()

@@ -1,0 +1,103 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from ratelimit.errors import SettingsError
+from ratelimit.settings import MetricsSettings, groups, load_settings
+
+ROOT = Path(__file__).parents[2]
+VARIABLES = sorted(field.upper() for group in groups().values() for field in group.model_fields)
+
+PRESENT_DEPLOYMENT = {
+    "RUNTIME_ROOT": "/data",
+    "RUNTIME_SUBDIRECTORY": "ratelimit",
+    "RUNTIME_WATCH_ROOT": "false",
+    "RUNTIME_IGNOREDOTFILES": "true",
+    "REDIS_SOCKET_TYPE": "tcp",
+    "REDIS_URL": "redis:6379",
+    "REDIS_TYPE": "single",
+    "REDIS_POOL_SIZE": "20",
+    "USE_STATSD": "false",
+    "LOG_LEVEL": "DEBUG",
+    "LOCAL_CACHE_SIZE_IN_BYTES": "0x400",
+    "PATH": "/bin",
+}
+
+
+def test_a_present_deployment_simply_loads() -> None:
+    """The usual environment of envoyproxy/ratelimit means what it meant."""
+    settings = load_settings(PRESENT_DEPLOYMENT)
+    assert settings.config.runtime_subdirectory == "ratelimit"
+    assert settings.limiter.local_cache_size_in_bytes == 1024
+    assert settings.log.log_level == "debug"
+    assert settings.warnings == ()
+
+
+def test_every_problem_is_named_at_once() -> None:
+    """One restart is enough; secrets are not shown."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings(
+            {"PORT": "99999", "DRAIN_DELAY": "2", "REDIS_TLS": "yes", "LOG_FORMAT": "xml", "REDIS_AUTH": "s3cret"}
+        )
+    assert [name for name, _ in caught.value.problems] == ["PORT", "DRAIN_DELAY", "REDIS_TLS", "LOG_FORMAT"]
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"REDIS_TYPE": "CLUSTER"},
+        {"REDIS_PERSECOND": "true"},
+        {"BACKEND_TYPE": "memcache"},
+        {"CONFIG_TYPE": "GRPC_XDS_SOTW"},
+        {"TRACING_ENABLED": "true"},
+        {"USE_DOG_STATSD": "true"},
+        {"STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT": "true"},
+        {"PROMETHEUS_MAPPER_YAML": "/mapper.yaml"},
+        {"GRPC_SERVER_USE_TLS": "true"},
+        {"USE_STATSD": "true", "USE_PROMETHEUS": "true"},
+        {"GRPC_TRANSPORT": "native"},
+    ],
+    ids=str,
+)
+def test_what_is_not_done_is_refused_by_name(environ: dict[str, str]) -> None:
+    """Nothing that changes decisions is silently ignored."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ)
+    assert caught.value.problems[0][0] in {*environ, "GRPC_SERVER_TLS_CERT"}
+
+
+@pytest.mark.parametrize(
+    ("given", "prometheus", "statsd"),
+    [
+        ({}, True, False),
+        ({"use_statsd": False}, True, False),
+        ({"use_statsd": True}, False, True),
+        ({"use_prometheus": False}, False, False),
+        ({"disable_stats": True, "use_statsd": True, "use_prometheus": True}, False, False),
+    ],
+)
+def test_one_sink(given: dict[str, bool], prometheus: bool, statsd: bool) -> None:
+    """Prometheus unless something else is chosen; DISABLE_STATS wins."""
+    settings = MetricsSettings.model_validate(given)
+    assert (settings.prometheus_on, settings.statsd_on) == (prometheus, statsd)
+
+
+def test_a_misspelt_variable_is_told() -> None:
+    """A near miss would silently leave a default in force."""
+    assert load_settings({"REDIS_TIMOUT": "1s"}).warnings == (
+        "REDIS_TIMOUT is not a setting; did you mean REDIS_TIMEOUT?",
+    )
+
+
+def test_settings_are_frozen() -> None:
+    """Nobody changes them while the service runs."""
+    with pytest.raises(ValueError, match="frozen"):
+        load_settings({}).server.port = 1  # type: ignore[misc]
+
+
+def test_every_setting_is_documented() -> None:
+    """docs/configuration.md knows each variable, and names none that is not there."""
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    assert sorted(set(re.findall(r"^\| `([A-Z_0-9]+)`", text, re.MULTILINE))) == VARIABLES
