@@ -1,10 +1,18 @@
 import json
+from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from ratelimit.logs import configure_logs
 from ratelimit.settings import LogSettings
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """Leave no configuration behind."""
+    yield
+    structlog.reset_defaults()
 
 
 def test_json_has_the_references_keys(capsys: pytest.CaptureFixture[str]) -> None:

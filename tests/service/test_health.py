@@ -1,0 +1,34 @@
+import pytest
+
+from ratelimit.service.health import Health
+
+
+@pytest.mark.parametrize(("needs_active_store", "after_loss"), [(False, True), (True, False)])
+def test_serving_needs_the_store_once(needs_active_store: bool, after_loss: bool) -> None:
+    """Later losses count only with REDIS_HEALTH_CHECK_ACTIVE_CONNECTION."""
+    health = Health(needs_active_store=needs_active_store)
+    assert not health.healthy
+    health.store(connected=True)
+    assert health.healthy
+    health.store(connected=False)
+    assert health.healthy is after_loss
+
+
+def test_a_configuration_may_be_needed() -> None:
+    """HEALTHY_WITH_AT_LEAST_ONE_CONFIG_LOADED."""
+    health = Health(needs_config=True)
+    health.store(connected=True)
+    assert not health.healthy
+    health.config(loaded=True)
+    assert health.healthy
+
+
+def test_draining_is_final_and_listeners_hear_changes_only() -> None:
+    """NOT_SERVING once and for all."""
+    health, heard = Health(), list[bool]()
+    health.on_change(lambda: heard.append(health.healthy))
+    health.store(connected=True)
+    health.store(connected=True)
+    health.drain()
+    health.store(connected=True)
+    assert heard == [False, True, False]

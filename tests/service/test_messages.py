@@ -1,0 +1,130 @@
+import json
+
+import pytest
+from google.protobuf import wrappers_pb2
+
+from ratelimit.descriptors.limit import Limit, Unit
+from ratelimit.errors import GrpcStatus, RpcError
+from ratelimit.limiter.decision import DecisionRules, decide
+from ratelimit.limiter.plan import Charge, Plan, Verdict
+from ratelimit.pb.envoy.extensions.common.ratelimit.v3 import ratelimit_pb2
+from ratelimit.pb.envoy.service.ratelimit.v3 import rls_pb2
+from ratelimit.service.messages import parse_request, request_bytes_from_json, response_bytes, response_json
+from ratelimit.settings import ResponseSettings
+from tests.service.messages_of import descriptor, request
+
+Override = ratelimit_pb2.RateLimitDescriptor.RateLimitOverride
+NOW = 1_700_000_010
+
+
+def test_every_field_is_read() -> None:
+    """Presence matters: an absent hits_addend is not 0."""
+    full = descriptor(
+        ("k", ""),
+        limit=Override(requests_per_unit=42, unit=3),
+        hits_addend=wrappers_pb2.UInt64Value(value=0),
+        is_negative_hits=True,
+    )
+    parsed = parse_request(request(full, descriptor(("a", "b")), hits_addend=7))
+    assert (parsed.domain, parsed.hits_addend) == ("d", 7)
+    assert parsed.descriptors[0].limit == Limit(42, Unit.HOUR)
+    assert (parsed.descriptors[0].hits_addend, parsed.descriptors[0].is_negative_hits) == (0, True)
+    assert parsed.descriptors[1].hits_addend is None
+
+
+@pytest.mark.parametrize("message", [b"\xff", b"\x0a\x05ab", b"\x0a\x02\xff\xfe"])
+def test_what_is_no_message_is_internal(message: bytes) -> None:
+    """Bad protobuf and bad UTF-8, as a gRPC codec would say."""
+    with pytest.raises(RpcError) as caught:
+        parse_request(message)
+    assert caught.value.grpc_status is GrpcStatus.INTERNAL
+
+
+@pytest.mark.parametrize("override", [Override(unit=0), Override(unit=7), Override(unit=99)])
+def test_an_override_without_a_unit_is_refused(override: Override) -> None:
+    """It would crash the reference; here the caller hears which descriptor."""
+    with pytest.raises(RpcError, match=r"descriptors\[1\].limit.unit") as caught:
+        parse_request(request(descriptor(("a", "b")), descriptor(("a", "b"), limit=override)))
+    assert caught.value.grpc_status is GrpcStatus.INVALID_ARGUMENT
+
+
+def test_a_multiplier_is_refused() -> None:
+    """Windows of several units are not counted as one."""
+    several = Override(unit=1, unit_multiplier=wrappers_pb2.UInt32Value(value=5))
+    with pytest.raises(RpcError, match="unit_multiplier"):
+        parse_request(request(descriptor(("a", "b"), limit=several)))
+
+
+LIMIT = Limit(10, Unit.MINUTE, name="gold", metadata={"team": {"a": 1}, "x": "first"})
+OTHER = Limit(5, Unit.DAY, metadata={"team": {"a": 2, "b": 3}, "x": "second"})
+PLAN = Plan("d", (Charge(LIMIT, b"c", 1, "d.k"), Verdict.NO_LIMIT, Verdict.UNLIMITED, Charge(OTHER, b"e", 1, "d.l")))
+ASKED = request(
+    descriptor(("k", "v"), limit=Override(requests_per_unit=10, unit=2), hits_addend=wrappers_pb2.UInt64Value(value=3)),
+    descriptor(("a", "b")),
+    hits_addend=2,
+)
+
+
+def answer(*counts: int, **settings: object) -> rls_pb2.RateLimitResponse:
+    """The response to PLAN with these counts."""
+    decision = decide(PLAN, counts, NOW, DecisionRules())
+    given = ResponseSettings.model_validate(settings)
+    message = response_bytes(PLAN, decision, over_limit=decision.over_limit, settings=given, asked=ASKED)
+    return rls_pb2.RateLimitResponse.FromString(message)
+
+
+def test_statuses_have_exactly_the_fields_of_the_reference() -> None:
+    """In order, one per descriptor, with presence as a client's comparison sees it."""
+    response = answer(4, 6)
+    counted, bare, unlimited, over = response.statuses
+    assert (counted.code, counted.limit_remaining, counted.current_limit.name) == (1, 6, "gold")
+    assert (counted.current_limit.requests_per_unit, counted.current_limit.unit) == (10, 2)
+    assert (counted.duration_until_reset.seconds, counted.duration_until_reset.nanos) == (60 - NOW % 60, 0)
+    assert [bare.HasField(name) for name in ("current_limit", "duration_until_reset")] == [False, False]
+    assert (unlimited.limit_remaining, unlimited.HasField("current_limit")) == (2**32 - 1, False)
+    assert (over.code, over.limit_remaining, over.HasField("duration_until_reset")) == (2, 0, True)
+    assert response.overall_code == rls_pb2.RateLimitResponse.OVER_LIMIT
+
+
+def test_headers_are_of_the_tightest_in_order() -> None:
+    """Limit, remaining and reset, under the names of the settings."""
+    headers = answer(4, 3, limit_response_headers_enabled=True, limit_limit_header="X-Limit").response_headers_to_add
+    reset = str(86_400 - NOW % 86_400)
+    assert [(header.key, header.value) for header in headers] == [
+        ("X-Limit", "5"),
+        ("RateLimit-Remaining", "2"),
+        ("RateLimit-Reset", reset),
+    ]
+    assert not answer(1, 1).response_headers_to_add
+
+
+def test_dynamic_metadata_tells_the_request_and_what_passed() -> None:
+    """Merged level by level, the first value wins, and nothing leaks into the next request."""
+    for _ in range(2):
+        told = json.loads(response_json(answer(4, 3, response_dynamic_metadata=True).SerializeToString())[1])
+        assert told["dynamicMetadata"] == {
+            "domain": "d",
+            "descriptors": [
+                {"entries": ["k=v"], "limit": "requests_per_unit:10 unit:MINUTE", "hitsAddend": 3},
+                {"entries": ["a=b"]},
+            ],
+            "hitsAddend": 2,
+            "metadata": {"team": {"a": 1, "b": 3}, "x": "first"},
+        }
+    assert LIMIT.metadata == {"team": {"a": 1}, "x": "first"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{", b"[]", b'{"domain": 1}', b'{"nonsense": 1}', b'{"domain": "a", "domain": "b"}', b"[" * 5000, b"\xff"],
+)
+def test_bad_json_is_refused(text: bytes) -> None:
+    """Unknown fields and keys given twice included."""
+    with pytest.raises(RpcError):
+        request_bytes_from_json(text)
+
+
+def test_json_is_read() -> None:
+    """Proto JSON in either spelling of names."""
+    text = b'{"domain": "d", "hitsAddend": 2, "descriptors": [{"entries": [{"key": "k", "value": "v"}]}]}'
+    assert request_bytes_from_json(text) == request(descriptor(("k", "v")), hits_addend=2)
