@@ -138,7 +138,8 @@ def _merge(target: dict[str, Any], source: Mapping[str, Any]) -> None:
 def request_bytes_from_json(text: bytes) -> bytes:
     """A RateLimitRequest in proto JSON, serialised. Raises RpcError for anything else, duplicate keys included."""
     try:
-        json.loads(text, object_pairs_hook=_without_duplicates)
+        if not isinstance(json.loads(text, object_pairs_hook=_without_duplicates), dict):
+            raise ValueError("an object is wanted")  # noqa: TRY004, TRY301 - one kind of error for whoever reads it
         message = json_format.Parse(text, rls_pb2.RateLimitRequest(), max_recursion_depth=64)
     except (ValueError, RecursionError, json_format.ParseError) as error:
         raise RpcError(GrpcStatus.INVALID_ARGUMENT, f"not a RateLimitRequest in JSON: {error}") from None
