@@ -1,4 +1,5 @@
 import asyncio
+import io
 import socket
 from collections.abc import AsyncIterator
 
@@ -45,7 +46,7 @@ class Admin:
     async def get(self, listener: str, path: str, data: bytes | None = None) -> tuple[int, str]:
         """Status and body."""
         address = f"http://127.0.0.1:{self.server.ports[listener]}{path}"
-        async with aiohttp.ClientSession() as session, session.post(address, data=data) as response:
+        async with aiohttp.ClientSession() as session, session.post(address, data=io.BytesIO(data or b"")) as response:
             return response.status, await response.text()
 
 
