@@ -101,3 +101,12 @@ def test_every_setting_is_documented() -> None:
     """docs/configuration.md knows each variable, and names none that is not there."""
     text = (ROOT / "docs" / "configuration.md").read_text()
     assert sorted(set(re.findall(r"^\| `([A-Z_0-9]+)`", text, re.MULTILINE))) == VARIABLES
+
+
+def test_the_shipped_environment_is_the_default() -> None:
+    """deploy/settings.env holds every setting at its default."""
+    lines = (ROOT / "deploy" / "settings.env").read_text().splitlines()
+    environ = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    assert load_settings(environ) == load_settings({})
+    named = {line.removeprefix("# ").split("=")[0] for line in lines if "=" in line}
+    assert named == set(VARIABLES)

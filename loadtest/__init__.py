@@ -1,0 +1,1 @@
+"""Load tests: `make bench`, and configurations for ghz and locust."""
