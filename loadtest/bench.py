@@ -19,6 +19,7 @@ import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc.aio
 
@@ -96,7 +97,7 @@ async def _grpcio(server: Server, clients: int, streams: int, requests: int) -> 
     channels = [grpc.aio.insecure_channel(f"{LOOPBACK}:{server.port}", options=options) for _ in range(clients)]
 
     async def one(channel: grpc.aio.Channel) -> None:
-        method = channel.unary_unary(PATH)
+        method: Any = channel.unary_unary(PATH)
         for _ in range(each):
             await method(message)
 
@@ -133,7 +134,8 @@ async def start_server(stack: AsyncExitStack, name: str, command: list[str], fol
     async def answers() -> bool:
         async with grpc.aio.insecure_channel(f"{LOOPBACK}:{server.port}") as channel:
             try:
-                answer = await channel.unary_unary(PATH)(request(), timeout=2)
+                method: Any = channel.unary_unary(PATH)
+                answer = await method(request(), timeout=2)
             except grpc.aio.AioRpcError:
                 return False
         return len(rls_pb2.RateLimitResponse.FromString(answer).statuses) == 1

@@ -16,7 +16,7 @@ from ratelimit.pb.envoy.service.ratelimit.v3 import rls_pb2, rls_pb2_grpc
 gevent.init_gevent()
 
 
-class CatalogUser(User):  # type: ignore[misc]
+class CatalogUser(User):
     """Asks for each tier; OVER_LIMIT is an answer like OK, and has a row of its own."""
 
     wait_time = between(0, 0.01)

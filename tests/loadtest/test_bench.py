@@ -43,7 +43,7 @@ async def test_locust_drives_the_service(tmp_path: Path) -> None:
         "BACKEND_TYPE": "memory",
         "DRAIN_DELAY": "0",
     }
-    instance = await start_service("service", tmp_path, environ)
+    instance = await start_service("service", tmp_path, {**environ, "BACKEND_TYPE": "memory"})
     where = ["--host", f"127.0.0.1:{instance.grpc_port}", "-f", str(ROOT / "loadtest" / "locustfile.py")]
     command = [sys.executable, "-m", "locust", *where, "--headless", "-u", "2", "-r", "2", "-t", "2s", "--only-summary"]
     ended = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, capture_output=True, text=True, check=False)

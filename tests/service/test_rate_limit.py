@@ -43,6 +43,8 @@ class Bench:
         self.metrics, clock = Metrics(), SteppedClock()
         self.store = Failing(clock)
 
+        self.later: Callable[[], None] = lambda: None
+
         def now(callback: Callable[[], None]) -> None:
             self.later = callback
 
@@ -62,7 +64,7 @@ class Bench:
     def ask(self, message: bytes = ASK) -> RecordedCall:
         """One call, ended."""
         call = RecordedCall()
-        self.later: Callable[[], None] = lambda: None
+        self.later = lambda: None
         self.service.should_rate_limit([(call, message)])
         self.later()
         return call
