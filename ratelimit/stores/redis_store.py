@@ -60,12 +60,12 @@ class RedisStore:
 
     async def close(self) -> None:
         """Close; what waits is failed."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
         if self._pipeline is not None:
             self._stats.cx_local_close += 1
             self._pipeline.close("the service stops")
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
         await self._disconnect()
 
     def count(self, hits: Sequence[Hit], done: Counted) -> None:

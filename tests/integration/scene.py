@@ -50,7 +50,7 @@ class Scene:
             instance = await start_service(f"ratelimit-{number}", self.folder, given)
             self._stack.push_async_callback(instance.program.stop, 9)
             self.instances.append(instance)
-        upstream = await self._start_upstream()
+        upstream = await self.start_upstream()
         bootstrap = yaml.safe_load((ROOT / "deploy" / "envoy" / "bootstrap.yaml").read_text())
         ports = [instance.grpc_port for instance in self.instances]
         for _ in range(envoys):
@@ -81,7 +81,9 @@ class Scene:
             found = await asyncio.gather(*(self.get(session, loyalty, n % len(self.envoys)) for n in range(times)))
         return Counter(found)
 
-    async def _start_upstream(self) -> int:
+    async def start_upstream(self) -> int:
+        """A small catalog; its port."""
+
         async def catalog(_: web.Request) -> web.Response:
             return web.Response(text="[]")
 
