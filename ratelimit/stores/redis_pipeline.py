@@ -56,8 +56,7 @@ class RedisPipeline(asyncio.Protocol):
         assert self._transport is not None  # noqa: S101 - `writable` says when
         self._slots.append(_Slot(reply, self._loop.time() + self._timeout_s))
         self._transport.write(hiredis.pack_command(tuple(command)))
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._slots[-1].deadline, self._look_at_deadlines)
+        self._wake_at(self._slots[-1].deadline)
 
     def close(self, reason: str) -> None:
         """Give the connection up; what waits is told at once."""
@@ -133,4 +132,12 @@ class RedisPipeline(asyncio.Protocol):
         if self._slots and now - self._slots[0].deadline > self._silence_s:
             self.close(f"no answer for {self._silence_s + self._timeout_s:g} s")
         elif self._slots and not self._lost:
-            self._timer = self._loop.call_at(following or now + self._silence_s / 4, self._look_at_deadlines)
+            self._wake_at(following or now + self._silence_s / 4)
+
+    def _wake_at(self, when: float) -> None:
+        """Look at the deadlines at `when` or earlier."""
+        if self._timer is not None:
+            if self._timer.when() <= when:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._look_at_deadlines)

@@ -74,6 +74,16 @@ async def test_a_late_reply_is_swallowed() -> None:
     assert line.stats.timeouts == 1
 
 
+async def test_each_command_has_its_own_deadline() -> None:
+    """One sent while older ones stay without a reply does not wait for the next look at the silence."""
+    line = Line(timeout_s=0.02, silence_s=4000)
+    for name in (b"a", b"b"):
+        line.answered.clear()
+        line.send(name)
+        await asyncio.wait_for(line.answered.wait(), 30)
+    assert [(name, type(reply)) for name, reply in line.replies] == [(b"a", StoreError), (b"b", StoreError)]
+
+
 async def test_a_reply_that_is_already_there_is_no_timeout() -> None:
     """The loop reads what has come before a deadline is judged."""
     line = Line(timeout_s=0.0)
