@@ -157,4 +157,9 @@ def response_json(message: bytes) -> tuple[bool, bytes]:
     """Whether a serialised RateLimitResponse says OVER_LIMIT, and the response in proto JSON."""
     response = rls_pb2.RateLimitResponse.FromString(message)
     text = json_format.MessageToJson(response, indent=None)
-    return response.overall_code == _OVER_LIMIT, text.encode()
+    # A Struct knows only doubles; whole ones are written without a fraction, as protojson does.
+    return response.overall_code == _OVER_LIMIT, json.dumps(json.loads(text, parse_float=_number)).encode()
+
+
+def _number(text: str) -> float:
+    return int(float(text)) if text.endswith(".0") else float(text)

@@ -111,6 +111,7 @@ def test_dynamic_metadata_tells_the_request_and_what_passed() -> None:
             "hitsAddend": 2,
             "metadata": {"team": {"a": 1, "b": 3}, "x": "first"},
         }
+    assert '"hitsAddend": 3' in json.dumps(told)
     assert LIMIT.metadata == {"team": {"a": 1}, "x": "first"}
 
 
