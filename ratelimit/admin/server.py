@@ -93,14 +93,10 @@ class AdminServer:
 
     async def _json(self, request: web.Request) -> web.Response:
         """Answer a request in JSON; whatever goes wrong is 400, as the reference has it."""
-        ended: asyncio.Future[bytes | RpcError] = asyncio.get_running_loop().create_future()
         try:
             message = request_bytes_from_json(await request.read())
+            answer = await self._views.service.ask(message)
         except (RpcError, web.HTTPRequestEntityTooLarge):
-            return web.Response(status=400, text="Bad Request\n")
-        self._views.service.should_rate_limit([(_JsonCall(ended), message)])
-        answer = await ended
-        if isinstance(answer, RpcError):
             return web.Response(status=400, text="Bad Request\n")
         over_limit, text = response_json(answer)
         return web.Response(status=429 if over_limit else 200, body=text, content_type="application/json")
@@ -122,16 +118,3 @@ class AdminServer:
     async def _metrics(self, _: web.Request) -> web.Response:
         text = await asyncio.to_thread(functools.partial(generate_latest, self._registry))
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
-class _JsonCall:
-    def __init__(self, ended: "asyncio.Future[bytes | RpcError]") -> None:
-        self._ended = ended
-
-    def reply(self, message: bytes) -> None:
-        if not self._ended.done():
-            self._ended.set_result(message)
-
-    def fail(self, error: RpcError) -> None:
-        if not self._ended.done():
-            self._ended.set_result(error)

@@ -19,6 +19,7 @@ from ratelimit.limiter.planner import Planner
 from ratelimit.metrics import LIMIT_STATS, LimitStats, Metrics
 from ratelimit.service.messages import parse_request, response_bytes
 from ratelimit.settings import ResponseSettings
+from ratelimit.transport.awaited_call import AwaitedCall
 from ratelimit.transport.methods import Call
 
 PLANS_MAX = 50_000
@@ -80,10 +81,16 @@ class RateLimitService:
         generation = self._snapshot.generation + 1 if self._snapshot else 1
         self._snapshot = Snapshot(config, generation)
 
-    def should_rate_limit(self, calls: Sequence[tuple[Call, bytes]]) -> None:
+    async def ask(self, message: bytes) -> bytes:
+        """Answer one serialised request to whoever can wait. Raises RpcError."""
+        call = AwaitedCall()
+        self.should_rate_limit([call], [message])
+        return await call.answer()
+
+    def should_rate_limit(self, calls: Sequence[Call], messages: Sequence[bytes]) -> None:
         """Answer each call, now or when the store has counted: a `transport.methods.DirectMethod`."""
         started = time.perf_counter()
-        for call, message in calls:
+        for call, message in zip(calls, messages, strict=True):
             try:
                 planned = self._planned(message)
                 self._limiter.submit(planned.plan, self._answerer(call, message, planned, started))

@@ -1,6 +1,7 @@
 """The gRPC server of grpcio (`grpc.aio`), behind the seam of methods.py."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import grpc.aio
 
 from ratelimit.errors import RpcError
 from ratelimit.settings import ServerSettings
+from ratelimit.transport.awaited_call import AwaitedCall
 from ratelimit.transport.methods import DirectMethod
 from ratelimit.transport.tls import client_is_allowed, server_credentials
 
@@ -66,21 +68,6 @@ class GrpcioServer:
         await self._server.stop(grace_s)
 
 
-class _Call:
-    """One call of a direct method; its end wakes the coroutine that grpcio runs for it."""
-
-    def __init__(self, ended: "asyncio.Future[bytes | RpcError]") -> None:
-        self._ended = ended
-
-    def reply(self, message: bytes) -> None:
-        if not self._ended.done():
-            self._ended.set_result(message)
-
-    def fail(self, error: RpcError) -> None:
-        if not self._ended.done():
-            self._ended.set_result(error)
-
-
 def _unary(
     method: DirectMethod, settings: ServerSettings
 ) -> "Callable[[bytes, grpc.aio.ServicerContext[Any, Any]], Awaitable[bytes]]":
@@ -89,14 +76,20 @@ def _unary(
             await context.abort(
                 grpc.StatusCode.UNAVAILABLE, "the client certificate does not carry GRPC_CLIENT_TLS_SAN"
             )
-        ended: asyncio.Future[bytes | RpcError] = asyncio.get_running_loop().create_future()
-        method([(_Call(ended), message)])
-        answer = await ended
-        if isinstance(answer, RpcError):
-            await context.abort(_STATUS[answer.grpc_status.value], answer.details)
-        return answer
+        call = AwaitedCall(_deadline(context))
+        method([call], [message])
+        try:
+            return await call.answer()
+        except RpcError as error:
+            await context.abort(_STATUS[error.grpc_status.value], error.details)
 
     return serve
+
+
+def _deadline(context: "grpc.aio.ServicerContext[Any, Any]") -> float:
+    """When the caller stops waiting, in the event loop's time."""
+    left = context.time_remaining()
+    return math.inf if left is None else asyncio.get_running_loop().time() + left
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:

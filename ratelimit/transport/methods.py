@@ -2,19 +2,25 @@
 
 A *direct* method is given all calls of one read at once and answers each later through the call itself, so the hot
 path needs no task, coroutine or future per request. Coroutine methods (health, reflection) come as the generic
-handlers that grpcio's generated code registers.
+handlers that grpcio's generated code registers; their types are grpcio's, and this file does not need to know them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-import grpc
-
 from ratelimit.errors import RpcError
 
 
 class Call(Protocol):
-    """One call in flight. Exactly one of `reply` and `fail` ends it; both are cheap no-ops once the peer is gone."""
+    """One call in flight.
+
+    `deadline` is when the caller stops waiting, in the event loop's time (seconds, `loop.time()`), infinity for none.
+    `waiting` is False as soon as nobody waits any more: answered, cancelled, expired, or the connection is gone.
+    Exactly one of `reply` and `fail` ends it; neither ever raises or blocks, and both do nothing once it is over.
+    """
+
+    deadline: float
+    waiting: bool
 
     def reply(self, message: bytes) -> None:
         """End the call with status OK and this serialised message."""
@@ -23,8 +29,8 @@ class Call(Protocol):
         """End the call with the error's status and details."""
 
 
-DirectMethod = Callable[[Sequence[tuple[Call, bytes]]], None]
-"""Takes (call, serialised request message) pairs; must not raise; answers each call once, now or later."""
+DirectMethod = Callable[[Sequence[Call], Sequence[bytes]], None]
+"""Takes calls and their request messages, in the same order; never raises; answers each call once, now or later."""
 
 
 class GrpcServer(Protocol):
@@ -33,12 +39,10 @@ class GrpcServer(Protocol):
     def add_direct_method(self, path: str, method: DirectMethod) -> None:
         """Serve `path`, for instance ``/package.Service/Method``, as a unary call."""
 
-    def add_generic_rpc_handlers(self, generic_rpc_handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Sequence[Any]) -> None:
         """As `grpc.aio.Server.add_generic_rpc_handlers`."""
 
-    def add_registered_method_handlers(
-        self, service_name: str, method_handlers: "Mapping[str, grpc.RpcMethodHandler[Any, Any]]"
-    ) -> None:
+    def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, Any]) -> None:
         """As `grpc.aio.Server.add_registered_method_handlers`."""
 
     async def start(self) -> None:

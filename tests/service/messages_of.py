@@ -1,5 +1,6 @@
 """Requests and answers of rls.proto for tests, made with the stubs."""
 
+import math
 from typing import Any
 
 from ratelimit.errors import RpcError
@@ -24,12 +25,19 @@ def request(*descriptors: ratelimit_pb2.RateLimitDescriptor, domain: str = "d", 
 class RecordedCall:
     """A call that keeps its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, deadline: float = math.inf) -> None:
+        self.deadline = deadline
+        self.waiting = True
+        self.ends = 0
         self.response: rls_pb2.RateLimitResponse | None = None
         self.error: RpcError | None = None
 
     def reply(self, message: bytes) -> None:
+        self.ends += 1
+        self.waiting = False
         self.response = rls_pb2.RateLimitResponse.FromString(message)
 
     def fail(self, error: RpcError) -> None:
+        self.ends += 1
+        self.waiting = False
         self.error = error

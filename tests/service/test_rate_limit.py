@@ -65,7 +65,7 @@ class Bench:
         """One call, ended."""
         call = RecordedCall()
         self.later = lambda: None
-        self.service.should_rate_limit([(call, message)])
+        self.service.should_rate_limit([call], [message])
         self.later()
         return call
 
@@ -138,7 +138,7 @@ def test_a_store_error_is_unavailable(reference: bool, status: GrpcStatus) -> No
 def test_a_bad_request_ends_only_itself() -> None:
     """The others of the same read are answered."""
     bench, bad, good = Bench(), RecordedCall(), RecordedCall()
-    bench.service.should_rate_limit([(bad, request(domain="")), (good, ASK)])
+    bench.service.should_rate_limit([bad, good], [request(domain=""), ASK])
     bench.later()
     assert bad.error is not None
     assert bad.error.details == "rate limit domain must not be empty"

@@ -14,9 +14,9 @@ from ratelimit.transport.methods import Call
 PATH = "/test.Echo/Say"
 
 
-def echo(calls: Sequence[tuple[Call, bytes]]) -> None:
+def echo(calls: Sequence[Call], messages: Sequence[bytes]) -> None:
     """Answer with the message; fail for `fail`; answer twice for `twice`; later for `later`."""
-    for call, message in calls:
+    for call, message in zip(calls, messages, strict=True):
         if message == b"fail":
             call.fail(RpcError(GrpcStatus.UNAVAILABLE, "déjà vu\n"))
         elif message == b"later":
