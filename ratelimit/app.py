@@ -17,14 +17,14 @@ from ratelimit.descriptors.tree import Config
 from ratelimit.errors import ConfigError
 from ratelimit.limiter.counter_key import exact_counter, reference_counter
 from ratelimit.limiter.counter_store import CounterStore
-from ratelimit.limiter.decision import DecisionRules
 from ratelimit.limiter.limiter import Limiter, LimiterOptions
 from ratelimit.limiter.over_limit_cache import OverLimitCache
+from ratelimit.limiter.plan import DecisionRules
 from ratelimit.limiter.planner import Planner
 from ratelimit.metrics import Metrics
 from ratelimit.service.grpc_services import add_services
 from ratelimit.service.health import Health
-from ratelimit.service.rate_limit import RateLimitService
+from ratelimit.service.rate_limit import RateLimitService, Rules
 from ratelimit.settings import Settings
 from ratelimit.sources.directory import DirectorySource, Listener
 from ratelimit.statsd import StatsdSink
@@ -112,30 +112,38 @@ class App:
 
     def _make_store(self) -> CounterStore:
         if self._settings.limiter.backend_type == "memory":
-            return MemoryStore(SystemClock())
+            return MemoryStore(self._settings.limiter.memory_store_bytes_max)
         self._redis = RedisStore(
-            self._settings.redis, self.metrics.store, lambda connected: self.health.store(connected=connected)
+            self._settings.redis,
+            self.metrics.store,
+            lambda connected: self.health.store(connected=connected),
+            self._settings.limiter.cache_key_prefix,
         )
         return self._redis
 
     def _make_service(self, store: CounterStore) -> RateLimitService:
-        limits, response = self._settings.limiter, self._settings.response
+        limits, loop = self._settings.limiter, asyncio.get_running_loop()
         cache = OverLimitCache(limits.local_cache_size_in_bytes)
         if cache.enabled:
             self.metrics.local_cache = cache
         options = LimiterOptions(
-            DecisionRules(limits.near_limit_ratio, response.quota_mode),
-            limits.expiration_jitter_max_seconds,
-            limits.pending_hits_max,
+            self._settings.redis.redis_timeout, limits.expiration_jitter_max_seconds, limits.pending_hits_max
         )
-        limiter = Limiter(store, SystemClock(), asyncio.get_running_loop().call_soon, cache, options)
+        limiter = Limiter(store, SystemClock(), loop, cache, options)
         counter = exact_counter if limits.counter_key_format == "exact" else reference_counter
-        planner = Planner(counter, limits.cache_key_prefix)
+        planner = Planner(
+            counter, lambda key, configured: self.metrics.limit(key, configured=configured), limits.cache_key_prefix
+        )
         reference = self._settings.server.grpc_error_codes == "reference"
-        return RateLimitService(limiter, planner, self.metrics, response, reference_error_codes=reference)
+        return RateLimitService(limiter, planner, self.metrics, loop.time, reference_error_codes=reference)
+
+    def _rules(self) -> Rules:
+        """What the settings say of every request, made anew with each configuration."""
+        response = self._settings.response
+        return Rules(DecisionRules(self._settings.limiter.near_limit_ratio, response.quota_mode), response)
 
     def _config_loaded(self, config: Config) -> None:
-        self.service.swap(config)
+        self.service.swap(config, self._rules())
         self.metrics.config_load_success += 1
         self.health.config(loaded=bool(config.domains))
         _log.info("configuration loaded", domains=len(config.domains))
