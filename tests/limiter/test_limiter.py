@@ -287,23 +287,33 @@ CHARGES = st.tuples(st.sampled_from([b"a:", b"b:", b"c:"]), st.integers(-3, 5), 
 PLANS = st.lists(st.lists(CHARGES, min_size=0, max_size=3), min_size=1, max_size=4)
 
 
-@given(PLANS, st.lists(st.integers(0, 3), min_size=1, max_size=12), st.booleans())
-def test_a_tick_is_as_if_the_requests_had_come_one_by_one(
-    made: list[list[tuple[bytes, int, int]]], order: list[int], cached: bool
-) -> None:
-    """Merging, sharing and telling apart change no answer and no count that is stored."""
-    plans = [Asked(plan(*(charge(most, amount=n, counter=name) for name, n, most in each))) for each in made]
-    asked = [plans[number % len(plans)] for number in order]
-    together, apart = Bench(cache_bytes=0), Bench(cache_bytes=5000 if cached else 0)
+def told_apart_and_together(asked: list[Asked], cache_bytes: int) -> tuple[list[Any], list[Any], bool]:
+    """What requests are told in one tick without the cache, and one by one; whether the stores then hold the same."""
+    together, apart = Bench(), Bench(cache_bytes=cache_bytes)
     callers, alone = [Caller() for _ in asked], [Caller() for _ in asked]
     together.limiter.submit(callers, asked)
     together.loop.run()
     for caller, one in zip(alone, asked, strict=True):
         apart.limiter.submit([caller], [one])
         apart.loop.run()
-    assert [[[ok for ok, _ in each] for each in caller.told] for caller in callers] == [
-        [[ok for ok, _ in each] for each in caller.told] for caller in alone
-    ]
-    if not cached:
-        assert [caller.told for caller in callers] == [caller.told for caller in alone]
-        assert together.store._counts == apart.store._counts
+    told = [[each for caller in some for each in caller.told] for some in (callers, alone)]
+    return told[0], told[1], together.store._counts == apart.store._counts
+
+
+@given(PLANS, st.lists(st.integers(0, 3), min_size=1, max_size=12))
+def test_a_tick_is_as_if_the_requests_had_come_one_by_one(
+    made: list[list[tuple[bytes, int, int]]], order: list[int]
+) -> None:
+    """Merging, sharing and telling apart change no answer and no count that is stored."""
+    plans = [Asked(plan(*(charge(most, amount=n, counter=name) for name, n, most in each))) for each in made]
+    together, apart, same = told_apart_and_together([plans[number % len(plans)] for number in order], 0)
+    assert together == apart
+    assert same
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 5)), max_size=3), min_size=1, max_size=12))
+def test_the_over_limit_cache_changes_no_answer(made: list[list[tuple[int, int]]]) -> None:
+    """Where a counter has one limit, what it denies would be denied by the store."""
+    asked = [Asked(plan(*(charge(3 * n, amount=by, counter=b"%d:" % n) for n, by in each))) for each in made]
+    together, apart, _ = told_apart_and_together(asked, 5000)
+    assert together == apart
