@@ -97,7 +97,7 @@ class LimiterSettings(Group):
     cache_key_prefix: str = ""
     counter_key_format: Literal["exact", "reference"] = "exact"
     pending_hits_max: Positive = 100_000
-    memory_store_bytes_max: Positive = 32 * 1024 * 1024
+    memory_store_bytes_max: Positive = 24 * 1024 * 1024
     stop_cache_key_increment_when_overlimit: Boolean = False
 
     _backends = not_yet("backend_type", "memcache")
