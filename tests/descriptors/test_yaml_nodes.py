@@ -1,6 +1,6 @@
 import pytest
 
-from ratelimit.descriptors.yaml_nodes import Document, LoadLimits, Value, compose
+from ratelimit.descriptors.yaml_nodes import WARNINGS_MAX, Document, LoadLimits, Value, compose
 from ratelimit.errors import ConfigError
 
 
@@ -67,6 +67,34 @@ def test_metadata_is_json() -> None:
     assert value(text).json() == {"a": [1, 2.5, True, None, "x", "2020-01-01"], "b": {"c": "d"}}
     with pytest.raises(ConfigError, match="JSON"):
         value("{a: .nan}").json()
+
+
+@pytest.mark.parametrize("text", ["1:30", "1:30.5", "2020-01-01", "=", "<<", "'0x_'", "1e3", "!!str 5", "0o17"])
+def test_metadata_does_not_guess(text: str) -> None:
+    """What is not plainly a number, true, false or null is the text that is written."""
+    assert value(text).json() == text.removeprefix("!!str ").strip("'")
+
+
+def test_a_number_that_a_double_holds_is_kept() -> None:
+    """300 digits are fine, 400 are not: an answer could not hold them."""
+    assert value("9" * 300).json() == int("9" * 300)
+    with pytest.raises(ConfigError, match="not a number that JSON knows"):
+        value("9" * 400).json()
+
+
+def test_merge_keys_take_mappings_only() -> None:
+    """Anything else is a mistake, with its place, not nothing."""
+    with pytest.raises(ConfigError, match=r"^f.yaml:1: v.<<: a merge key takes a mapping or a list of mappings"):
+        value("{<<: 5}").json()
+
+
+def test_lenient_warnings_are_bounded() -> None:
+    """A file of mistakes does not flood the log."""
+    document = Document("f.yaml", LoadLimits(), strict=False)
+    root = compose(document, b"a: 1\n" * 1000)
+    assert root is not None
+    assert dict(root.items())["a"].integer(9) == 1
+    assert len(document.warnings) == WARNINGS_MAX + 1
 
 
 def test_merge_keys_fill_in() -> None:
