@@ -45,7 +45,7 @@ class Rules:
             first = self._domains[domain].file
             raise place.error(f"duplicate domain {shown(domain)} in config file, first in {first}")
         self._domains.setdefault(domain, place)
-        yield 0, Node(domain, place=place)
+        yield 0, Node(domain, file=place.file, line=place.line, key_path=place.key_path)
         # Merged files meet in the first level only: a descriptor that stands in two of them is refused there.
         siblings = self._firsts.setdefault(domain, {})
         yield from _descriptors(specification.descriptors, (domain,), siblings)
@@ -80,7 +80,9 @@ def _node(specification: DescriptorSpecification) -> Node:
         detailed_metric=specification.detailed_metric,
         value_to_metric=specification.value_to_metric,
         share_threshold=specification.share_threshold,
-        place=specification.place,
+        file=specification.place.file,
+        line=specification.place.line,
+        key_path=specification.place.key_path,
     )
     if node.share_threshold and "*" not in node.composite:
         raise specification.place_of("share_threshold").error(

@@ -12,8 +12,7 @@ from ratelimit.descriptors.limit import Limit
 from ratelimit.descriptors.request import Descriptor
 from ratelimit.descriptors.specification import Place
 
-_NOWHERE = Place()
-# Most nodes are leaves, and a tree may have a million: they share what they do not have. `Node.add` never writes here.
+# Shared by all leaves; `Node.add` never writes here.
 _NO_CHILDREN: dict[str, "Node"] = {}
 _NO_PATTERNS: list[tuple[tuple[str, ...], "Node"]] = []
 
@@ -36,7 +35,11 @@ class Match:
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """One descriptor of the configuration, or a domain at the root; `composite` is its `key` or `key_value`."""
+    """One descriptor of the configuration, or a domain at the root; `composite` is its `key` or `key_value`.
+
+    A tree may have a hundred thousand of these, and each pass of the garbage collector visits every object that can be
+    part of a cycle. So a leaf is one such object: its place is kept as plain fields, and empty collections are shared.
+    """
 
     key: str
     limit: Limit | None = None
@@ -44,13 +47,20 @@ class Node:
     detailed_metric: bool = False
     value_to_metric: bool = False
     share_threshold: bool = False
-    place: Place = _NOWHERE
+    file: str = ""
+    line: int | None = None
+    key_path: str = ""
     composite: str = field(init=False)
     children: dict[str, "Node"] = field(init=False, default_factory=lambda: _NO_CHILDREN, repr=False)
     patterns: list[tuple[tuple[str, ...], "Node"]] = field(init=False, default_factory=lambda: _NO_PATTERNS, repr=False)
 
     def __post_init__(self) -> None:
         self.composite = _named(self.key, self.value)
+
+    @property
+    def place(self) -> Place:
+        """Where the descriptor is written."""
+        return Place(self.file, self.line, self.key_path)
 
     def add(self, child: "Node") -> None:
         """Hang `child` below this node; its composite key must be new."""

@@ -9,7 +9,8 @@ from deploy.demo.processes import config_map
 from ratelimit.descriptors.tree import Config
 from ratelimit.errors import ConfigError
 from ratelimit.settings import ConfigSettings
-from ratelimit.sources.directory import DirectorySource, Listener
+from ratelimit.sources.directory import DirectorySource
+from ratelimit.sources.source import Listener
 
 
 class Watched:
