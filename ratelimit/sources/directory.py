@@ -82,8 +82,10 @@ class DirectorySource:
             self._settled = None
             self._failed(error)
             return
-        if found == self._settled or self._retry.too_early(found):
-            return
+        if found != self._settled and not self._retry.too_early(found):
+            await self._read(found)
+
+    async def _read(self, found: Fingerprint) -> None:
         answer = await read(self._job())
         if answer.error is not None:
             if answer.digest:
@@ -214,7 +216,7 @@ class _Retry:
         """The try failed."""
         most = min(RETRY_S_MAX, POLL_S * 2**self._tries)
         self._tries = min(self._tries + 1, 10)
-        self._at = asyncio.get_running_loop().time() + most * random.uniform(0.5, 1.0)  # noqa: S311 - spreads instances, hides nothing
+        self._at = asyncio.get_running_loop().time() + most * random.uniform(0.5, 1.0)  # noqa: S311 - only spreads
 
     def reset(self) -> None:
         """The try succeeded."""

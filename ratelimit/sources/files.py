@@ -64,7 +64,7 @@ def fingerprint(directory: Path, *, ignore_dot_files: bool) -> Fingerprint:
 
 
 def legible(path: object) -> str:
-    """A path for people: what is not UTF-8 or not printable in it is escaped, so that every log and JSON can take it."""
+    """A path for people: what is not UTF-8 or not printable is escaped, so that every log and JSON can take it."""
     text = os.fsencode(str(path)).decode("utf-8", "backslashreplace")
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 

@@ -41,7 +41,7 @@ class Job:
     limits: LoadLimits = field(default_factory=LoadLimits)
 
     def line(self) -> bytes:
-        """This job as one line."""
+        """The job as one line."""
         return _line(dataclasses.asdict(self))
 
     @classmethod

@@ -34,7 +34,7 @@ def facts(node: Node) -> object:
     return (node.composite, node.value, node.limit, flags, node.place, [pattern for pattern, _ in node.patterns], below)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(contents)
 def test_what_arrives_is_what_was_loaded(text: bytes) -> None:
     """Every configuration that loads survives the way through the pipe, down to places and metadata."""
