@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from ratelimit.descriptors.rules import Rules
 from ratelimit.descriptors.specification import Place
 from ratelimit.descriptors.tree import Config, Node, TreeBuilder
-from ratelimit.descriptors.yaml_nodes import Document, LoadLimits
+from ratelimit.descriptors.yaml_composer import LoadLimits
+from ratelimit.descriptors.yaml_nodes import Document
 from ratelimit.descriptors.yaml_reader import read_yaml
 
 

@@ -1,43 +1,31 @@
 """YAML with places: every value knows its line and key path, and nothing is read beyond the caps.
 
 Goals: a text means what is written (`value: yes` is the text "yes"), every error names file, line and key path, and no
-file can make the process slow or large. So the events are counted before anything is composed, the composed nodes are
-converted by the schema that reads them and not by YAML's guesses, and whatever aliases and merge keys unfold to is
-paid for from one budget, where it is visited.
+file can make the process slow or large. So nodes are counted while they are composed (`yaml_composer`), converted by
+the schema that reads them and not by YAML's guesses, and whatever aliases and merge keys unfold to is paid for from
+one budget, where it is visited.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
 from ratelimit.descriptors import yaml_scalars
 from ratelimit.descriptors.specification import Place, shortened, shown
+from ratelimit.descriptors.yaml_composer import TAG, LoadLimits, Mapping, Node, Scalar, Sequence, compose, implicit_tag
 from ratelimit.errors import ConfigError
 
-_TAG = "tag:yaml.org,2002:"
-_STR, _NULL, _BOOL, _INT, _FLOAT = f"{_TAG}str", f"{_TAG}null", f"{_TAG}bool", f"{_TAG}int", f"{_TAG}float"
-_MERGE, _VALUE, _TIMESTAMP = f"{_TAG}merge", f"{_TAG}value", f"{_TAG}timestamp"
-_KINDS: dict[type[yaml.Node], tuple[str, frozenset[str]]] = {
-    yaml.ScalarNode: ("a text", frozenset((_STR, _NULL, _BOOL, _INT, _FLOAT, _MERGE, _VALUE, _TIMESTAMP))),
-    yaml.SequenceNode: ("a list", frozenset((f"{_TAG}seq",))),
-    yaml.MappingNode: ("a mapping", frozenset((f"{_TAG}map",))),
+_STR, _NULL, _BOOL, _INT, _FLOAT = f"{TAG}str", f"{TAG}null", f"{TAG}bool", f"{TAG}int", f"{TAG}float"
+_MERGE, _VALUE, _TIMESTAMP = f"{TAG}merge", f"{TAG}value", f"{TAG}timestamp"
+_KINDS: dict[type, tuple[str, frozenset[str]]] = {
+    Scalar: ("a text", frozenset((_STR, _NULL, _BOOL, _INT, _FLOAT, _MERGE, _VALUE, _TIMESTAMP))),
+    Sequence: ("a list", frozenset((f"{TAG}seq",))),
+    Mapping: ("a mapping", frozenset((f"{TAG}map",))),
 }
 WARNINGS_MAX = 100
 _NAME_CHARACTERS_MAX = 60
 # What one file may say, aliases expanded, as a multiple of its largest size.
 _EXPANSION_MAX = 4
-
-
-@dataclass(frozen=True, slots=True)
-class LoadLimits:
-    """The caps of one file: bytes, levels of nesting, nodes (with aliases and merge keys expanded) and aliases."""
-
-    file_bytes_max: int = 4 * 1024 * 1024
-    depth_max: int = 64
-    nodes_max: int = 500_000
-    aliases_max: int = 1_000
 
 
 @dataclass(slots=True)
@@ -64,20 +52,18 @@ class Document:
         elif len(self.warnings) == WARNINGS_MAX:
             self.warnings.append(f"{self.name}: more than {WARNINGS_MAX} mistakes; the others are not told")
 
-    def spend(self, node: yaml.Node, path: str) -> None:
+    def spend(self, node: Node, path: str) -> None:
         """Pay for one visit of a node. Raises ConfigError when the budget of the file is used up."""
         self.nodes += 1
-        if isinstance(node, yaml.ScalarNode):
-            self.characters += len(node.value)
+        if isinstance(node, Scalar):
+            self.characters += len(node.text)
         characters_max = _EXPANSION_MAX * self.limits.file_bytes_max
-        for count, most, what in (
-            (self.nodes, self.limits.nodes_max, "nodes"),
-            (self.characters, characters_max, "characters"),
-        ):
-            if count > most:
-                raise Place(self.name, _line(node), path).error(
-                    f"more than {most} {what}, with aliases expanded and merge keys filled in"
-                )
+        if self.nodes > self.limits.nodes_max or self.characters > characters_max:
+            spent = (
+                f"{characters_max} characters" if self.characters > characters_max else f"{self.limits.nodes_max} nodes"
+            )
+            reason = f"more than {spent}, with aliases expanded and merge keys filled in"
+            raise Place(self.name, node.line, path).error(reason)
 
 
 @dataclass(slots=True)
@@ -88,7 +74,7 @@ class Value:
     """
 
     document: Document
-    node: yaml.Node
+    node: Node
     path: str = ""
     depth: int = 0
 
@@ -97,13 +83,13 @@ class Value:
         if self.depth > self.document.limits.depth_max:
             raise self.error(f"more than {self.document.limits.depth_max} levels, aliases expanded")
         if self.node.tag not in _KINDS[type(self.node)][1]:
-            raise self.error(f"the tag {shown(self.node.tag.replace(_TAG, '!!'))} means nothing here")
-        if self.node.tag != _STR and isinstance(self.node, yaml.ScalarNode):
+            raise self.error(f"the tag {shown(self.node.tag.replace(TAG, '!!'))} means nothing here")
+        if self.node.tag != _STR and isinstance(self.node, Scalar):
             self._check_tag(self.node)
 
     @property
     def place(self) -> Place:
-        return Place(self.document.name, _line(self.node), self.path)
+        return Place(self.document.name, self.node.line, self.path)
 
     @property
     def is_null(self) -> bool:
@@ -115,13 +101,13 @@ class Value:
 
     def items(self) -> Iterator[tuple[str, "Value"]]:
         """The pairs of a mapping. Raises ConfigError for another shape, a key that is no text, a key given twice."""
-        if not isinstance(self.node, yaml.MappingNode):
+        if not isinstance(self.node, Mapping):
             raise self._wrong("a mapping")
         seen: dict[str, Value] = {}
         for key_node, value_node in self._pairs(self.node):
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise Place(self.document.name, _line(key_node), self.path).error("a key must be a text")
-            name = str(key_node.value)
+            if not isinstance(key_node, Scalar):
+                raise Place(self.document.name, key_node.line, self.path).error("a key must be a text")
+            name = key_node.text
             path = _joined(self.path, name)
             key = Value(self.document, key_node, path, self.depth + 1)
             if name in seen:
@@ -134,18 +120,18 @@ class Value:
         """The elements of a list; none for null."""
         if self.is_null:
             return
-        if not isinstance(self.node, yaml.SequenceNode):
+        if not isinstance(self.node, Sequence):
             raise self._wrong("a list")
-        for index, node in enumerate(self.node.value):
+        for index, node in enumerate(self.node.elements):
             yield Value(self.document, node, f"{self.path}[{index}]", self.depth + 1)
 
     def text(self) -> str:
         """A scalar exactly as written; "" for null. Floats are refused: their text is rarely what was meant."""
-        if not isinstance(self.node, yaml.ScalarNode):
+        if not isinstance(self.node, Scalar):
             raise self._wrong("a text")
         if self.is_null:
             return ""
-        raw = str(self.node.value)
+        raw = self.node.text
         if self._plain and (self.node.tag == _FLOAT or ("e" in raw.lower() and yaml_scalars.number(raw) is not None)):
             raise self.error(f"{shortened(raw, 80)} is a number with a fraction; quote it if it is a text")
         return raw
@@ -170,11 +156,11 @@ class Value:
 
     def json(self) -> Any:
         """A value of free form, as JSON knows it."""
-        if isinstance(self.node, yaml.MappingNode):
+        if isinstance(self.node, Mapping):
             return {key: value.json() for key, value in self.items()}
-        if isinstance(self.node, yaml.SequenceNode):
+        if isinstance(self.node, Sequence):
             return [value.json() for value in self.elements()]
-        raw = str(self.node.value)
+        raw = self.node.text
         if self.node.tag in {_INT, _FLOAT}:
             return self._number(raw)
         if self.node.tag == _TIMESTAMP and not yaml_scalars.is_date(raw):
@@ -183,7 +169,7 @@ class Value:
 
     @property
     def _plain(self) -> bool:
-        return isinstance(self.node, yaml.ScalarNode) and not self.node.style
+        return isinstance(self.node, Scalar) and self.node.plain
 
     def _number(self, raw: str) -> float | str:
         if ":" in raw:  # base 60, which YAML 1.1 has for times of day: nobody means 90 with 1:30
@@ -196,55 +182,50 @@ class Value:
         return found
 
     def _scalar(self, wanted: str) -> str:
-        if not isinstance(self.node, yaml.ScalarNode):
+        if not isinstance(self.node, Scalar):
             raise self._wrong(wanted)
         if not self._plain:
             raise self.error(f"{wanted} is wanted, not a quoted text")
-        return str(self.node.value)
+        return self.node.text
 
     def _wrong(self, wanted: str) -> ConfigError:
-        found = shown(self.node.value) if isinstance(self.node, yaml.ScalarNode) else _KINDS[type(self.node)][0]
+        found = shown(self.node.text) if isinstance(self.node, Scalar) else _KINDS[type(self.node)][0]
         return self.error(f"{wanted} is wanted here, not {found}")
 
-    def _check_tag(self, node: yaml.ScalarNode) -> None:
+    def _check_tag(self, node: Scalar) -> None:
         """Hold a tag that was written out (`!!int x`) against what the text is without it."""
-        implicit = _RESOLVER.resolve(yaml.ScalarNode, node.value, (True, False))
+        implicit = implicit_tag(node.text)
         if node.tag != implicit and not (node.tag == _FLOAT and implicit == _INT):
-            raise self.error(f"{shown(node.value)} does not fit its tag {node.tag.replace(_TAG, '!!')}")
+            raise self.error(f"{shown(node.text)} does not fit its tag {node.tag.replace(TAG, '!!')}")
 
-    def _pairs(self, node: yaml.MappingNode, level: int = 0) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    def _pairs(self, node: Mapping, level: int = 0) -> Iterator[tuple[Node, Node]]:
         """The pairs of a mapping with its merge keys (`<<`) filled in; its own keys go first and win."""
         if level > self.document.limits.depth_max:
             raise self.error(f"merge keys nested more than {self.document.limits.depth_max} levels")
-        own = [pair for pair in node.value if pair[0].tag != _MERGE]
+        own = [pair for pair in node.pairs if pair[0].tag != _MERGE]
         yield from own
-        names = {key.value for key, _ in own if isinstance(key, yaml.ScalarNode)}
-        for key, value in node.value:
+        names = {key.text for key, _ in own if isinstance(key, Scalar)}
+        for key, value in node.pairs:
             if key.tag != _MERGE:
                 continue
-            for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                if not isinstance(source, yaml.MappingNode):
-                    place = Place(self.document.name, _line(source), _joined(self.path, "<<"))
+            for source in value.elements if isinstance(value, Sequence) else [value]:
+                if not isinstance(source, Mapping):
+                    place = Place(self.document.name, source.line, _joined(self.path, "<<"))
                     raise place.error("a merge key takes a mapping or a list of mappings")
                 self.document.spend(source, self.path)
                 for inner, inherited in self._pairs(source, level + 1):
                     # Each level hands each pair on, so each pays: the work is what the budget bounds, not the outcome.
                     self.document.spend(inner, self.path)
-                    if not isinstance(inner, yaml.ScalarNode):
+                    if not isinstance(inner, Scalar):
                         yield inner, inherited
-                    elif inner.value not in names:
-                        names.add(inner.value)
+                    elif inner.text not in names:
+                        names.add(inner.text)
                         yield inner, inherited
 
 
-def compose(document: Document, raw: bytes) -> Value | None:
+def read_root(document: Document, raw: bytes) -> Value | None:
     """Read the first document of a file; None where the file says nothing. Raises ConfigError."""
-    text = _decoded(document, raw)
-    try:
-        several = _check_caps(document, text)
-        root = next(iter(yaml.compose_all(text, Loader=yaml.CSafeLoader)), None)
-    except yaml.YAMLError as error:
-        raise _syntax_error(document.name, error) from None
+    root, several = compose(document.name, _decoded(document, raw), document.limits)
     if root is None or root.tag == _NULL:
         return None
     value = Value(document, root)
@@ -263,44 +244,9 @@ def _decoded(document: Document, raw: bytes) -> str:
         raise Place(document.name, line).error(f"not UTF-8: {error.reason}") from None
 
 
-def _check_caps(document: Document, text: str) -> bool:
-    """Count the events without building anything; tells whether there is more than one document."""
-    limits, depth, nodes, aliases, documents = document.limits, 0, 0, 0, 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-        documents += isinstance(event, yaml.DocumentStartEvent)
-        nodes += isinstance(event, yaml.NodeEvent)
-        aliases += isinstance(event, yaml.AliasEvent)
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > limits.depth_max or nodes > limits.nodes_max or aliases > limits.aliases_max:
-            most, what = (
-                (limits.depth_max, "levels of nesting")
-                if depth > limits.depth_max
-                else (limits.nodes_max, "nodes")
-                if nodes > limits.nodes_max
-                else (limits.aliases_max, "aliases")
-            )
-            line = event.start_mark.line + 1 if event.start_mark else None
-            raise Place(document.name, line).error(f"more than {most} {what}")
-    return documents > 1
-
-
 def _joined(path: str, name: str) -> str:
     """The key path one level down. A name is shortened and made printable: a file could repeat it a million times."""
     legible = shortened(name, _NAME_CHARACTERS_MAX)
     if not legible.isprintable():
         legible = shown(legible)[1:-1]
     return f"{path}.{legible}" if path else legible
-
-
-def _line(node: yaml.Node) -> int:
-    return int(node.start_mark.line) + 1
-
-
-def _syntax_error(name: str, error: yaml.YAMLError) -> ConfigError:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        reason = " ".join(part for part in (error.context, error.problem) if part)
-        return Place(name, error.problem_mark.line + 1).error(f"not YAML: {reason}")
-    return Place(name).error(f"not YAML: {error}".splitlines()[0])
-
-
-_RESOLVER: Any = yaml.SafeLoader("")

@@ -11,7 +11,7 @@ from ratelimit.descriptors.specification import (
     Place,
     shown,
 )
-from ratelimit.descriptors.yaml_nodes import Document, Value, compose
+from ratelimit.descriptors.yaml_nodes import Document, Value, read_root
 
 _ROOT_KEYS = ("domain", "descriptors")
 _DESCRIPTOR_KEYS = (
@@ -34,7 +34,7 @@ _GUESSED_NAME_CHARACTERS_MAX = 60
 
 def read_yaml(document: Document, text: bytes) -> DomainSpecification:
     """Read one file. Raises ConfigError; what the lenient mode lets pass is in `document.warnings`."""
-    root = compose(document, text)
+    root = read_root(document, text)
     if root is None:
         raise Place(document.name).error("the file is empty: it needs a domain")
     fields = _fields(root, _ROOT_KEYS)

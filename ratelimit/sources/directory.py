@@ -14,7 +14,7 @@ import structlog
 import watchfiles
 
 from ratelimit.descriptors.tree import Config, Node
-from ratelimit.descriptors.yaml_nodes import LoadLimits
+from ratelimit.descriptors.yaml_composer import LoadLimits
 from ratelimit.errors import ConfigError
 from ratelimit.settings import ConfigSettings
 from ratelimit.sources.files import Fingerprint, fingerprint, legible

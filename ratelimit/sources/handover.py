@@ -20,7 +20,7 @@ from typing import Any
 from ratelimit.descriptors.limit import Limit, Unit
 from ratelimit.descriptors.loader import ConfigFile
 from ratelimit.descriptors.tree import Node, TreeBuilder
-from ratelimit.descriptors.yaml_nodes import LoadLimits
+from ratelimit.descriptors.yaml_composer import LoadLimits
 from ratelimit.errors import ConfigError
 
 ROWS_MAX = 100

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from ratelimit.descriptors.limit import Unit
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.descriptors.request import Descriptor
-from ratelimit.descriptors.yaml_nodes import LoadLimits
+from ratelimit.descriptors.yaml_composer import LoadLimits
 from ratelimit.errors import ConfigError
 from tests.descriptors.texts import contents
 

@@ -1,12 +1,13 @@
 import pytest
 
-from ratelimit.descriptors.yaml_nodes import WARNINGS_MAX, Document, LoadLimits, Value, compose
+from ratelimit.descriptors.yaml_composer import LoadLimits
+from ratelimit.descriptors.yaml_nodes import WARNINGS_MAX, Document, Value, read_root
 from ratelimit.errors import ConfigError
 
 
 def value(text: str) -> Value:
     """The value of `v:` in a small file."""
-    root = compose(Document("f.yaml", LoadLimits()), f"v: {text}\n".encode())
+    root = read_root(Document("f.yaml", LoadLimits()), f"v: {text}\n".encode())
     assert root is not None
     return dict(root.items())["v"]
 
@@ -91,7 +92,7 @@ def test_merge_keys_take_mappings_only() -> None:
 def test_lenient_warnings_are_bounded() -> None:
     """A file of mistakes does not flood the log."""
     document = Document("f.yaml", LoadLimits(), strict=False)
-    root = compose(document, b"a: 1\n" * 1000)
+    root = read_root(document, b"a: 1\n" * 1000)
     assert root is not None
     assert dict(root.items())["a"].integer(9) == 1
     assert len(document.warnings) == WARNINGS_MAX + 1
@@ -99,7 +100,7 @@ def test_lenient_warnings_are_bounded() -> None:
 
 def test_merge_keys_fill_in() -> None:
     """`<<` brings another mapping's keys; the own ones win."""
-    root = compose(Document("f", LoadLimits()), b"base: &b {x: 1, y: 2}\nv: {<<: *b, y: 3}\nw: {<<: [*b, {z: 4}]}\n")
+    root = read_root(Document("f", LoadLimits()), b"base: &b {x: 1, y: 2}\nv: {<<: *b, y: 3}\nw: {<<: [*b, {z: 4}]}\n")
     assert root is not None
     fields = dict(root.items())
     assert fields["v"].json() == {"y": 3, "x": 1}
@@ -122,14 +123,14 @@ def test_the_caps_hold_before_anything_is_built(text: bytes, reason: str) -> Non
     """A hostile file costs little and is told why."""
     limits = LoadLimits(file_bytes_max=100, depth_max=3, nodes_max=9, aliases_max=1)
     with pytest.raises(ConfigError, match=reason):
-        compose(Document("f.yaml", limits), text)
+        read_root(Document("f.yaml", limits), text)
 
 
 def test_aliases_count_expanded() -> None:
     """A small file whose aliases unfold to many nodes is refused while it is read."""
     document = Document("bomb.yaml", LoadLimits(nodes_max=100))
     layers = "\n".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 6))
-    root = compose(document, f"l0: &l0 [x]\n{layers}\n".encode())
+    root = read_root(document, f"l0: &l0 [x]\n{layers}\n".encode())
     assert root is not None
     with pytest.raises(ConfigError, match="aliases expanded"):
         root.json()
@@ -137,7 +138,7 @@ def test_aliases_count_expanded() -> None:
 
 def test_a_loop_of_aliases_ends() -> None:
     """A node that holds itself is refused, not followed for ever."""
-    root = compose(Document("loop.yaml", LoadLimits(nodes_max=500)), b"a: &a [*a]\n")
+    root = read_root(Document("loop.yaml", LoadLimits(nodes_max=500)), b"a: &a [*a]\n")
     assert root is not None
     with pytest.raises(ConfigError):
         root.json()

@@ -1,7 +1,8 @@
 import pytest
 
 from ratelimit.descriptors.specification import DomainSpecification, Place
-from ratelimit.descriptors.yaml_nodes import Document, LoadLimits
+from ratelimit.descriptors.yaml_composer import LoadLimits
+from ratelimit.descriptors.yaml_nodes import Document
 from ratelimit.descriptors.yaml_reader import read_yaml
 from ratelimit.errors import ConfigError
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 
 from ratelimit.descriptors.loader import ConfigFile, load_config, read_nodes
 from ratelimit.descriptors.tree import Node
-from ratelimit.descriptors.yaml_nodes import LoadLimits
+from ratelimit.descriptors.yaml_composer import LoadLimits
 from ratelimit.errors import ConfigError
 from ratelimit.sources.handover import (
     PIECE_BYTES_MAX,
