@@ -26,7 +26,8 @@ from ratelimit.service.grpc_services import add_services
 from ratelimit.service.health import Health
 from ratelimit.service.rate_limit import RateLimitService, Rules
 from ratelimit.settings import Settings
-from ratelimit.sources.directory import DirectorySource, Listener
+from ratelimit.sources.directory import DirectorySource
+from ratelimit.sources.source import Listener
 from ratelimit.statsd import StatsdSink
 from ratelimit.stores.memory import MemoryStore
 from ratelimit.stores.redis_store import RedisStore

@@ -6,7 +6,7 @@ from typing import TextIO
 
 from ratelimit.descriptors.loader import load_config
 from ratelimit.descriptors.tree import Node
-from ratelimit.descriptors.yaml_nodes import LoadLimits
+from ratelimit.descriptors.yaml_composer import LoadLimits
 from ratelimit.errors import ConfigError
 from ratelimit.settings import ConfigSettings
 from ratelimit.sources.files import read_directory
