@@ -6,7 +6,6 @@ PROMETHEUS_ADDR          PROMETHEUS_PATH
 """
 
 import asyncio
-import functools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -17,6 +16,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from ratelimit.errors import RpcError
 from ratelimit.metrics import Metrics
+from ratelimit.metrics.lines import stat_lines
+from ratelimit.metrics.prometheus import exposition
 from ratelimit.service.health import Health
 from ratelimit.service.messages import request_bytes_from_json, response_json
 from ratelimit.service.rate_limit import RateLimitService
@@ -46,7 +47,7 @@ class AdminServer:
         self._views = views
         self._runners: list[web.AppRunner] = []
         self._registry = CollectorRegistry()
-        for collector in (views.metrics, ProcessCollector(registry=None), PlatformCollector(registry=None)):
+        for collector in (ProcessCollector(registry=None), PlatformCollector(registry=None)):
             self._registry.register(collector)
         self.ports: dict[str, int] = {}
 
@@ -111,10 +112,8 @@ class AdminServer:
         return web.Response(text=config.dump() if config else "")
 
     async def _stats(self, _: web.Request) -> web.Response:
-        metrics = self._views.metrics
-        lines = sorted(f"{name}: {value}\n" for name, value in (*metrics.counters(), *metrics.gauges()))
-        return web.Response(text="".join(lines))
+        return web.Response(text="".join(stat_lines(self._views.metrics.snapshot())))
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        text = await asyncio.to_thread(functools.partial(generate_latest, self._registry))
+        text = b"".join(exposition(self._views.metrics.snapshot())) + generate_latest(self._registry)
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
