@@ -8,7 +8,7 @@ PROMETHEUS_ADDR          PROMETHEUS_PATH
 import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 
 import structlog
 from aiohttp import web
@@ -28,6 +28,8 @@ from ratelimit.settings import Settings
 
 # A scrape holds a snapshot while it is written; so many hold one at a time, and others wait.
 SCRAPES_AT_ONCE = 2
+LINES_AT_ONCE = 500
+TEXT = "text/plain; charset=utf-8"
 
 _log = structlog.get_logger(__name__)
 
@@ -99,14 +101,16 @@ class AdminServer:
             text="/rlconfig: the limits in force\n/stats: every counter\n/metrics: the same for Prometheus\n"
         )
 
-    async def _rlconfig(self, _: web.Request) -> web.Response:
+    async def _rlconfig(self, request: web.Request) -> web.StreamResponse:
         config = self._views.service.config
-        return web.Response(text=config.dump() if config else "")
+        lines = config.lines() if config else iter(())
+        pieces = iter(lambda: "".join(f"{line}\n" for line in islice(lines, LINES_AT_ONCE)).encode(), b"")
+        return await _stream(request, pieces, TEXT)
 
     async def _stats(self, request: web.Request) -> web.StreamResponse:
         async with self._scrapes:
             lines = stat_lines(self._views.metrics.snapshot())
-            return await _stream(request, (text.encode() for text in lines), "text/plain; charset=utf-8")
+            return await _stream(request, (text.encode() for text in lines), TEXT)
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
         async with self._scrapes:
@@ -119,7 +123,11 @@ class AdminServer:
 
 async def _stream(request: web.Request, pieces: Iterator[bytes], content_type: str) -> web.StreamResponse:
     """Send pieces as they are made; the event loop runs after each, and a slow reader slows the making."""
-    response = web.StreamResponse(headers={"Content-Type": content_type})
+    headers = {"Content-Type": content_type}
+    if request.method == "HEAD":
+        # aiohttp would send what a stream writes, and HEAD has no body.
+        return web.Response(headers=headers)
+    response = web.StreamResponse(headers=headers)
     try:
         await response.prepare(request)
         for piece in pieces:

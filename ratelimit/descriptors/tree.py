@@ -82,9 +82,14 @@ class Config:
         counter_entries = tuple((step.key, step.shared_pattern or step.value) for step in steps)
         return Match(steps[-1].node.limit, counter_entries, _stat_key(domain, steps))
 
-    def dump(self) -> str:
+    def lines(self) -> Iterator[str]:
         """Every limit in a line, in file order: what /rlconfig shows."""
-        return "".join(f"{line}\n" for domain, root in self.domains.items() for line in _dump(domain, root))
+        for domain, root in self.domains.items():
+            yield from _dump(domain, root)
+
+    def dump(self) -> str:
+        """All lines as one text."""
+        return "".join(f"{line}\n" for line in self.lines())
 
 
 def _walk(root: Node, entries: tuple[tuple[str, str], ...]) -> list[_Step] | None:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from ratelimit.admin import server as admin_server
+from ratelimit.descriptors.loader import ConfigFile, load_config
 from tests.admin.running import ASK, Admin, settings
 
 Start = Callable[..., Awaitable[Admin]]
@@ -53,6 +54,33 @@ async def test_a_scrape_lets_others_run(admin: Admin) -> None:
         turns += 1
     assert (await scrape)[0] == 200
     assert turns > 300
+
+
+async def test_a_configuration_of_any_size_is_shown_in_pieces(admin: Admin) -> None:
+    """20,000 limits are 20 ms of work in one go; here others run in between."""
+    limit = "rate_limit: {unit: minute, requests_per_unit: 5}"
+    text = "domain: d\ndescriptors:\n" + "".join(f"  - key: k{number}\n    {limit}\n" for number in range(20_000))
+    admin.service.swap(load_config([ConfigFile("f", text.encode())]))
+    showing = asyncio.ensure_future(admin.get("debug", "/rlconfig"))
+    turns = 0
+    while not showing.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert (await showing)[1].count("\n") == 20_000
+    assert turns > 40
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/stats", "/rlconfig"])
+async def test_old_and_short_requests_are_answered_too(admin: Admin, path: str) -> None:
+    """HTTP/1.0 knows no chunks, and HEAD wants no body."""
+    for line in (b"GET %s HTTP/1.0", b"HEAD %s HTTP/1.1\r\nConnection: close"):
+        reader, writer = await admin.connect("debug")
+        writer.write(line % path.encode() + b"\r\nHost: x\r\n\r\n")
+        head, _, body = (await asyncio.wait_for(reader.read(), 30)).partition(b"\r\n\r\n")
+        assert b" 200 OK" in head
+        assert body == b"" if line.startswith(b"HEAD") else body.startswith((b"#", b"r", b"d.k"))
+        assert b"chunked" not in head
+        writer.close()
 
 
 async def test_a_reader_that_goes_away_is_no_error(admin: Admin, caplog: pytest.LogCaptureFixture) -> None:
