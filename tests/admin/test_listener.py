@@ -2,9 +2,14 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
 
+import grpc.aio
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from deploy.demo.processes import free_port
 from ratelimit.admin import listener
 from tests.admin.running import ASK, Admin
 
@@ -194,3 +199,42 @@ async def test_accepting_survives_a_process_out_of_files() -> None:
     finally:
         _, errors = await asyncio.wait_for(process.communicate(b"\n"), 30)
     assert (process.returncode, errors) == (0, b"")
+
+
+SERVICE = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))
+from ratelimit.__main__ import main
+main([])
+"""
+
+
+async def serving(port: int) -> bool:
+    """Whether a new gRPC connection is answered, as soon as there is one."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        answer = await stub.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=60)
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+async def test_silent_connections_take_nothing_from_grpc(tmp_path: Path) -> None:
+    """A process with 300 descriptors and 600 silent connections on its HTTP port: gRPC and the probe are answered."""
+    (tmp_path / "config").mkdir()
+    names = ("PORT", "GRPC_PORT", "DEBUG_PORT", "PROMETHEUS_PORT")
+    ports = {name: free_port() for name in names}
+    environ = {name: str(port) for name, port in ports.items()}
+    environ |= {"BACKEND_TYPE": "memory", "RUNTIME_ROOT": str(tmp_path), "RUNTIME_WATCH_ROOT": "false"}
+    environ |= {"DRAIN_DELAY": "0", "PROMETHEUS_ADDR": f":{environ.pop('PROMETHEUS_PORT')}"}
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", SERVICE, env=environ)
+    try:
+        assert await serving(ports["GRPC_PORT"])
+        silent = [await asyncio.open_connection("127.0.0.1", ports["PORT"]) for _ in range(600)]
+        assert await serving(ports["GRPC_PORT"])
+        reader, writer = await asyncio.open_connection("127.0.0.1", ports["PORT"])
+        writer.write(GET)
+        assert await asyncio.wait_for(reader.readline(), 30) == b"HTTP/1.1 200 OK\r\n"
+        for _, one in [*silent, (reader, writer)]:
+            one.close()
+    finally:
+        process.terminate()
+        await asyncio.wait_for(process.wait(), 30)
