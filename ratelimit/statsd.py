@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from ratelimit.metrics import Metrics, Snapshot
+from ratelimit.metrics import Metrics, Snapshot, sanitise
 from ratelimit.metrics.declared import DOMAIN_NOT_FOUND, LIMIT, RESPONSE_TIME, SINGLES, Kind
 from ratelimit.settings import MetricsSettings
 
@@ -208,5 +208,4 @@ def _note(packet: list[_Line]) -> None:
 
 def tags_suffix(tags: dict[str, str]) -> str:
     """EXTRA_TAGS as part of a stat name, sorted by key: `.__a=b.__foo=bar`."""
-    table = str.maketrans(dict.fromkeys(".:|", "_"))
-    return "".join(f".__{key}={value.translate(table)}" for key, value in sorted(tags.items()))
+    return "".join(f".__{sanitise(key)}={sanitise(value).replace('.', '_')}" for key, value in sorted(tags.items()))

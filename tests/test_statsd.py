@@ -226,6 +226,7 @@ def amounts(texts: list[bytes]) -> dict[str, int]:
     return told
 
 
-def test_no_tags_no_suffix() -> None:
-    """Names stay as they are without EXTRA_TAGS."""
+def test_tags_are_a_suffix_of_every_name() -> None:
+    """Sorted, and as safe as the names; without EXTRA_TAGS names stay as they are."""
     assert tags_suffix({}) == ""
+    assert tags_suffix({"b": "x.y:1|c\n", "a": "10.0.0.1"}) == ".__a=10_0_0_1.__b=x_y_1_c_"

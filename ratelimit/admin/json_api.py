@@ -7,6 +7,7 @@ import time
 from aiohttp import web
 
 from ratelimit.admin.json_budget import BODY_BYTES_MAX, READABLE_ENCODINGS, decompressed, request_pieces
+from ratelimit.admin.listener import body_is_read
 from ratelimit.errors import RpcError
 from ratelimit.service.messages import response_json
 from ratelimit.service.rate_limit import RateLimitService
@@ -31,7 +32,9 @@ class JsonApi:
         if encoding not in READABLE_ENCODINGS:
             return _refusal(415, "Unsupported Media Type", f"Content-Encoding {encoding}: gzip or deflate is readable")
         try:
-            message = await self._message(decompressed(await request.read(), encoding))
+            body = await request.read()
+            body_is_read()
+            message = await self._message(decompressed(body, encoding))
             answer = await self._service.ask(message)
         except RpcError as error:
             return _refusal(400, "Bad Request", error.details)

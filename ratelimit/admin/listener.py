@@ -3,9 +3,10 @@
 aiohttp waits for a request as long as the connection lasts, and takes every connection that comes. So each of its
 protocols is wrapped:
 
-    waiting   no request yet, or none since the last answer: ended after the header timeout, counted from the connect
-              or from the first byte of the next request; without a byte after an answer, after KEEPALIVE_S
-    busy      a request is being answered: ended after BUSY_S, whatever it does
+    waiting   for the header of a request, or for its body: each ended after the header timeout, counted from the
+              connect or from the first byte of the next request; without a byte after an answer, after KEEPALIVE_S
+    busy      a request is being answered: ended after BUSY_S, whatever it does; a handler that reads a body says by
+              `body_is_read` when that begins
 
 Beyond the cap the connection that waits longest makes room; where none waits, the new one is closed at once. So
 silent connections cannot keep a probe out. A process without file descriptors is no end either: uvloop (libuv) then
@@ -15,6 +16,7 @@ takes and closes what waits to be accepted, asyncio pauses accepting for a secon
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +30,8 @@ from ratelimit.metrics import HttpStats
 BUSY_S = 30.0
 KEEPALIVE_S = 75.0
 SHUTDOWN_S = 1.0
+# The guard of the request that the current task answers.
+_guard: ContextVar["_Guard"] = ContextVar("guard")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _log = structlog.get_logger(__name__)
@@ -108,7 +112,12 @@ class Listener:
 
     def waits(self, guard: "_Guard") -> None:
         """`guard` waits for a request from now on."""
+        self._waiting.pop(guard, None)
         self._waiting[guard] = None
+
+    def waits_no_more(self, guard: "_Guard") -> None:
+        """`guard` has its request."""
+        self._waiting.pop(guard, None)
 
     def _tell(self, *, crowded: bool) -> None:
         """Log a change once: a flood of connections must not be a flood of lines."""
@@ -126,8 +135,11 @@ class Listener:
         guard = None if request.transport is None else self._guards.get(request.transport)
         if guard is None:
             return await handler(request)
-        self._waiting.pop(guard, None)
-        guard.busy()
+        if request.can_read_body:
+            _guard.set(guard)
+            guard.header_is_read()
+        else:
+            guard.busy()
         try:
             return await handler(request)
         finally:
@@ -180,9 +192,15 @@ class _Guard(asyncio.Protocol):
         if self._inner is not None:
             self._inner.resume_writing()
 
+    def header_is_read(self) -> None:
+        """A body follows, and has as much time."""
+        self._between_requests = False
+        self._wait(self._listener.bounds.header_timeout_s)
+
     def busy(self) -> None:
         """A request is being answered."""
         self._between_requests = False
+        self._listener.waits_no_more(self)
         self._start_timer(BUSY_S)
 
     def answered(self) -> None:
@@ -213,6 +231,13 @@ class _Guard(asyncio.Protocol):
         if not self._between_requests:
             self._listener.stats.cx_timeouts += 1
         self.abort()
+
+
+def body_is_read() -> None:
+    """Tell that a handler has its whole request: its connection makes room for no other until it is answered."""
+    guard = _guard.get(None)
+    if guard is not None:
+        guard.busy()
 
 
 def _client_errors_aside() -> logging.Logger:

@@ -17,6 +17,14 @@ Start = Callable[..., Awaitable[Admin]]
 GET = b"GET /healthcheck HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
+POST = b"POST /json HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(ASK), ASK)
+
+
+async def never(_: bytes) -> bytes:
+    """An answer that does not come."""
+    return await asyncio.get_running_loop().create_future()
+
+
 async def ended(reader: asyncio.StreamReader) -> bytes:
     """What still came before the other end closed."""
     found = bytearray()
@@ -89,12 +97,23 @@ async def test_a_connection_that_rests_is_closed(started: Start, monkeypatch: py
     writer.close()
 
 
-async def test_a_body_that_does_not_come_ends(started: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request is ended after BUSY_S, whatever it waits for."""
-    monkeypatch.setattr(listener, "BUSY_S", 0.05)
-    admin = await started()
+async def test_a_body_has_its_time(started: Start) -> None:
+    """As much as a header."""
+    admin = await started({"http_header_timeout": 0.05})
     reader, writer = await admin.connect()
     writer.write(b"POST /json HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+    assert await ended(reader) == b""
+    assert admin.metrics.http.cx_timeouts == 1
+    writer.close()
+
+
+async def test_an_answer_has_its_time(started: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BUSY_S, whatever the handler waits for."""
+    monkeypatch.setattr(listener, "BUSY_S", 0.05)
+    admin = await started()
+    monkeypatch.setattr(admin.service, "ask", never)
+    reader, writer = await admin.connect()
+    writer.write(POST)
     assert await ended(reader) == b""
     writer.close()
 
@@ -116,18 +135,36 @@ async def test_silent_connections_keep_nobody_out(started: Start, capsys: pytest
     assert shown.count("HTTP_CONNECTIONS_MAX is reached") == shown.count("HTTP connections are few again") == 1
 
 
-async def test_busy_connections_are_not_displaced(started: Start) -> None:
+async def test_open_bodies_keep_nobody_out(started: Start) -> None:
+    """A connection that is still sending its body makes room as a silent one does."""
+    admin = await started({"http_connections_max": 2})
+    slow = [await admin.connect() for _ in range(2)]
+    for _, writer in slow:
+        writer.write(b"POST /json HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+    assert (await admin.get("http", "/healthcheck"))[0] == 500
+    for _, writer in slow:
+        writer.close()
+
+
+async def test_busy_connections_are_not_displaced(started: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where every connection of the cap is being answered, the new one is closed at once."""
     admin = await started({"http_connections_max": 2})
+    answer = asyncio.Event()
+
+    async def ask(_: bytes) -> bytes:
+        await answer.wait()
+        return b""
+
+    monkeypatch.setattr(admin.service, "ask", ask)
     busy = [await admin.connect() for _ in range(2)]
     for _, writer in busy:
-        writer.write(b"POST /json HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(ASK))
-    await until(lambda: not admin.server._listeners[0]._waiting)
+        writer.write(POST)
+    await until(lambda: admin.metrics.http.cx_active == 2 and not admin.server._listeners[0]._waiting)
     reader, writer = await admin.connect()
     assert await ended(reader) == b""
     writer.close()
+    answer.set()
     for reader, writer in busy:
-        writer.write(ASK)
         assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
         writer.close()
 
