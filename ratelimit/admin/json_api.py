@@ -23,8 +23,8 @@ class JsonApi:
 
     def __init__(self, service: RateLimitService) -> None:
         self._service = service
-        # One at a time: many together would hold the loop for as long as they are many.
-        self._building = asyncio.Lock()
+        # One at a time, in reading and in writing: many together would hold the loop for as long as they are many.
+        self._turn = asyncio.Lock()
 
     async def handle(self, request: web.Request) -> web.Response:
         """200 or 429 with the response; whatever goes wrong is 400, as the reference has it."""
@@ -42,11 +42,12 @@ class JsonApi:
             return _refusal(400, "Bad Request", f"larger than {BODY_BYTES_MAX} bytes")
         except web.RequestPayloadError as error:
             return _refusal(400, "Bad Request", f"the body cannot be read: {error}")
-        over_limit, text = response_json(answer)
+        async with self._turn:
+            over_limit, text = response_json(answer)
         return web.Response(status=429 if over_limit else 200, body=text, content_type="application/json")
 
     async def _message(self, body: bytes) -> bytes:
-        async with self._building:
+        async with self._turn:
             message = bytearray()
             until = time.perf_counter() + SLICE_S
             for piece in request_pieces(body):
