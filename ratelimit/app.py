@@ -146,6 +146,7 @@ class App:
     def _config_loaded(self, config: Config) -> None:
         self.service.swap(config, self._rules())
         self.metrics.config_load_success += 1
+        self.metrics.configuration_loaded(_limits(config))
         self.health.config(loaded=bool(config.domains))
         _log.info("configuration loaded", domains=len(config.domains))
 
@@ -158,6 +159,15 @@ class App:
 
     def _signalled(self) -> None:
         (self._killed if self._stopping.is_set() else self._stopping).set()
+
+
+def _limits(config: Config) -> int:
+    nodes, limits = list(config.domains.values()), 0
+    while nodes:
+        node = nodes.pop()
+        limits += node.limit is not None
+        nodes.extend(node.children.values())
+    return limits
 
 
 async def _first(*coroutines: Coroutine[Any, Any, object]) -> None:

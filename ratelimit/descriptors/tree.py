@@ -150,9 +150,14 @@ class Config:
         # A name that is the path of a node is one of as many as there are nodes, whoever chose the values.
         return Match(nodes[-1].limit, _counter_entries(entries, steps, nodes), stat_key, configured=stat_key == path)
 
-    def dump(self) -> str:
+    def lines(self) -> Iterator[str]:
         """Every limit in a line, in file order: what /rlconfig shows."""
-        return "".join(f"{line}\n" for domain, root in self.domains.items() for line in _dump(domain, root))
+        for domain, root in self.domains.items():
+            yield from _dump(domain, root)
+
+    def dump(self) -> str:
+        """All lines as one text."""
+        return "".join(f"{line}\n" for line in self.lines())
 
 
 def walk(root: Node, entries: Sequence[tuple[str, str]]) -> list[Step]:

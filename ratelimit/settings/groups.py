@@ -41,6 +41,9 @@ class ServerSettings(Group):
     port: Port = 8080
     debug_host: str = "127.0.0.1"
     debug_port: Port = 6070
+    http_connections_max: Positive = 200
+    http_header_timeout: Annotated[Duration, Field(gt=0)] = 10.0
+    reuse_port: Boolean = False
     grpc_host: str = "0.0.0.0"
     grpc_port: Port = 8081
     grpc_uds: str = ""
