@@ -1,0 +1,69 @@
+import asyncio
+from collections.abc import Sequence
+
+from ratelimit.errors import GrpcStatus, RpcError
+from ratelimit.transport.methods import Call
+from ratelimit.transport.open_calls import OpenCalls
+
+
+def echo(calls: Sequence[Call], messages: Sequence[bytes]) -> None:
+    """Answer at once."""
+    for call, message in zip(calls, messages, strict=True):
+        call.reply(message)
+
+
+def serve(calls: OpenCalls, message: bytes) -> "asyncio.Task[bytes | RpcError]":
+    """One call that is answered at once."""
+    return asyncio.ensure_future(calls.serve(echo, message, 0.0))
+
+
+async def test_answers_wait_for_the_release() -> None:
+    """While held no answer goes out, not even an old one; after it all do."""
+    calls = OpenCalls()
+    before = serve(calls, b"before")
+    await calls.hold()
+    during = serve(calls, b"during")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert (before.done(), during.done()) == (False, False)
+    calls.release()
+    assert (await before, await during) == (b"before", b"during")
+
+
+async def test_callers_who_never_pause_do_not_hold_for_ever() -> None:
+    """The pause ends whether or not it got quiet."""
+    calls, ended = OpenCalls(), asyncio.Event()
+
+    async def caller() -> None:
+        while not ended.is_set():
+            task = serve(calls, b"more")
+            await asyncio.sleep(0.001)
+            task.cancel()
+
+    calling = asyncio.ensure_future(caller())
+    await asyncio.sleep(0)
+    await asyncio.wait_for(calls.hold(), 30)
+    ended.set()
+    await calling
+
+
+async def test_without_an_answer_a_call_fails() -> None:
+    """UNAVAILABLE, so that its client goes elsewhere."""
+    calls = OpenCalls()
+    waiting = asyncio.ensure_future(calls.serve(lambda *_: None, b"", 0.0))
+    await asyncio.sleep(0)
+    calls.fail()
+    answer = await waiting
+    assert isinstance(answer, RpcError)
+    assert answer.grpc_status is GrpcStatus.UNAVAILABLE
+
+
+async def test_a_cancelled_call_is_forgotten() -> None:
+    """Whoever went away is told nothing, and the method can see it."""
+    calls, seen = OpenCalls(), list[Call]()
+    waiting = asyncio.ensure_future(calls.serve(lambda given, _: seen.extend(given), b"", 0.0))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait((waiting,))
+    assert not seen[0].waiting
+    calls.fail()
