@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "__init__": set(),
     "errors": set(),
     "clock": set(),
+    "open_files": set(),
     "settings": {"errors"},
     "metrics": set(),
     "logs": {"settings"},
