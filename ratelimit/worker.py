@@ -46,7 +46,7 @@ class Worker:
             needs_config=settings.config.healthy_with_at_least_one_config_loaded,
         )
         self._redis = self._make_redis() if settings.limiter.backend_type == "redis" else None
-        self.service = self._make_service(self._redis or MemoryStore(SystemClock()))
+        self.service = self._make_service(MemoryStore(SystemClock()) if self._redis is None else self._redis)
         self.grpc = GrpcioServer(settings.server)
 
     async def start(self) -> None:

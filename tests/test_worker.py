@@ -12,6 +12,8 @@ from ratelimit.errors import StoreError
 from ratelimit.metrics import Metrics
 from ratelimit.pb.envoy.service.ratelimit.v3 import rls_pb2
 from ratelimit.settings import load_settings
+from ratelimit.stores.redis_store import RedisStore
+from ratelimit.transport.grpcio_server import GrpcioServer
 from ratelimit.worker import Worker, close_each
 from tests.service.test_rate_limit import ASK
 from tests.service.test_rate_limit import CONFIG as TEXT
@@ -83,6 +85,24 @@ async def test_giving_up_on_the_store_is_told() -> None:
     never.cancel()
     await made.close()
     await memory.close()
+
+
+async def test_the_store_closes_after_the_last_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call in flight waits for the store, so the server ends first, with a drain and without one."""
+    order: list[str] = []
+
+    async def store_closes(_: RedisStore) -> None:
+        order.append("store")
+
+    async def server_stops(_: GrpcioServer, __: float) -> None:
+        order.append("server")
+
+    monkeypatch.setattr(RedisStore, "close", store_closes)
+    monkeypatch.setattr(GrpcioServer, "stop", server_stops)
+    made = worker(BACKEND_TYPE="redis")
+    await made.drain(asyncio.Event())
+    await made.close()
+    assert order == ["server", "server", "store"]
 
 
 async def test_each_part_closes_whatever_the_others_do(monkeypatch: pytest.MonkeyPatch) -> None:
