@@ -1,9 +1,13 @@
 import asyncio
 from collections.abc import Sequence
+from typing import Any
+from unittest.mock import AsyncMock
+
+import grpc
 
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.transport.methods import Call
-from ratelimit.transport.open_calls import OpenCalls
+from ratelimit.transport.open_calls import STOPS, OpenCalls
 
 
 def echo(calls: Sequence[Call], messages: Sequence[bytes]) -> None:
@@ -67,3 +71,40 @@ async def test_a_cancelled_call_is_forgotten() -> None:
     await asyncio.wait((waiting,))
     assert not seen[0].waiting
     calls.fail()
+
+
+async def test_a_stream_that_comes_after_the_end_ends_at_once() -> None:
+    """A client that has not read GOAWAY yet is sent elsewhere, not kept."""
+    calls, began = OpenCalls(), list[object]()
+
+    async def behaviour(request: bytes, _: object) -> None:
+        began.append(request)
+
+    handler: Any = calls.ending(grpc.unary_stream_rpc_method_handler(behaviour))
+    calls.end_streams()
+    context = AsyncMock()
+    await handler.unary_stream(b"", context)
+    context.abort.assert_awaited_once_with(grpc.StatusCode.UNAVAILABLE, STOPS)
+    assert began == []
+
+
+async def test_a_stream_whose_client_went_is_cancelled_with_it() -> None:
+    """Nobody is there to be told UNAVAILABLE."""
+    calls, cancelled = OpenCalls(), asyncio.Event()
+
+    async def behaviour(_: bytes, __: object) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    handler: Any = calls.ending(grpc.unary_stream_rpc_method_handler(behaviour))
+    context = AsyncMock()
+    task = asyncio.ensure_future(handler.unary_stream(b"", context))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait((task,))
+    assert task.cancelled()
+    assert cancelled.is_set()
+    context.abort.assert_not_called()
