@@ -4,10 +4,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench protos
+.PHONY: help setup demo test check bench bench-floors protos
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 setup: $(STAMP) ## Make .venv with the pinned dependencies and .venv/bin/ratelimit
 
@@ -26,6 +26,9 @@ check: setup ## Formatting, lint and types
 
 bench: setup ## The load test with its comparison table (PEER_CMD= names the reference's binary)
 	@$(BIN)/python -m loadtest.bench
+
+bench-floors: setup ## What a request costs in our own floors, beside a bare loop (ROUNDS= sizes it)
+	@$(BIN)/python -m loadtest.bench_floors
 
 protos: setup ## Generate ratelimit/pb anew from protos/
 	@$(BIN)/python protos/generate.py

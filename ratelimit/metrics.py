@@ -53,6 +53,7 @@ class StoreStats:
     errors: int = 0
     timeouts: int = 0
     unknown_outcomes: int = 0
+    poisoned: int = 0
 
 
 @dataclass(slots=True)
@@ -63,11 +64,11 @@ class CallStats:
     seconds: float = 0.0
     buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
 
-    def observe(self, seconds: float) -> None:
-        """Count one call that took `seconds`."""
-        self.total_requests += 1
-        self.seconds += seconds
-        self.buckets[bisect.bisect_left(BUCKETS_S, seconds)] += 1
+    def observe(self, seconds: float, calls: int = 1) -> None:
+        """Count `calls` calls that took `seconds` each."""
+        self.total_requests += calls
+        self.seconds += seconds * calls
+        self.buckets[bisect.bisect_left(BUCKETS_S, seconds)] += calls
 
 
 class LocalCacheView(Protocol):
@@ -91,11 +92,13 @@ class Metrics(Collector):
         self.global_shadow_mode = 0
         self.redis_error = 0
         self.service_error = 0
+        self.internal_error = 0
+        self.deadline_exceeded = 0
         self.should_rate_limit = CallStats()
         self.store = StoreStats()
         self.local_cache: LocalCacheView | None = None
 
-    def limit(self, stat_key: str) -> LimitStats:
+    def limit(self, stat_key: str, *, configured: bool = True) -> LimitStats:  # noqa: ARG002
         """The counters of one limit; beyond the bound those of `__other__`."""
         name = sanitise(stat_key)
         stats = self.limits.get(name)

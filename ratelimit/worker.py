@@ -14,14 +14,14 @@ from ratelimit.clock import SystemClock
 from ratelimit.descriptors.tree import Config
 from ratelimit.limiter.counter_key import exact_counter, reference_counter
 from ratelimit.limiter.counter_store import CounterStore
-from ratelimit.limiter.decision import DecisionRules
 from ratelimit.limiter.limiter import Limiter, LimiterOptions
 from ratelimit.limiter.over_limit_cache import OverLimitCache
+from ratelimit.limiter.plan import DecisionRules
 from ratelimit.limiter.planner import Planner
-from ratelimit.metrics import Metrics
+from ratelimit.metrics import LimitStats, Metrics
 from ratelimit.service.grpc_services import add_services
 from ratelimit.service.health import Health
-from ratelimit.service.rate_limit import RateLimitService
+from ratelimit.service.rate_limit import RateLimitService, Rules
 from ratelimit.settings import Settings
 from ratelimit.stores.memory import MemoryStore
 from ratelimit.stores.redis_store import RedisStore
@@ -46,7 +46,8 @@ class Worker:
             needs_config=settings.config.healthy_with_at_least_one_config_loaded,
         )
         self._redis = self._make_redis() if settings.limiter.backend_type == "redis" else None
-        self.service = self._make_service(MemoryStore(SystemClock()) if self._redis is None else self._redis)
+        memory_bytes_max = settings.limiter.memory_store_bytes_max
+        self.service = self._make_service(MemoryStore(memory_bytes_max) if self._redis is None else self._redis)
         self.grpc = GrpcioServer(settings.server)
 
     async def start(self) -> None:
@@ -60,8 +61,8 @@ class Worker:
         await self.grpc.start()
 
     def swap(self, config: Config) -> None:
-        """Put a configuration in force, for every call from now on. Whatever a reload may change is made here."""
-        self.service.swap(config)
+        """Put a configuration in force for every call from now on, with the rules that the settings give it."""
+        self.service.swap(config, rules(self._settings))
         self.health.config_changed(loaded=bool(config.domains))
 
     async def gave_up(self) -> None:
@@ -90,33 +91,38 @@ class Worker:
         def changed(connected: bool) -> None:  # noqa: FBT001 - the store's listener
             self.health.store_changed(connected=connected)
 
-        return RedisStore(self._settings.redis, self._metrics.store, changed)
+        prefix = self._settings.limiter.cache_key_prefix
+        return RedisStore(self._settings.redis, self._metrics.store, changed, prefix)
 
     def _make_service(self, store: CounterStore) -> RateLimitService:
-        limits, server = self._settings.limiter, self._settings.server
+        reference = self._settings.server.grpc_error_codes == "reference"
+        time_s = asyncio.get_running_loop().time
+        limiter, planner = self._make_limiter(store), self._make_planner()
+        return RateLimitService(limiter, planner, self._metrics, time_s, reference_error_codes=reference)
+
+    def _make_planner(self) -> Planner:
+        limits = self._settings.limiter
         counter = exact_counter if limits.counter_key_format == "exact" else reference_counter
-        return RateLimitService(
-            self._make_limiter(store),
-            Planner(counter, limits.cache_key_prefix),
-            self._metrics,
-            self._settings.response,
-            reference_error_codes=server.grpc_error_codes == "reference",
-        )
+
+        def stats(key: str, configured: bool) -> LimitStats:  # noqa: FBT001 - the planner's port
+            return self._metrics.limit(key, configured=configured)
+
+        return Planner(counter, stats, limits.cache_key_prefix)
 
     def _make_limiter(self, store: CounterStore) -> Limiter:
         limits = self._settings.limiter
         cache = OverLimitCache(limits.local_cache_size_in_bytes)
         if cache.enabled:
             self._metrics.local_cache = cache
-        options = LimiterOptions(
-            decision_rules(self._settings), limits.expiration_jitter_max_seconds, limits.pending_hits_max
-        )
-        return Limiter(store, SystemClock(), asyncio.get_running_loop().call_soon, cache, options)
+        timeout_s = self._settings.redis.redis_timeout
+        options = LimiterOptions(timeout_s, limits.expiration_jitter_max_seconds, limits.pending_hits_max)
+        return Limiter(store, SystemClock(), asyncio.get_running_loop(), cache, options)
 
 
-def decision_rules(settings: Settings) -> DecisionRules:
-    """The rules that the settings, and not the configuration, bring to every decision."""
-    return DecisionRules(settings.limiter.near_limit_ratio, settings.response.quota_mode)
+def rules(settings: Settings) -> Rules:
+    """What the settings, and not the configuration, say of each request; made anew at each reload."""
+    decision = DecisionRules(settings.limiter.near_limit_ratio, settings.response.quota_mode)
+    return Rules(decision, settings.response)
 
 
 async def first(*coroutines: Coroutine[Any, Any, object]) -> None:

@@ -22,6 +22,7 @@ class Match:
     limit: Limit
     counter_entries: tuple[tuple[str, str], ...]
     stat_key: str
+    configured: bool = True
 
 
 @dataclass(slots=True)

@@ -1,14 +1,16 @@
 """The port to the counters.
 
 The limiter owns this file; the stores floor implements it (memory, Redis and Valkey). One contract suite,
-tests/stores/contract.py, runs on every store.
+tests/stores/contract.py, runs on every store, and a property test shows that all of them give the same results.
 
 Counting rules, the same everywhere:
 
 - A hit of `amount` > 0 adds it; 0 looks and creates nothing; < 0 takes it back, never below 0, and creates nothing.
 - A counter saturates at COUNT_MAX: Lua numbers are doubles, exact below 2**53.
-- `expire_s` is set once, by the hit that creates the counter; no counter is ever without an expiry.
-- The hits of a batch are counted in their order, the same key twice included.
+- A counter expires `expire_s` after the hit that created it; no counter is ever without an expiry.
+- The hits of a batch are counted in their order, the same key twice included. Hits with the same `group` are charged
+  all or none: none of them if one would go over its limit.
+- Each hit has a result of its own: a key that cannot be counted fails alone.
 - Nothing that may have been counted is sent again: its outcome is unknown, and that is an error.
 """
 
@@ -17,29 +19,49 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ratelimit.errors import StoreError
+from ratelimit.limiter.algorithm import Counted
+from ratelimit.limiter.counter_key import CounterKey
 
 COUNT_MAX = 2**53 - 1
 AMOUNT_MAX = 2**32 - 1
+UNGROUPED = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Hit:
-    """One change of one counter. `key` includes the window; `expire_s` is in seconds, at least 1."""
+    """One change of one counter, by `amount` hits; `limit` is the requests_per_unit it is judged by.
 
-    key: bytes
+    Hits of a batch that have the same `group`, another than UNGROUPED, stand side by side and are charged all or none.
+    """
+
+    key: CounterKey
     amount: int
-    expire_s: int
+    limit: int
+    group: int = UNGROUPED
 
 
-Counted = Callable[[list[int] | StoreError], None]
-"""Called once for a batch: the count after each hit, in the order of the hits, or why there are none."""
+@dataclass(slots=True, eq=False)
+class Batch:
+    """The hits of one moment: not empty, and the store's to keep.
+
+    `now` is the moment in unix seconds. `deadline`, in the event loop's time, is when the results must be there:
+    it includes every wait inside the store and every second try.
+    """
+
+    hits: Sequence[Hit]
+    now: int
+    deadline: float
+
+
+Results = Sequence[Counted | StoreError]
+"""One per hit, in their order."""
 
 
 class CounterStore(Protocol):
     """Counters that expire.
 
     `count` never raises and never blocks: it calls `done` exactly once, before it returns (memory) or from the event
-    loop later, at the latest after the store's deadline. `hits` is not empty and is the store's to keep.
+    loop later, at the latest when the batch's deadline passed.
     """
 
-    def count(self, hits: Sequence[Hit], done: Counted) -> None: ...
+    def count(self, batch: Batch, done: Callable[[Results], None]) -> None: ...

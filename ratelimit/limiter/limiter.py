@@ -1,180 +1,222 @@
-"""The batch of one loop tick: plans in, one call to the store, decisions out.
+"""The batch of one loop tick: plans in, one call to the store, counts out.
 
-    submit ─► queue of this tick ─► flush: one timestamp, over-limit cache, equal keys merged ─► CounterStore.count
-           ◄─ decide, per request, with the counts split back in arrival order ◄────────────────┘
-
-Equal keys are merged only while all their amounts are positive: then the count after each is the total less what came
-after it. A look or a refund keeps its place in the order, so the key is counted hit by hit.
+submit ─► queue of this tick ─► _flush: one timestamp, expired calls dropped, keys known to be over set aside,
+                                equal keys merged ─► CounterStore.count
+Answers.decided ◄─ the counts told apart again, in arrival order ◄─┘
 """
 
+import functools
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from ratelimit.clock import Clock
 from ratelimit.errors import StoreError
-from ratelimit.limiter.counter_store import CounterStore, Hit
-from ratelimit.limiter.decision import Decision, DecisionRules, decide
+from ratelimit.limiter.counter_store import Batch, CounterStore, Results
 from ratelimit.limiter.over_limit_cache import OverLimitCache
-from ratelimit.limiter.plan import Charge, Plan
-from ratelimit.limiter.window import window_start
+from ratelimit.limiter.plan import Charge
+from ratelimit.limiter.tick import Sharing, Submitted, Tick, next_count, tell_apart
 
-Decided = Callable[[Decision | StoreError], None]
-Schedule = Callable[[Callable[[], None]], object]
+# The most charges that one request can have: the planner allows no more descriptors.
+CHARGES_MAX = 64
+
+
+class Caller(Protocol):
+    """Who asked: until when it waits, in the event loop's time, and whether it still does."""
+
+    deadline: float
+    waiting: bool
+
+
+class Loop(Protocol):
+    """What the limiter needs of an event loop."""
+
+    def time(self) -> float: ...
+
+    def call_soon(self, callback: Callable[[], None]) -> object: ...
+
+
+class Answers(Protocol):
+    """Who answers the callers; none of these may raise. Every caller is handed back once."""
+
+    def decided(self, tick: Tick) -> None:
+        """Answer every request of the tick."""
+
+    def expired(self, callers: Sequence[Any], started: float) -> None:
+        """Their deadline had passed, or they had gone, before their hits were sent: nothing was counted."""
+
+    def refused(self, callers: Sequence[Any], error: StoreError, started: float) -> None:
+        """Nothing was counted, since too much waits for the store."""
+
+    def broken(self, callers: Sequence[Any], error: Exception, started: float) -> None:
+        """Something raised that must not; those that were answered already ignore a second answer."""
+
+
+class _Aside:
+    """The callers of a tick that are not counted: gone or too late, no room, or a fault of ours."""
+
+    def __init__(self) -> None:
+        self.expired: list[Caller] = []
+        self.refused: list[Caller] = []
+        self.broken: list[tuple[Caller, Exception]] = []
 
 
 @dataclass(frozen=True, slots=True)
 class LimiterOptions:
-    """Bounds and rules: `expiration_jitter_max_s` is added at random to expiries, in seconds."""
+    """Bounds: `store_timeout_s` is what the store may take for a batch, all waits included.
 
-    rules: DecisionRules = field(default_factory=DecisionRules)
+    `expiration_jitter_max_s` is added at random to expiries, in seconds; `pending_hits_max` is how many hits may wait
+    for the store at a time.
+    """
+
+    store_timeout_s: float = 0.01
     expiration_jitter_max_s: int = 300
     pending_hits_max: int = 100_000
 
 
-@dataclass(slots=True)
-class _Waiting:
-    plan: Plan
-    charges: list[Charge]
-    done: Decided
-    keys: list[bytes] = field(default_factory=list)
-    cached: list[bool] = field(default_factory=list)
-
-
 class Limiter:
-    """Counts plans against a store and decides them.
-
-    `schedule` runs a function once, soon: the event loop's `call_soon`. `pending` is the number of hits that wait for
-    the store.
-    """
+    """Counts plans against a store. `pending` is the number of hits that wait for the store."""
 
     def __init__(
         self,
         store: CounterStore,
         clock: Clock,
-        schedule: Schedule,
+        loop: Loop,
         cache: OverLimitCache,
         options: LimiterOptions | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._schedule = schedule
+        self._loop = loop
         self._cache = cache
         self._options = options or LimiterOptions()
-        self._queue: list[_Waiting] = []
-        self._jitter = random.Random()  # noqa: S311 - it spreads expiries, nothing secret
+        self._random = random.Random()  # noqa: S311 - it spreads expiries, nothing secret
+        self._callers: list[Any] = []
+        self._plans: list[Any] = []
+        self._started = 0.0
+        self._answers: Answers | None = None
         self.pending = 0
 
-    def submit(self, plan: Plan, done: Decided) -> None:
-        """Decide `plan`; `done` is called once, before this returns only where nothing is to be counted."""
-        charges = [step for step in plan.steps if isinstance(step, Charge)]
-        if not charges:
-            done(decide(plan, (), int(self._clock.now()), self._options.rules))
-            return
-        if self.pending + len(charges) > self._options.pending_hits_max:
-            done(StoreError(f"{self.pending} hits already wait for the store (PENDING_HITS_MAX)"))
-            return
-        self.pending += len(charges)
-        if not self._queue:
-            self._schedule(self._flush)
-        self._queue.append(_Waiting(plan, charges, done))
+    def hand_back_to(self, answers: Answers) -> None:
+        """Say who answers; before the first `submit`."""
+        self._answers = answers
+
+    def submit(self, callers: Sequence[Caller], plans: Sequence[Submitted]) -> None:
+        """Count one plan for each caller, together with all that comes in this tick of the loop."""
+        if not self._callers:
+            self._started = self._loop.time()
+            self._loop.call_soon(self._flush)
+        self._callers += callers
+        self._plans += plans
 
     def _flush(self) -> None:
-        batch, self._queue = self._queue, []
-        now = int(self._clock.now())
-        hits: list[Hit] = []
-        for waiting in batch:
-            self._add_hits(waiting, now, hits)
-        if not hits:
-            self._answer(batch, [], now)
+        answers, started = self._answers, self._started
+        assert answers is not None  # noqa: S101 - `hand_back_to` comes first
+        callers, plans, self._callers, self._plans = self._callers, self._plans, [], []
+        try:
+            loop_now = self._loop.time()
+            now = int(self._clock.now())
+            tick, known, aside = Tick(now, started), Tick(now, started), _Aside()
+            self._sort(zip(callers, plans, strict=True), loop_now, (tick, known, aside))
+        except Exception as error:  # noqa: BLE001 - nothing was sent: whatever it is, every caller is told
+            answers.broken(callers, error, started)
             return
-        merged, places = merge(hits)
-        self._store.count(
-            merged,
-            lambda counts: self._answer(
-                batch, counts if isinstance(counts, StoreError) else split(hits, counts, places), now
-            ),
-        )
+        for caller, fault in aside.broken:
+            answers.broken((caller,), fault, started)
+        if aside.expired:
+            answers.expired(aside.expired, started)
+        if aside.refused:
+            answers.refused(aside.refused, StoreError("too many hits wait for the store (PENDING_HITS_MAX)"), started)
+        if known.callers:
+            known.counts = [None if plan.single else [None] * len(plan.charges) for plan in known.plans]
+            self._hand_back(known)
+        if tick.callers:
+            self._count(tick, loop_now + self._options.store_timeout_s)
 
-    def _add_hits(self, waiting: _Waiting, now: int, hits: list[Hit]) -> None:
-        for charge in waiting.charges:
-            unit = charge.limit.unit
-            key = charge.counter + b"%d" % window_start(unit, now)
-            over = (
-                self._cache.enabled
-                and charge.amount >= 0
-                and self._cache.is_over(key, charge.limit.requests_per_unit, now)
-            )
-            waiting.keys.append(key)
-            waiting.cached.append(over)
-            if not over:
-                hits.append(Hit(key, charge.amount, unit.seconds + self._expiry_jitter()))
-
-    def _expiry_jitter(self) -> int:
-        most = self._options.expiration_jitter_max_s
-        return int(self._jitter.random() * most) if most > 0 else 0
-
-    def _answer(self, batch: list[_Waiting], counts: Sequence[int] | StoreError, now: int) -> None:
-        following = iter(()) if isinstance(counts, StoreError) else iter(counts)
-        failed: list[Exception] = []
-        for waiting in batch:
-            self.pending -= len(waiting.charges)
+    def _sort(
+        self,
+        requests: Iterable[tuple[Caller, Submitted]],
+        loop_now: float,
+        places: tuple[Tick, Tick, "_Aside"],
+    ) -> None:
+        """Put each request into the tick that goes to the store, the one known without it, or aside."""
+        tick, known, aside = places
+        sharing = Sharing(tick, self._cache, self._turn)
+        hits, room = tick.hits, self._options.pending_hits_max - self.pending
+        share: Any
+        for caller, plan in requests:
             try:
-                if isinstance(counts, StoreError) and not all(waiting.cached):
-                    waiting.done(counts)
+                if caller.deadline <= loop_now or not caller.waiting:
+                    aside.expired.append(caller)
                     continue
-                known = [None if cached else next(following) for cached in waiting.cached]
-                self._remember(waiting, known, now)
-                waiting.done(decide(waiting.plan, known, now, self._options.rules))
-            except Exception as error:  # noqa: BLE001 - one caller's fault must not take the others' answers
-                failed.append(error)
-        if failed:
-            raise failed[0]
+                if len(hits) > room - CHARGES_MAX and len(hits) + len(plan.charges) > room:
+                    aside.refused.append(caller)
+                    continue
+                charge = plan.single
+                if charge is not None:
+                    share = sharing.hit_of(charge)
+                    into = known if share is None else tick
+                else:  # several charges, a look, a refund, or nothing to count at all
+                    share = sharing.hits_of(plan)
+                    into = tick if any(share) else known
+            except Exception as error:  # noqa: BLE001 - it belongs to this request alone
+                aside.broken.append((caller, error))
+                continue
+            into.callers.append(caller)
+            into.plans.append(plan)
+            into.shares.append(share)
+        sharing.finish()
 
-    def _remember(self, waiting: _Waiting, counts: Sequence[int | None], now: int) -> None:
-        if not self._cache.enabled:
+    def _turn(self, charge: Charge, now: int) -> None:
+        most = self._options.expiration_jitter_max_s
+        charge.turn(now, int(self._random.random() * most) if most > 0 else 0)
+
+    def _count(self, tick: Tick, deadline: float) -> None:
+        self.pending += len(tick.hits)
+        try:
+            self._store.count(Batch(tick.hits, tick.now, deadline), functools.partial(self._counted, tick))
+        except Exception as error:  # noqa: BLE001 - a store that breaks its contract must not leave callers waiting
+            broken = StoreError(f"the store failed: {type(error).__name__}", outcome_unknown=True)
+            self._counted(tick, [broken] * len(tick.hits))
+
+    def _counted(self, tick: Tick, results: Results) -> None:
+        if tick.counts:
             return
-        for charge, key, count in zip(waiting.charges, waiting.keys, counts, strict=True):
-            if charge.amount < 0:
-                self._cache.forget(key)
-            elif count is not None and count > charge.limit.requests_per_unit:
-                end = window_start(charge.limit.unit, now) + charge.limit.unit.seconds
-                self._cache.add(key, charge.limit.requests_per_unit, end)
+        self.pending -= len(tick.hits)
+        tick.whole = self._settle(tick, results) and not tick.partly_known
+        if tick.whole:
+            tell_apart(tick)
+        else:
+            for plan, share in zip(tick.plans, tick.shares, strict=True):
+                shares = share if plan.single is None else [share]
+                counts = [next_count(hit, charge) for hit, charge in zip(shares, plan.charges, strict=True)]
+                tick.counts.append(counts if plan.single is None else counts[0])
+        self._hand_back(tick)
 
+    def _settle(self, tick: Tick, results: Results) -> bool:
+        """Give each hit its result, and the cache what is over; whether all could be counted."""
+        whole = True
+        cache = self._cache
+        for hit, result in zip(tick.hits, results, strict=True):
+            hit.result = result
+            if isinstance(result, StoreError):
+                whole = False
+                continue
+            hit.count = result.count - hit.amount
+            if not cache.enabled:
+                continue
+            key = hit.key
+            if hit.amount < 0:
+                cache.forget(key.name)
+            elif result.count > hit.limit:
+                end = key.algorithm.blocked_until(key.window_start, key.unit.seconds)
+                cache.add(key.name, result.count, end)
+        return whole
 
-def merge(hits: Sequence[Hit]) -> tuple[list[Hit], list[int]]:
-    """Make one hit of the sum of all hits of a key with only positive amounts.
-
-    Returns the hits to count, in the order of their first arrival, and for each given hit the place of its count.
-    """
-    sums: dict[bytes, int] = {}
-    for hit in hits:
-        so_far = sums.get(hit.key, 0)
-        sums[hit.key] = -1 if hit.amount <= 0 or so_far < 0 else so_far + hit.amount
-    merged: list[Hit] = []
-    places: list[int] = []
-    first: dict[bytes, int] = {}
-    for hit in hits:
-        total = sums[hit.key]
-        if total < 0:
-            places.append(len(merged))
-            merged.append(hit)
-            continue
-        if hit.key not in first:
-            first[hit.key] = len(merged)
-            merged.append(Hit(hit.key, total, hit.expire_s))
-        places.append(first[hit.key])
-    return merged, places
-
-
-def split(hits: Sequence[Hit], counts: Sequence[int], places: Sequence[int]) -> list[int]:
-    """Give each hit its own count back, as if the hits had come one by one."""
-    if len(hits) == len(counts):
-        return list(counts)
-    later: dict[int, int] = {}
-    result = [0] * len(hits)
-    for index in range(len(hits) - 1, -1, -1):
-        place = places[index]
-        result[index] = counts[place] - later.get(place, 0)
-        later[place] = later.get(place, 0) + hits[index].amount
-    return result
+    def _hand_back(self, tick: Tick) -> None:
+        assert self._answers is not None  # noqa: S101 - `hand_back_to` comes first
+        try:
+            self._answers.decided(tick)
+        except Exception as error:  # noqa: BLE001 - likewise: it must not reach the store, nor leave callers waiting
+            self._answers.broken(tick.callers, error, tick.started)

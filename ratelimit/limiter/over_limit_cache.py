@@ -1,61 +1,67 @@
-"""Keys known to be over their limit until their window ends: they need no store.
+"""Counters known to be over a limit until their window ends: they need no store.
 
-An entry is a counter key with its window and the limit it went over, so a limit raised by a reload, or a smaller
-override of the same counter, never blocks another. Bounded in bytes: ENTRY_BYTES and the key for each entry.
+An entry is the name of a counter in its window and the count it is known to have reached. A count only grows until the
+window ends (a refund makes the entry forgotten), so a key is over every limit below that count and nothing is said of
+a larger one: a limit raised by a reload, or a smaller override of the same counter, never blocks another.
 """
 
-ENTRY_BYTES = 24
+from collections import OrderedDict
+
+# What an entry takes beside the bytes of its name: their object, the pair and its integers, the ordered dict.
+ENTRY_BYTES = 250
 
 
 class OverLimitCache:
-    """An LRU of over-limit keys of at most `bytes_max` bytes; 0 keeps nothing. `hits` and `misses` count look-ups."""
+    """An LRU of at most `bytes_max` bytes, counting for each key its length and ENTRY_BYTES; 0 keeps nothing.
+
+    `hits` and `misses` count look-ups.
+    """
 
     def __init__(self, bytes_max: int) -> None:
+        self.enabled = bytes_max > 0
         self._bytes_max = bytes_max
         self._bytes = 0
-        self._ends: dict[tuple[bytes, int], int] = {}
+        self._known: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
         self.hits = 0
         self.misses = 0
         self.evictions = 0
 
-    @property
-    def enabled(self) -> bool:
-        """Whether it can hold anything."""
-        return self._bytes_max > 0
-
     def __len__(self) -> int:
-        return len(self._ends)
+        return len(self._known)
 
-    def is_over(self, key: bytes, requests_per_unit: int, now: int) -> bool:
-        """Whether `key` is known to be over `requests_per_unit` at the second `now`."""
-        entry = (key, requests_per_unit)
-        end = self._ends.get(entry)
-        if end is None or end <= now:
-            if end is not None:
-                self._drop(entry)
+    def is_over(self, name: bytes, limit: int, now: int) -> bool:
+        """Whether the counter is known to be over `limit` at the second `now`."""
+        known = self._known.get(name)
+        if known is None:
             self.misses += 1
             return False
-        self._ends[entry] = self._ends.pop(entry)
-        self.hits += 1
-        return True
+        count, end = known
+        if end <= now:
+            self.forget(name)
+        elif count > limit:
+            self._known.move_to_end(name)
+            self.hits += 1
+            return True
+        self.misses += 1
+        return False
 
-    def add(self, key: bytes, requests_per_unit: int, end: int) -> None:
-        """Remember until the second `end`; the least recently used entries make room."""
-        entry = (key, requests_per_unit)
-        size = len(key) + ENTRY_BYTES
-        if size > self._bytes_max or entry in self._ends:
+    def add(self, name: bytes, count: int, end: int) -> None:
+        """Remember a count until the second `end`; the least recently used entries make room, one by one."""
+        known = self._known.get(name)
+        if known is not None:
+            self._known[name] = (max(count, known[0]), end)
             return
-        while self._bytes + size > self._bytes_max:
-            self._drop(next(iter(self._ends)))
-            self.evictions += 1
-        self._ends[entry] = end
+        size = len(name) + ENTRY_BYTES
+        if size > self._bytes_max:
+            return
         self._bytes += size
+        self._known[name] = (count, end)
+        while self._bytes > self._bytes_max:
+            oldest, _ = self._known.popitem(last=False)
+            self._bytes -= len(oldest) + ENTRY_BYTES
+            self.evictions += 1
 
-    def forget(self, key: bytes) -> None:
-        """Drop every entry of `key`: a refund may have brought it below its limit."""
-        for entry in [entry for entry in self._ends if entry[0] == key]:
-            self._drop(entry)
-
-    def _drop(self, entry: tuple[bytes, int]) -> None:
-        del self._ends[entry]
-        self._bytes -= len(entry[0]) + ENTRY_BYTES
+    def forget(self, name: bytes) -> None:
+        """Drop what is known of a counter: a refund may have brought it below its limit."""
+        if self._known.pop(name, None) is not None:
+            self._bytes -= len(name) + ENTRY_BYTES

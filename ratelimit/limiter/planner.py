@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterable
 
 from ratelimit.descriptors.limit import Unit
 from ratelimit.descriptors.request import Descriptor, Request
-from ratelimit.descriptors.tree import Config, Match
+from ratelimit.descriptors.tree import Config
 from ratelimit.errors import GrpcStatus, RpcError
+from ratelimit.limiter.algorithm import FIXED_WINDOW, Algorithm
 from ratelimit.limiter.counter_store import AMOUNT_MAX
-from ratelimit.limiter.plan import Charge, Plan, Verdict
+from ratelimit.limiter.decision import near_limit_threshold
+from ratelimit.limiter.plan import DEFAULT_RULES, Charge, DecisionRules, LimitStats, Plan, Verdict
 
 DESCRIPTORS_MAX = 64
 ENTRIES_MAX = 32
@@ -15,39 +17,41 @@ DOMAIN_BYTES_MAX = 256
 KEY_BYTES_MAX = 256
 VALUE_BYTES_MAX = 4096
 
-CounterFormat = Callable[[str, str, Iterable[tuple[str, str]], Unit], bytes]
+CounterFormat = Callable[[str, str, Iterable[tuple[str, str]], Unit, Algorithm], bytes]
 
 
 class Planner:
-    """Plans requests; `counter` writes the counter keys and `prefix` stands before each."""
+    """Plans requests; `counter` writes the counters and `prefix` stands before each.
 
-    def __init__(self, counter: CounterFormat, prefix: str = "") -> None:
+    `stats_of(stat_key, configured)` finds the metrics of a limit, see `Match`.
+    """
+
+    def __init__(self, counter: CounterFormat, stats_of: Callable[[str, bool], LimitStats], prefix: str = "") -> None:
         self._counter = counter
+        self._stats_of = stats_of
         self._prefix = prefix
 
-    def plan(self, config: Config, request: Request) -> Plan:
+    def plan(self, config: Config, request: Request, rules: DecisionRules = DEFAULT_RULES) -> Plan:
         """Match, replace and count what each descriptor costs. Raises RpcError for a request that is not sound."""
         _validate(request)
         matches = [config.match(request.domain, descriptor) for descriptor in request.descriptors]
         replaced = frozenset[str]().union(*(match.limit.replaces for match in matches if match is not None))
-        steps = tuple(
-            self._step(request, descriptor, match, replaced)
-            for descriptor, match in zip(request.descriptors, matches, strict=True)
-        )
-        return Plan(request.domain, steps, config.has_domain(request.domain))
-
-    def _step(
-        self, request: Request, descriptor: Descriptor, match: Match | None, replaced: frozenset[str]
-    ) -> Charge | Verdict:
-        if match is None:
-            return Verdict.NO_LIMIT
-        limit = match.limit
-        if limit.unlimited:
-            return Verdict.UNLIMITED
-        if limit.name and limit.name in replaced:
-            return Verdict.REPLACED
-        counter = self._counter(self._prefix, request.domain, match.counter_entries, limit.unit)
-        return Charge(limit, counter, _amount(request, descriptor), match.stat_key)
+        steps: list[Charge | Verdict] = []
+        for descriptor, match in zip(request.descriptors, matches, strict=True):
+            if match is None:
+                steps.append(Verdict.NO_LIMIT)
+            elif match.limit.unlimited:
+                steps.append(Verdict.UNLIMITED)
+            elif match.limit.name and match.limit.name in replaced:
+                steps.append(Verdict.REPLACED)
+            else:
+                counter = self._counter(
+                    self._prefix, request.domain, match.counter_entries, match.limit.unit, FIXED_WINDOW
+                )
+                near = near_limit_threshold(match.limit.requests_per_unit, rules.near_limit_ratio)
+                stats = self._stats_of(match.stat_key, match.configured)
+                steps.append(Charge(match.limit, counter, _amount(request, descriptor), near, stats))
+        return Plan(request.domain, tuple(steps), rules, config.has_domain(request.domain))
 
 
 def _amount(request: Request, descriptor: Descriptor) -> int:

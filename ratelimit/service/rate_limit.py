@@ -1,85 +1,89 @@
 """ShouldRateLimit: from the bytes of a request to the bytes of its answer.
 
 The same request bytes give the same plan until the next reload, so each snapshot keeps a memo: message bytes -> plan.
-A reload swaps the whole snapshot, and with it the memo.
+A reload swaps the whole snapshot: the configuration, the rules that the settings give it, and the memo.
+
+    should_rate_limit: calls and messages of one read ─► plans ─► Limiter.submit
+    decided: a tick ─► metrics once per hit that was sent ─► one reply per call
+
+An exception belongs to the call that caused it: that call ends INTERNAL, its neighbours do not notice.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
 from ratelimit.descriptors.tree import Config
 from ratelimit.errors import GrpcStatus, RpcError, StoreError
-from ratelimit.limiter.decision import Decision, Tally
+from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.limiter import Limiter
-from ratelimit.limiter.plan import Charge, Plan
-from ratelimit.limiter.planner import Planner
-from ratelimit.metrics import LIMIT_STATS, LimitStats, Metrics
-from ratelimit.service.messages import parse_request, response_bytes
+from ratelimit.limiter.plan import DEFAULT_RULES, DecisionRules
+from ratelimit.limiter.planner import DESCRIPTORS_MAX, ENTRIES_MAX, Planner
+from ratelimit.limiter.tally import tally, tally_known
+from ratelimit.limiter.tick import Tick, judged
+from ratelimit.metrics import Metrics
+from ratelimit.service.messages import parse_request
+from ratelimit.service.plan_memo import PlanMemo, PreparedPlan
+from ratelimit.service.wire import check_size
 from ratelimit.settings import ResponseSettings
 from ratelimit.transport.awaited_call import AwaitedCall
 from ratelimit.transport.methods import Call
 
-PLANS_MAX = 50_000
-PLANS_BYTES_MAX = 16 * 1024 * 1024
+FAULTS_LOGGED_MAX = 100
 
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
-class _Planned:
-    plan: Plan
-    stats: tuple[LimitStats, ...]
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the settings say of each request; a reload may change it."""
+
+    decision: DecisionRules = DEFAULT_RULES
+    response: ResponseSettings = field(default_factory=ResponseSettings)
 
 
 @dataclass(slots=True)
 class Snapshot:
-    """One configuration and the plans made from it; `generation` counts the loads."""
+    """One configuration, the rules it came with, and the plans made from both; `generation` counts the loads."""
 
     config: Config
+    rules: Rules
     generation: int
-    plans: dict[bytes, _Planned] = field(default_factory=dict)
-    plans_bytes: int = 0
-
-    def remember(self, message: bytes, planned: _Planned) -> None:
-        """Keep a plan; a full memo is emptied, so unique values cannot grow it."""
-        if len(self.plans) >= PLANS_MAX or self.plans_bytes + len(message) > PLANS_BYTES_MAX:
-            self.plans.clear()
-            self.plans_bytes = 0
-        self.plans[message] = planned
-        self.plans_bytes += len(message)
+    plans: PlanMemo = field(default_factory=PlanMemo)
 
 
 class RateLimitService:
-    """Answers ShouldRateLimit for whatever configuration was swapped in last."""
+    """Answers ShouldRateLimit for whatever configuration was swapped in last. `time_s` is the event loop's time."""
 
     def __init__(
         self,
         limiter: Limiter,
         planner: Planner,
         metrics: Metrics,
-        settings: ResponseSettings,
+        time_s: Callable[[], float],
         *,
         reference_error_codes: bool = False,
     ) -> None:
         self._limiter = limiter
         self._planner = planner
         self._metrics = metrics
-        self._settings = settings
+        self._time_s = time_s
         self._reference_error_codes = reference_error_codes
         self._snapshot: Snapshot | None = None
+        self._faults: set[str] = set()
+        limiter.hand_back_to(self)
 
     @property
     def config(self) -> Config | None:
         """The configuration in force; None before the first."""
         return self._snapshot.config if self._snapshot else None
 
-    def swap(self, config: Config) -> None:
-        """Put `config` in force for every call from now on."""
+    def swap(self, config: Config, rules: Rules | None = None) -> None:
+        """Put `config` and its rules in force for every call from now on."""
         generation = self._snapshot.generation + 1 if self._snapshot else 1
-        self._snapshot = Snapshot(config, generation)
+        self._snapshot = Snapshot(config, rules or Rules(), generation)
 
     async def ask(self, message: bytes) -> bytes:
         """Answer one serialised request to whoever can wait. Raises RpcError."""
@@ -89,62 +93,144 @@ class RateLimitService:
 
     def should_rate_limit(self, calls: Sequence[Call], messages: Sequence[bytes]) -> None:
         """Answer each call, now or when the store has counted: a `transport.methods.DirectMethod`."""
-        started = time.perf_counter()
-        for call, message in zip(calls, messages, strict=True):
-            try:
-                planned = self._planned(message)
-                self._limiter.submit(planned.plan, self._answerer(call, message, planned, started))
-            except RpcError as error:
-                self._metrics.service_error += 1
-                self._fail(call, error, started)
-            except Exception:  # noqa: BLE001 - whatever a message brings about ends that call, not the process
-                _log.exception("a call failed unexpectedly")
-                self._fail(call, RpcError(GrpcStatus.INTERNAL, "internal error"), started)
-
-    def _planned(self, message: bytes) -> _Planned:
+        started = self._time_s()
         snapshot = self._snapshot
         if snapshot is None:
-            raise RpcError(GrpcStatus.UNAVAILABLE, "no rate limit configuration loaded")
-        planned = snapshot.plans.get(message)
-        if planned is None:
-            plan = self._planner.plan(snapshot.config, parse_request(message))
-            stats = tuple(self._metrics.limit(step.stat_key) for step in plan.steps if isinstance(step, Charge))
-            planned = _Planned(plan, stats)
-            snapshot.remember(message, planned)
-        if not planned.plan.domain_found:
-            self._metrics.domain_not_found(planned.plan.domain, len(planned.plan.steps))
-        return planned
+            self._metrics.service_error += len(calls)
+            self._fail(calls, RpcError(GrpcStatus.UNAVAILABLE, "no rate limit configuration loaded"))
+            self._observe(calls, started)
+            return
+        plans: list[Any] = list(map(snapshot.plans.get, messages))
+        if None in plans:
+            calls, plans = self._plan_missing(snapshot, calls, messages, plans)
+        if calls:
+            self._limiter.submit(calls, plans)
 
-    def _answerer(
-        self, call: Call, message: bytes, planned: _Planned, started: float
-    ) -> Callable[[Decision | StoreError], None]:
-        def answer(decision: Decision | StoreError) -> None:
-            if isinstance(decision, StoreError):
+    def _plan_missing(
+        self, snapshot: Snapshot, calls: Sequence[Call], messages: Sequence[bytes], plans: Sequence[PreparedPlan | None]
+    ) -> tuple[list[Call], list[PreparedPlan]]:
+        """Make the plans that are not there yet, and answer the calls that cannot have one."""
+        planned: list[Call] = []
+        made: list[PreparedPlan] = []
+        started = self._time_s()
+        for call, message, known in zip(calls, messages, plans, strict=True):
+            try:
+                plan = known or snapshot.plans.get(message) or self._prepare(snapshot, message)
+            except RpcError as error:
+                self._metrics.service_error += 1
+                self._fail((call,), error)
+                self._observe((call,), started)
+            except Exception as error:  # noqa: BLE001 - whatever a message brings about ends its call, not the others
+                self.broken((call,), error, started)
+            else:
+                planned.append(call)
+                made.append(plan)
+        return planned, made
+
+    def _prepare(self, snapshot: Snapshot, message: bytes) -> PreparedPlan:
+        check_size(message, DESCRIPTORS_MAX, ENTRIES_MAX)
+        rules = snapshot.rules
+        plan = self._planner.plan(snapshot.config, parse_request(message), rules.decision)
+        prepared = PreparedPlan(plan, message, rules.response, snapshot.plans.statuses)
+        snapshot.plans.add(prepared)
+        return prepared
+
+    def decided(self, tick: Tick) -> None:
+        """Answer every request of a tick."""
+        for hit in tick.hits:
+            if hit.source is not None and hit.result.__class__ is Counted:
+                after = hit.result.count
+                tally(hit.source, after - hit.amount, after)
+        if tick.mixed:
+            _tally_each(tick)
+        now = tick.now
+        for caller, plan, count, share in zip(tick.callers, tick.plans, tick.counts, tick.shares, strict=True):
+            try:
+                status = plan.status
+                if status is not None and count.__class__ is int:
+                    remaining = status.requests_per_unit - count
+                    caller.reply(status.within(remaining, now) if remaining >= 0 else status.beyond(now))
+                elif tick.whole and plan.statuses is not None:
+                    caller.reply(plan.joined(count, now))
+                else:
+                    self._answer((caller, plan, count, share), now)
+            except Exception as error:  # noqa: BLE001 - see the head of this file
+                self._break((caller,), error)
+        self._observe(tick.callers, tick.started)
+
+    def _answer(self, request: tuple[Call, PreparedPlan, Any, Any], now: int) -> None:
+        """Answer one request that is not of the common kind."""
+        call, plan, count, share = request
+        counts, shares = ([count], [share]) if plan.single is not None else (count, share)
+        if not plan.plan.domain_found:
+            self._metrics.domain_not_found(plan.plan.domain, len(plan.plan.steps))
+        for charge, each in zip(plan.charges, shares, strict=True):
+            if each is None:
+                tally_known(charge)
+        for each in counts:
+            if isinstance(each, StoreError):
                 # UNAVAILABLE, not UNKNOWN: Envoy's failure_mode_deny decides about an error, so it must be one.
                 self._metrics.redis_error += 1
-                self._fail(call, RpcError(GrpcStatus.UNAVAILABLE, decision.reason), started)
+                call.fail(self._coded(RpcError(GrpcStatus.UNAVAILABLE, each.reason)))
                 return
-            for stats, tally in zip(planned.stats, decision.tallies, strict=True):
-                _add(stats, tally)
-            over_limit = decision.over_limit
-            if over_limit and self._settings.shadow_mode:
-                over_limit = False
-                self._metrics.global_shadow_mode += 1
-            settings = self._settings
-            call.reply(response_bytes(planned.plan, decision, over_limit=over_limit, settings=settings, asked=message))
-            self._metrics.should_rate_limit.observe(time.perf_counter() - started)
+        if plan.status is not None:  # known to be over: a count is answered above
+            call.reply(plan.status.beyond(now))
+        elif plan.statuses is not None:
+            call.reply(plan.joined(counts, now))
+        else:
+            passed, message = plan.decided(judged(plan.charges, shares, counts, now))
+            self._metrics.global_shadow_mode += passed
+            call.reply(message)
 
-        return answer
+    def expired(self, callers: Sequence[Any], started: float) -> None:
+        """Nobody waits for these any more, and nothing was counted."""
+        self._metrics.deadline_exceeded += len(callers)
+        self._fail(callers, RpcError(GrpcStatus.DEADLINE_EXCEEDED, "the deadline passed before anything was counted"))
+        self._observe(callers, started)
 
-    def _fail(self, call: Call, error: RpcError, started: float) -> None:
-        if self._reference_error_codes:
-            error = RpcError(GrpcStatus.UNKNOWN, error.details)
-        call.fail(error)
-        self._metrics.should_rate_limit.observe(time.perf_counter() - started)
+    def refused(self, callers: Sequence[Any], error: StoreError, started: float) -> None:
+        """The store is busy, and nothing was counted."""
+        self._metrics.redis_error += len(callers)
+        self._fail(callers, RpcError(GrpcStatus.UNAVAILABLE, error.reason))
+        self._observe(callers, started)
+
+    def broken(self, callers: Sequence[Any], error: Exception, started: float) -> None:
+        """A fault of ours ends these calls."""
+        self._break(callers, error)
+        self._observe(callers, started)
+
+    def _break(self, callers: Sequence[Any], error: Exception) -> None:
+        """Count a fault each time, and log it once for each place that it comes from."""
+        self._metrics.internal_error += len(callers)
+        trace, place = error.__traceback__, ""
+        while trace is not None:
+            place, trace = (
+                f"{type(error).__name__} {trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}",
+                trace.tb_next,
+            )
+        if place not in self._faults and len(self._faults) < FAULTS_LOGGED_MAX:
+            self._faults.add(place)
+            _log.error("a call failed unexpectedly; more from the same place are only counted", exc_info=error)
+        self._fail(callers, RpcError(GrpcStatus.INTERNAL, "internal error"))
+
+    def _fail(self, callers: Sequence[Any], error: RpcError) -> None:
+        coded = self._coded(error)
+        for caller in callers:
+            caller.fail(coded)
+
+    def _observe(self, callers: Sequence[Any], started: float) -> None:
+        self._metrics.should_rate_limit.observe(self._time_s() - started, len(callers))
+
+    def _coded(self, error: RpcError) -> RpcError:
+        return RpcError(GrpcStatus.UNKNOWN, error.details) if self._reference_error_codes else error
 
 
-def _add(stats: LimitStats, tally: Tally) -> None:
-    for name in LIMIT_STATS:
-        amount = getattr(tally, name)
-        if amount:
-            setattr(stats, name, getattr(stats, name) + amount)
+def _tally_each(tick: Tick) -> None:
+    """The metrics of requests that share a key with requests for other limits: one by one, as they came."""
+    for plan, counts, shares in zip(tick.plans, tick.counts, tick.shares, strict=True):
+        alone = plan.single is not None
+        for charge, count, share in zip(
+            plan.charges, [counts] if alone else counts, [shares] if alone else shares, strict=True
+        ):
+            if share is not None and share.source is None and isinstance(count, int):
+                tally(charge, count - charge.amount, count)

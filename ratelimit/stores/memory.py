@@ -1,45 +1,116 @@
-"""Counters in this process: exact for one process, and the model that every other store is compared with."""
+"""Counters in this process: exact for one process, and the model that every other store is compared with.
 
-from collections.abc import Sequence
+A counter goes when its window ends. Counters are kept by the second they end in as well, so each batch clears a few of
+those that are over, and nothing is ever swept whole. A store that is full refuses new counters and keeps the old:
+forgetting a live counter would let its hits be admitted again.
+"""
 
-from ratelimit.clock import Clock
-from ratelimit.limiter.counter_store import COUNT_MAX, Counted, Hit
+import heapq
+from collections.abc import Callable, Sequence
+from itertools import groupby
 
-SWEEP_EVERY = 10_000
+from ratelimit.errors import StoreError
+from ratelimit.limiter.algorithm import Counted
+from ratelimit.limiter.counter_store import COUNT_MAX, UNGROUPED, Batch, Hit, Results
+
+BYTES_MAX = 32 * 1024 * 1024
+# What a counter takes beside the bytes of its name: their object, its place in two dictionaries, its numbers.
+COUNTER_BYTES = 250
+CLEARED_PER_HIT = 4
+CLEARED_WHEN_FULL = 64
 
 
 class MemoryStore:
-    """A `CounterStore` in a dictionary; expired counters are swept every SWEEP_EVERY creations."""
+    """A `CounterStore` in dictionaries of at most `bytes_max` bytes. `refused` counts hits that found it full."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._counters: dict[bytes, tuple[int, float]] = {}
-        self._created = 0
+    def __init__(self, bytes_max: int = BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
+        self._bytes = 0
+        self._counts: dict[bytes, tuple[int, int]] = {}
+        self._by_end: dict[int, list[bytes]] = {}
+        self._ends: list[int] = []
+        self.refused = 0
 
     def __len__(self) -> int:
-        return len(self._counters)
+        return len(self._counts)
 
-    def count(self, hits: Sequence[Hit], done: Counted) -> None:
-        now = self._clock.now()
-        done([self._count(hit, now) for hit in hits])
+    def count(self, batch: Batch, done: Callable[[Results], None]) -> None:
+        results: list[Counted | StoreError] = []
+        self._clear(batch.now, CLEARED_PER_HIT * len(batch.hits))
+        for group, hits in groupby(batch.hits, key=lambda hit: hit.group):
+            if group == UNGROUPED:
+                results += [self._count(hit, batch.now) for hit in hits]
+            else:
+                results += self._count_group(list(hits), batch.now)
+        done(results)
 
-    def expires_at(self, key: bytes) -> float | None:
-        """When the counter goes, in unix seconds; None where there is none."""
-        held = self._counters.get(key)
-        return held[1] if held is not None and held[1] > self._clock.now() else None
+    def expires_at(self, name: bytes, now: int) -> int | None:
+        """When the counter goes, in unix seconds; None where there is none at the second `now`."""
+        _, end = self._counts.get(name, (0, 0))
+        return end if end > now else None
 
-    def _count(self, hit: Hit, now: float) -> int:
-        held = self._counters.get(hit.key)
-        count, expires_at = held if held is not None and held[1] > now else (None, now + hit.expire_s)
-        if count is None and hit.amount <= 0:
-            return 0
-        count = max(0, min(COUNT_MAX, (count or 0) + hit.amount))
-        if held is None or held[1] <= now:
-            self._sweep(now)
-        self._counters[hit.key] = (count, expires_at)
-        return count
+    def _count(self, hit: Hit, now: int) -> Counted | StoreError:
+        key = hit.key
+        held, end = self._counts.get(key.name, (0, 0))
+        if end <= now:
+            held, end = 0, now + min(key.expire_s, key.reset_s(now))
+            if hit.amount > 0 and not self._make_room(key.name, end, now):
+                self.refused += 1
+                return StoreError("the memory store is full (MEMORY_STORE_BYTES_MAX)")
+        count = max(0, min(COUNT_MAX, held + hit.amount))
+        if hit.amount > 0 or held:
+            self._counts[key.name] = (count, end)
+        return key.algorithm.judge(count, hit.limit, key.reset_s(now))
 
-    def _sweep(self, now: float) -> None:
-        self._created += 1
-        if self._created % SWEEP_EVERY == 0:
-            self._counters = {key: held for key, held in self._counters.items() if held[1] > now}
+    def _count_group(self, hits: Sequence[Hit], now: int) -> list[Counted | StoreError]:
+        """Charge all hits of a group, or none where one would go over its limit."""
+        reached: dict[bytes, int] = {}
+        allowed: list[bool] = []
+        denied = False
+        for hit in hits:
+            count = reached.get(hit.key.name, self._held(hit.key.name, now)) + hit.amount
+            reached[hit.key.name] = max(0, count)
+            allowed.append(count <= hit.limit)
+            denied |= hit.amount > 0 and count > hit.limit
+        if not denied:
+            return [self._count(hit, now) for hit in hits]
+        return [
+            Counted(held, within, max(0, hit.limit - held), hit.key.reset_s(now))
+            for hit, within in zip(hits, allowed, strict=True)
+            for held in (self._held(hit.key.name, now),)
+        ]
+
+    def _held(self, name: bytes, now: int) -> int:
+        count, end = self._counts.get(name, (0, 0))
+        return count if end > now else 0
+
+    def _make_room(self, name: bytes, end: int, now: int) -> bool:
+        """Take in a counter that ends at the second `end`; False where there is no room for it."""
+        size = len(name) + COUNTER_BYTES
+        if name in self._counts:  # over, and not cleared yet: its size is counted already
+            size = 0
+        elif self._bytes + size > self._bytes_max:
+            self._clear(now, CLEARED_WHEN_FULL)
+            if self._bytes + size > self._bytes_max:
+                return False
+        self._bytes += size
+        names = self._by_end.get(end)
+        if names is None:
+            names = self._by_end[end] = []
+            heapq.heappush(self._ends, end)
+        names.append(name)
+        return True
+
+    def _clear(self, now: int, most: int) -> None:
+        """Drop at most `most` counters whose end has come."""
+        while most > 0 and self._ends and self._ends[0] <= now:
+            end = self._ends[0]
+            names = self._by_end[end]
+            while names and most > 0:
+                most -= 1
+                name = names.pop()
+                if self._counts.get(name, (0, 0))[1] == end:  # else it was counted anew after its end
+                    del self._counts[name]
+                    self._bytes -= len(name) + COUNTER_BYTES
+            if not names:
+                del self._by_end[heapq.heappop(self._ends)]

@@ -1,22 +1,30 @@
-"""One connection to Redis that many batches share: commands go out, replies come back in the same order.
+"""One connection to Redis or Valkey that many batches share: commands go out as they come, replies come back in order.
 
-Each command has a slot in a FIFO. A reply goes to the slot at its head at once, without a task or a future. A slot
-whose deadline passed is answered with an error and stays, so that its late reply is swallowed and every other one
-still finds its own slot. One timer serves the whole FIFO, since all slots have the same deadline after being sent.
+Theory. RESP answers in the order of the commands, so a queue of slots tells whose reply is the next. A slot is never
+taken out of its turn: one whose deadline passed is told at once and left in place, empty, so its late reply is
+swallowed there and every other one still finds its own slot. Deadlines are not in the order of the queue (what is sent
+a second time keeps its first deadline), so all slots are looked at; one timer, set for the earliest, serves them all.
+
+A server that says nothing for `silence_s` while something waits is given up: the connection ends, and what was written
+and not answered has an unknown outcome.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import hiredis
+import structlog
 
 from ratelimit.errors import StoreError
 from ratelimit.metrics import StoreStats
 
 Reply = Callable[[Any], None]
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -26,14 +34,9 @@ class _Slot:
 
 
 class RedisPipeline(asyncio.Protocol):
-    """The protocol of one open connection. `on_lost` is called once when it ends, with a reason for people.
+    """The protocol of one open connection. `on_lost` is called once when it ends, with a reason for people."""
 
-    `timeout_s` bounds each command, `silence_s` how long the server may say nothing while something waits: then the
-    connection is given up.
-    """
-
-    def __init__(self, timeout_s: float, silence_s: float, stats: StoreStats, on_lost: Callable[[str], None]) -> None:
-        self._timeout_s = timeout_s
+    def __init__(self, silence_s: float, stats: StoreStats, on_lost: Callable[[str], None]) -> None:
         self._silence_s = silence_s
         self._stats = stats
         self._on_lost = on_lost
@@ -41,7 +44,9 @@ class RedisPipeline(asyncio.Protocol):
         self._reader = hiredis.Reader()
         self._slots: deque[_Slot] = deque()
         self._transport: asyncio.Transport | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        # A handle of uvloop does not always know when it is due, so that is kept beside it.
+        self._timer_at = math.inf
         self._lost_reason = ""
         self._lost = False
         self._paused = False
@@ -49,14 +54,18 @@ class RedisPipeline(asyncio.Protocol):
     @property
     def writable(self) -> bool:
         """Whether a command can go out now: connected, and the server takes what was written before."""
-        return not (self._lost or self._paused)
+        return not (self._lost or self._paused or self._transport is None)
 
-    def send(self, command: Sequence[Any], reply: Reply) -> None:
-        """Write one command; `reply` gets its reply, a hiredis.ReplyError, or a StoreError. Only while writable."""
+    def send(self, command: Sequence[Any], deadline: float, reply: Reply) -> None:
+        """Write one command. Only while writable.
+
+        `reply` gets its reply, a hiredis.ReplyError, or a StoreError when `deadline` (in the loop's time) passed or
+        the connection ended.
+        """
         assert self._transport is not None  # noqa: S101 - `writable` says when
-        self._slots.append(_Slot(reply, self._loop.time() + self._timeout_s))
+        self._slots.append(_Slot(reply, deadline))
         self._transport.write(hiredis.pack_command(tuple(command)))
-        self._wake_at(self._slots[-1].deadline)
+        self._wake_at(deadline)
 
     def close(self, reason: str) -> None:
         """Give the connection up; what waits is told at once."""
@@ -68,25 +77,20 @@ class RedisPipeline(asyncio.Protocol):
         self._end(reason)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
         self._transport = transport  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
-        """Give each reply to its slot."""
         self._reader.feed(data)
         try:
             while (answer := self._reader.gets()) is not False:
                 if not self._slots:
                     self.close("the server answered what was not asked")
                     return
-                slot = self._slots.popleft()
-                if slot.reply is not None:
-                    slot.reply(answer)
+                _tell(self._slots.popleft(), answer)
         except hiredis.ProtocolError as error:
             self.close(f"the server does not speak RESP: {error}")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End; what was written and not answered may have been counted."""
         self._end(self._lost_reason or str(exc or "the server closed the connection"))
 
     def pause_writing(self) -> None:
@@ -104,40 +108,53 @@ class RedisPipeline(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         slots, self._slots = self._slots, deque()
-        error = StoreError(f"lost the connection to the store: {reason}", outcome_unknown=True)
+        error = StoreError("lost the connection to the store", outcome_unknown=True)
         for slot in slots:
-            if slot.reply is not None:
-                slot.reply(error)
+            _tell(slot, error)
         self._on_lost(reason)
+
+    def _wake_at(self, when: float) -> None:
+        """Look at the deadlines at `when` or earlier."""
+        if when >= self._timer_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = when
+        self._timer = self._loop.call_at(when, self._look_at_deadlines)
 
     def _look_at_deadlines(self) -> None:
         # A reply may lie in the socket already: let the loop read it before judging.
         self._loop.call_soon(self._loop.call_soon, self._expire)
 
     def _expire(self) -> None:
-        self._timer = None
-        if self._lost:
+        self._timer, self._timer_at = None, math.inf
+        if self._lost or not self._slots:
             return
         now = self._loop.time()
-        error = StoreError(f"the store did not answer within {self._timeout_s * 1000:g} ms", outcome_unknown=True)
-        following = None
-        for slot in self._slots:
+        following = math.inf
+        for slot in list(self._slots):  # a reply may send, and so lengthen the queue
+            if slot.reply is None:
+                continue
             if slot.deadline > now:
-                following = slot.deadline
-                break
-            if slot.reply is not None:
-                reply, slot.reply = slot.reply, None
-                self._stats.timeouts += 1
-                reply(error)
-        if self._slots and now - self._slots[0].deadline > self._silence_s:
-            self.close(f"no answer for {self._silence_s + self._timeout_s:g} s")
-        elif self._slots and not self._lost:
-            self._wake_at(following or now + self._silence_s / 4)
+                following = min(following, slot.deadline)
+                continue
+            self._stats.timeouts += 1
+            _tell(slot, StoreError("the store did not answer in time (REDIS_TIMEOUT)", outcome_unknown=True))
+        if not self._slots or self._lost:
+            return
+        silent_until = self._slots[0].deadline + self._silence_s
+        if silent_until <= now:
+            self.close(f"no answer for {self._silence_s:g} s")
+        else:
+            self._wake_at(min(following, silent_until))
 
-    def _wake_at(self, when: float) -> None:
-        """Look at the deadlines at `when` or earlier."""
-        if self._timer is not None:
-            if self._timer.when() <= when:
-                return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._look_at_deadlines)
+
+def _tell(slot: _Slot, answer: Any) -> None:
+    """Give a slot its answer, once. A callback that raises must not cost its neighbours their connection."""
+    reply, slot.reply = slot.reply, None
+    if reply is None:
+        return
+    try:
+        reply(answer)
+    except Exception:  # noqa: BLE001 - see above
+        _log.exception("what was done with a reply of the store raised")

@@ -1,14 +1,16 @@
-"""Counters in one Redis or Valkey: one script call per batch, one connection, nothing sent twice.
+"""Counters in one Redis or Valkey: script calls on one shared connection, nothing sent twice.
 
-Retried is only what provably did not run: NOSCRIPT answers before the script starts, so that one batch goes out again,
-as EVAL. A lost connection is opened again in the background; meanwhile every batch fails at once.
+Sent again is only what provably did not run: NOSCRIPT answers before the script starts, so that one command goes out
+once more, as EVAL, within the batch's own deadline. A lost connection is opened again in the background; meanwhile
+every batch fails at once.
+
+Ready means that the script ran: a connection counts as open when a hit on a key of ours was counted on it. A user
+without the right to run scripts, a replica, or a server that still loads its data is not ready, and says why.
 """
 
 import asyncio
-import hashlib
 import random
 from collections.abc import Callable, Sequence
-from importlib import resources
 from typing import Any
 
 import hiredis
@@ -16,39 +18,48 @@ import structlog
 from redis.asyncio.connection import AbstractConnection
 
 from ratelimit.errors import StoreError
-from ratelimit.limiter.counter_store import COUNT_MAX, Counted, Hit
+from ratelimit.limiter.counter_store import Batch, Hit, Results
 from ratelimit.metrics import StoreStats
 from ratelimit.settings import RedisSettings
-from ratelimit.stores.redis_connect import address, open_transport
+from ratelimit.stores.redis_commands import ADD_HITS, SCRIPTS, Answers, Script, commands_of, refusal, results_of
+from ratelimit.stores.redis_connect import CONNECT_TIMEOUT_S, address, open_transport
 from ratelimit.stores.redis_pipeline import RedisPipeline
 
 RECONNECT_INITIAL_S = 0.05
 RECONNECT_MAX_S = 0.5
 SILENCE_S_MIN = 1.0
-_NOT_RUN = ("LOADING", "READONLY", "NOAUTH", "NOPERM", "MASTERDOWN", "CLUSTERDOWN", "BUSY ", "NOSCRIPT")
+PROBE_EXPIRE_S = 1
+REFUSALS_LOGGED_MAX = 20
 
 _log = structlog.get_logger(__name__)
 
 
 class RedisStore:
-    """A `CounterStore` on one server. `on_state` is called with True and False as the connection comes and goes."""
+    """A `CounterStore` on one server. `on_state` is called with True and False as it becomes ready or is lost.
 
-    def __init__(self, settings: RedisSettings, stats: StoreStats, on_state: Callable[[bool], None]) -> None:
+    `prefix` stands before the probe's key, as it does before every counter: a user may be held to it.
+    """
+
+    def __init__(
+        self, settings: RedisSettings, stats: StoreStats, on_state: Callable[[bool], None], prefix: str = ""
+    ) -> None:
         self._settings = settings
         self._stats = stats
         self._on_state = on_state
-        self._script = resources.files("ratelimit.stores").joinpath("lua/add_hits.lua").read_bytes()
-        self._sha = hashlib.sha1(self._script).hexdigest().encode()  # noqa: S324 - Redis names scripts so
+        self._probe = f"{prefix}{{rl:ready}}".encode()
         self._pipeline: RedisPipeline | None = None
         self._connection: AbstractConnection | None = None
         self._lost = asyncio.Event()
+        self._away_since_reason: str | None = None
         self._reason = "not connected yet"
+        self._refusals: set[str] = set()
+        self._closing = False
         self._task: asyncio.Task[None] | None = None
         self.gave_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
     def connected(self) -> bool:
-        """Whether a connection is open."""
+        """Whether it is ready to count."""
         return self._pipeline is not None
 
     async def start(self) -> None:
@@ -60,6 +71,7 @@ class RedisStore:
 
     async def close(self) -> None:
         """Close; what waits is failed."""
+        self._closing = True
         if self._pipeline is not None:
             self._stats.cx_local_close += 1
             self._pipeline.close("the service stops")
@@ -68,83 +80,109 @@ class RedisStore:
             await asyncio.gather(self._task, return_exceptions=True)
         await self._disconnect()
 
-    def count(self, hits: Sequence[Hit], done: Counted) -> None:
+    def count(self, batch: Batch, done: Callable[[Results], None]) -> None:
         """Count a batch; see `CounterStore`."""
-        self._stats.batches += 1
         pipeline = self._pipeline
-        if pipeline is None:
-            self._failed(StoreError(f"not connected to the store at {address(self._settings)}: {self._reason}"), done)
-        elif not pipeline.writable:
-            self._failed(StoreError("the store does not take more for now"), done)
-        else:
-            arguments = _arguments(hits)
-            command = (b"EVALSHA", self._sha, *arguments)
-            pipeline.send(command, lambda reply: self._counted(reply, arguments, len(hits), done))
-
-    def _counted(self, reply: Any, arguments: Sequence[bytes], size: int, done: Counted) -> None:
-        if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
-            pipeline = self._pipeline
-            if pipeline is not None and pipeline.writable:
-                command = (b"EVAL", self._script, *arguments)
-                pipeline.send(command, lambda again: self._finish(again, size, done))
-                return
-        self._finish(reply, size, done)
-
-    def _finish(self, reply: Any, size: int, done: Counted) -> None:
-        if isinstance(reply, list) and len(reply) == size:
-            done([min(int(count), COUNT_MAX) for count in reply])
+        if pipeline is None or not pipeline.writable:
+            reason = "the store is away" if pipeline is None else "the store does not take more for now"
+            self._stats.errors += 1
+            done([StoreError(reason)] * len(batch.hits))
             return
-        if isinstance(reply, StoreError):
-            self._failed(reply, done)
-            return
-        text = str(reply)
-        self._failed(StoreError(f"the store refused: {text}", outcome_unknown=not text.startswith(_NOT_RUN)), done)
-        if text.startswith("READONLY") and self._pipeline is not None:
-            self._pipeline.close("the server became a replica")
+        commands = commands_of(batch.hits)
+        self._stats.batches += len(commands)
+        answers = Answers(batch, len(commands), done)
+        for place, (script, hits) in enumerate(commands):
+            _Command(self, pipeline, (script, hits), (answers, place)).send()
 
-    def _failed(self, error: StoreError, done: Counted) -> None:
-        self._stats.errors += 1
-        self._stats.unknown_outcomes += error.outcome_unknown
-        done(error)
+    def settle(self, command: "_Command", reply: Any) -> Results:
+        """The results of a command from its reply; counts what went wrong, and leaves a server that is a replica."""
+        results = results_of(reply, command.hits, command.batch.now)
+        failed = [(hit, each) for hit, each in zip(command.hits, results, strict=True) if isinstance(each, StoreError)]
+        if failed:
+            whole = not isinstance(reply, list)
+            self._stats.errors += whole
+            self._stats.poisoned += 0 if whole else len(failed)
+            self._stats.unknown_outcomes += sum(abs(hit.amount) for hit, error in failed if error.outcome_unknown)
+            self._note_refusal(failed[0][1].reason, command)
+        return results
+
+    def _note_refusal(self, reason: str, command: "_Command") -> None:
+        if not reason.startswith("the store refused"):
+            return
+        if reason not in self._refusals and len(self._refusals) < REFUSALS_LOGGED_MAX:
+            self._refusals.add(reason)
+            _log.warning("hits cannot be counted; more of the same are only counted", reason=reason)
+        if "READONLY" in reason:
+            command.pipeline.close("the server became a replica")
 
     async def _stay_connected(self) -> None:
-        settings = self._settings
-        started = asyncio.get_running_loop().time()
-        ever, wait_s = False, settings.redis_startup_initial_interval
+        settings, loop = self._settings, asyncio.get_running_loop()
+        started, ever = loop.time(), False
+        wait_s = max(RECONNECT_INITIAL_S, settings.redis_startup_initial_interval)
         while True:
             try:
                 await self._connect()
-            except (OSError, ValueError) as error:
-                self._note(f"cannot connect: {error}")
-                elapsed = asyncio.get_running_loop().time() - started
-                if not ever and 0 < settings.redis_startup_max_elapsed_time < elapsed:
-                    self.gave_up.set_exception(StoreError(f"{address(settings)}: {self._reason}", transient=False))
+            except Exception as error:  # noqa: BLE001 - whatever a server does, the next try may succeed
+                self._note_away(str(error) or type(error).__name__)
+                if not ever and 0 < settings.redis_startup_max_elapsed_time < loop.time() - started:
+                    self.gave_up.set_exception(
+                        StoreError(f"REDIS_URL: cannot connect: {self._reason}", transient=False)
+                    )
                     return
                 await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - it spreads reconnects
-                wait_s = min(wait_s * 2, RECONNECT_MAX_S if ever else settings.redis_startup_max_interval)
+                most = RECONNECT_MAX_S if ever else max(RECONNECT_INITIAL_S, settings.redis_startup_max_interval)
+                wait_s = min(wait_s * 2, most)
                 continue
-            since, first = asyncio.get_running_loop().time(), not ever
+            since, first = loop.time(), not ever
             ever = True
             await self._lost.wait()
             await self._disconnect()
-            if first or asyncio.get_running_loop().time() - since > RECONNECT_MAX_S:
+            if first or loop.time() - since > RECONNECT_MAX_S:
                 wait_s = RECONNECT_INITIAL_S
-            else:
+            else:  # a server that hangs up on each connection: do not hammer it
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, RECONNECT_MAX_S)
 
     async def _connect(self) -> None:
+        """Open a connection and see the script count on it. Raises OSError with a reason for people."""
         self._lost.clear()
-        timeout_s = self._settings.redis_timeout
-        pipeline = RedisPipeline(timeout_s, max(SILENCE_S_MIN, 5 * timeout_s), self._stats, self._connection_lost)
+        silence_s = max(SILENCE_S_MIN, 5 * self._settings.redis_timeout)
+        pipeline = RedisPipeline(silence_s, self._stats, self._connection_lost)
         self._connection = await open_transport(self._settings, pipeline)
-        pipeline.send((b"SCRIPT", b"LOAD", self._script), lambda _: None)
+        try:
+            await self._see_it_count(pipeline)
+        except BaseException:
+            pipeline.close("it cannot count")
+            await self._disconnect()
+            raise
         self._pipeline = pipeline
+        self._refusals.clear()
         self._stats.cx_total += 1
         self._stats.cx_active = 1
-        self._reason = ""
-        _log.info("connected to the store", address=address(self._settings))
+        shown = address(self._settings)
+        if self._away_since_reason is None:
+            _log.info("connected to the store", address=shown)
+        else:
+            _log.warning("the store is back", address=shown)
+        self._away_since_reason, self._reason = None, ""
         self._on_state(True)
+
+    async def _see_it_count(self, pipeline: RedisPipeline) -> None:
+        loop = asyncio.get_running_loop()
+        seen: asyncio.Future[Any] = loop.create_future()
+        deadline = loop.time() + CONNECT_TIMEOUT_S
+        for script in SCRIPTS:
+            # Who may not load scripts may still run them: then each one's first call is answered NOSCRIPT.
+            pipeline.send((b"SCRIPT", b"LOAD", script.text), deadline, lambda _: None)
+        probe = (b"EVAL", ADD_HITS.text, b"1", self._probe, b"1", b"%d" % PROBE_EXPIRE_S)
+        pipeline.send(probe, deadline, lambda reply: None if seen.done() else seen.set_result(reply))
+        reply = await seen
+        answer = reply[0] if isinstance(reply, list) and reply else reply
+        if isinstance(answer, StoreError):
+            raise OSError(answer.reason)
+        # Out of memory is a state of a server that can count, and passes: the callers are told hit by hit.
+        if isinstance(answer, hiredis.ReplyError) and not str(answer).startswith("OOM"):
+            raise OSError(f"{refusal(answer).reason}: {answer}")
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -156,18 +194,52 @@ class RedisStore:
         if self._pipeline is not None:
             self._pipeline = None
             self._stats.cx_active = 0
-            self._note(reason)
+            self._note_away(reason)
             self._on_state(False)
         self._lost.set()
 
-    def _note(self, reason: str) -> None:
-        """Log a reason when it is new, so an absent store is one line and no flood."""
-        if reason != self._reason:
-            self._reason = reason
-            _log.warning("the store is away", address=address(self._settings), reason=reason)
+    def _note_away(self, reason: str) -> None:
+        """One line when the store goes; why further tries fail is told at a level that nobody reads by default."""
+        if self._closing:
+            return
+        shown = address(self._settings)
+        if self._away_since_reason is None:
+            self._away_since_reason = reason
+            _log.warning("the store is away", address=shown, reason=reason)
+        elif reason != self._reason:
+            _log.info("the store is still away", address=shown, reason=reason)
+        self._reason = reason
 
 
-def _arguments(hits: Sequence[Hit]) -> list[bytes]:
-    keys = [hit.key for hit in hits]
-    numbers = [b"%d" % number for hit in hits for number in (hit.amount, hit.expire_s)]
-    return [b"%d" % len(keys), *keys, *numbers]
+class _Command:
+    """One script call of a batch, and the place of its results in it."""
+
+    __slots__ = ("_place", "_script", "answers", "batch", "hits", "pipeline", "store")
+
+    def __init__(
+        self,
+        store: RedisStore,
+        pipeline: RedisPipeline,
+        what: tuple[Script, Sequence[Hit]],
+        where: tuple[Answers, int],
+    ) -> None:
+        self.store = store
+        self.pipeline = pipeline
+        self._script, self.hits = what
+        self.answers, self._place = where
+        self.batch = self.answers.batch
+
+    def send(self) -> None:
+        """Call the script by its name."""
+        command = (b"EVALSHA", self._script.sha, *self._script.arguments(self.hits))
+        self.pipeline.send(command, self.batch.deadline, self._replied)
+
+    def _replied(self, reply: Any) -> None:
+        if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT") and self.pipeline.writable:
+            command = (b"EVAL", self._script.text, *self._script.arguments(self.hits))
+            self.pipeline.send(command, self.batch.deadline, self._finish)
+        else:
+            self._finish(reply)
+
+    def _finish(self, reply: Any) -> None:
+        self.answers.put(self._place, self.store.settle(self, reply))

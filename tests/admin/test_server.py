@@ -17,7 +17,7 @@ from ratelimit.limiter.planner import Planner
 from ratelimit.metrics import Metrics
 from ratelimit.service.health import Health
 from ratelimit.service.rate_limit import RateLimitService
-from ratelimit.settings import MetricsSettings, ResponseSettings, ServerSettings, Settings
+from ratelimit.settings import MetricsSettings, ServerSettings, Settings
 from ratelimit.stores.memory import MemoryStore
 from tests.service.test_rate_limit import CONFIG
 
@@ -36,10 +36,10 @@ class Admin:
     """The admin of a service with one limit of 2 a minute."""
 
     def __init__(self, given: Settings) -> None:
-        metrics, clock = Metrics(), SystemClock()
-        schedule = asyncio.get_running_loop().call_soon
-        limiter = Limiter(MemoryStore(clock), clock, schedule, OverLimitCache(0))
-        self.service = RateLimitService(limiter, Planner(exact_counter), metrics, ResponseSettings())
+        metrics, loop = Metrics(), asyncio.get_running_loop()
+        limiter = Limiter(MemoryStore(), SystemClock(), loop, OverLimitCache(0))
+        planner = Planner(exact_counter, lambda key, configured: metrics.limit(key, configured=configured))
+        self.service = RateLimitService(limiter, planner, metrics, loop.time)
         self.health = Health()
         self.server = AdminServer(given, AdminViews(self.service, self.health, metrics))
 

@@ -1,7 +1,17 @@
-"""Short ways to say plans and limits in tests."""
+"""Short ways to say plans, limits and keys in tests."""
+
+from dataclasses import dataclass
 
 from ratelimit.descriptors.limit import Limit, Unit
-from ratelimit.limiter.plan import Charge, Plan, Verdict
+from ratelimit.limiter.algorithm import FIXED_WINDOW
+from ratelimit.limiter.counter_key import CounterKey
+from ratelimit.limiter.counter_store import Hit
+from ratelimit.limiter.decision import near_limit_threshold
+from ratelimit.limiter.plan import DEFAULT_RULES, Charge, DecisionRules, Plan, Verdict
+from ratelimit.limiter.window import window_start
+from ratelimit.metrics import LimitStats
+
+NOW = 1_700_000_010
 
 
 def limit(
@@ -12,10 +22,43 @@ def limit(
 
 
 def charge(requests_per_unit: int = 10, *, amount: int = 1, counter: bytes = b"c:", of: Limit | None = None) -> Charge:
-    """One charge of a counter."""
-    return Charge(of or limit(requests_per_unit), counter, amount, "d.k")
+    """One charge of a counter, ready for NOW."""
+    rule = of or limit(requests_per_unit)
+    made = Charge(rule, counter, amount, near_limit_threshold(rule.requests_per_unit, 0.8), LimitStats())
+    made.turn(NOW, 0)
+    return made
 
 
-def plan(*steps: Charge | Verdict) -> Plan:
+def plan(*steps: Charge | Verdict, quota_mode: bool = False) -> Plan:
     """A plan of the given steps."""
-    return Plan("d", steps)
+    return Plan("d", steps, DecisionRules(quota_mode=quota_mode) if quota_mode else DEFAULT_RULES)
+
+
+def key(name: bytes, *, expire_s: int = 60, unit: Unit = Unit.DAY, now: int = NOW) -> CounterKey:
+    """A counter in the window of `now`."""
+    return CounterKey(name, FIXED_WINDOW, unit, window_start(unit, now), expire_s)
+
+
+def hit(name: bytes, amount: int = 1, *, limit: int = 10, expire_s: int = 60, group: int = 0) -> Hit:
+    """A hit on a counter of a daily limit."""
+    return Hit(key(name, expire_s=expire_s), amount, limit, group)
+
+
+@dataclass(slots=True, eq=False)
+class Asked:
+    """What a limiter is given for a request, without a service around it."""
+
+    plan: Plan
+
+    @property
+    def charges(self) -> tuple[Charge, ...]:
+        return self.plan.charges
+
+    @property
+    def amounts(self) -> tuple[int, ...]:
+        return tuple(each.amount for each in self.plan.charges)
+
+    @property
+    def single(self) -> Charge | None:
+        charges = self.plan.charges
+        return charges[0] if len(charges) == 1 and charges[0].amount > 0 else None

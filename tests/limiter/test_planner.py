@@ -6,8 +6,22 @@ from ratelimit.descriptors.tree import Config, Node
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.limiter.counter_key import exact_counter, reference_counter
 from ratelimit.limiter.counter_store import AMOUNT_MAX
-from ratelimit.limiter.plan import Charge, Verdict
-from ratelimit.limiter.planner import Planner
+from ratelimit.limiter.plan import Charge, DecisionRules, Verdict
+from ratelimit.limiter.planner import CounterFormat, Planner
+from ratelimit.metrics import LimitStats
+
+ASKED = list[tuple[str, bool]]()
+
+
+def planner(counter: CounterFormat = exact_counter, prefix: str = "") -> Planner:
+    """A planner; what it asks the metrics for is kept in ASKED."""
+    ASKED.clear()
+
+    def stats_of(stat_key: str, configured: bool) -> LimitStats:
+        ASKED.append((stat_key, configured))
+        return LimitStats()
+
+    return Planner(counter, stats_of, prefix)
 
 
 def config(**limits: Limit) -> Config:
@@ -26,14 +40,14 @@ def named(name: str = "", *replaces: str, unlimited: bool = False) -> Limit:
 def steps(loaded: Config, *keys: str) -> tuple[Charge | Verdict, ...]:
     """The plan of one descriptor for each key."""
     descriptors = tuple(Descriptor(((key, "v"),)) for key in keys)
-    return Planner(exact_counter).plan(loaded, Request("d", descriptors)).steps
+    return planner().plan(loaded, Request("d", descriptors)).steps
 
 
 def test_a_match_is_charged_and_no_match_is_not() -> None:
     """One step per descriptor, in order."""
     charged, bare = steps(config(a=named()), "a", "b")
     assert isinstance(charged, Charge)
-    assert (charged.amount, charged.stat_key) == (1, "d.a")
+    assert (charged.amount, ASKED) == (1, [("d.a", True)])
     assert bare is Verdict.NO_LIMIT
 
 
@@ -68,21 +82,29 @@ def test_an_unlimited_limit_replaces_and_is_not_replaced() -> None:
 def test_hits_addend_rules(of_request: int, of_descriptor: int | None, negative: bool, amount: int) -> None:
     """The descriptor's addend where it is set, 0 included; else the request's, at least 1; refunds are negative."""
     descriptor = Descriptor((("a", "v"),), None, of_descriptor, negative)
-    step = Planner(exact_counter).plan(config(a=named()), Request("d", (descriptor,), of_request)).steps[0]
+    step = planner().plan(config(a=named()), Request("d", (descriptor,), of_request)).steps[0]
     assert isinstance(step, Charge)
     assert step.amount == amount
 
 
 def test_prefix_and_format_reach_the_counter() -> None:
     """The counter is written in the format chosen."""
-    plan = Planner(reference_counter, "p:").plan(config(a=named()), Request("d", (Descriptor((("a", "v"),)),)))
+    plan = planner(reference_counter, "p:").plan(config(a=named()), Request("d", (Descriptor((("a", "v"),)),)))
     assert isinstance(plan.steps[0], Charge)
     assert plan.steps[0].counter == b"p:d_a_v_"
 
 
+def test_the_near_limit_threshold_follows_the_rules() -> None:
+    """NEAR_LIMIT_RATIO is worked out once, with the plan."""
+    asked = Request("d", (Descriptor((("a", "v"),)),))
+    step = planner().plan(config(a=named()), asked, DecisionRules(near_limit_ratio=0.5)).steps[0]
+    assert isinstance(step, Charge)
+    assert step.near_limit == 2
+
+
 def test_unknown_domain_is_told() -> None:
     """Nothing is charged for a domain that no file configures."""
-    plan = Planner(exact_counter).plan(config(), Request("other", (Descriptor((("a", "v"),)),)))
+    plan = planner().plan(config(), Request("other", (Descriptor((("a", "v"),)),)))
     assert not plan.domain_found
     assert plan.steps == (Verdict.NO_LIMIT,)
 
@@ -105,6 +127,6 @@ ONE = (Descriptor((("a", "v"),)),)
 def test_bad_requests_are_refused_with_the_place(request_: Request, reason: str) -> None:
     """What is wrong with a request is said, and whose fault it is."""
     with pytest.raises(RpcError) as caught:
-        Planner(exact_counter).plan(config(), request_)
+        planner().plan(config(), request_)
     assert caught.value.grpc_status is GrpcStatus.INVALID_ARGUMENT
     assert reason in caught.value.details

@@ -5,16 +5,16 @@ from google.protobuf import wrappers_pb2
 
 from ratelimit.descriptors.limit import Limit, Unit
 from ratelimit.errors import GrpcStatus, RpcError
-from ratelimit.limiter.decision import DecisionRules, decide
-from ratelimit.limiter.plan import Charge, Plan, Verdict
+from ratelimit.limiter.decision import decide
+from ratelimit.limiter.plan import Plan, Verdict
 from ratelimit.pb.envoy.extensions.common.ratelimit.v3 import ratelimit_pb2
 from ratelimit.pb.envoy.service.ratelimit.v3 import rls_pb2
 from ratelimit.service.messages import parse_request, request_bytes_from_json, response_bytes, response_json
 from ratelimit.settings import ResponseSettings
+from tests.limiter.plans import NOW, charge
 from tests.service.messages_of import descriptor, request
 
 Override = ratelimit_pb2.RateLimitDescriptor.RateLimitOverride
-NOW = 1_700_000_010
 
 
 def test_every_field_is_read() -> None:
@@ -57,7 +57,7 @@ def test_a_multiplier_is_refused() -> None:
 
 LIMIT = Limit(10, Unit.MINUTE, name="gold", metadata={"team": {"a": 1}, "x": "first"})
 OTHER = Limit(5, Unit.DAY, metadata={"team": {"a": 2, "b": 3}, "x": "second"})
-PLAN = Plan("d", (Charge(LIMIT, b"c", 1, "d.k"), Verdict.NO_LIMIT, Verdict.UNLIMITED, Charge(OTHER, b"e", 1, "d.l")))
+PLAN = Plan("d", (charge(of=LIMIT), Verdict.NO_LIMIT, Verdict.UNLIMITED, charge(of=OTHER)))
 ASKED = request(
     descriptor(("k", "v"), limit=Override(requests_per_unit=10, unit=2), hits_addend=wrappers_pb2.UInt64Value(value=3)),
     descriptor(("a", "b")),
@@ -67,7 +67,11 @@ ASKED = request(
 
 def answer(*counts: int, **settings: object) -> rls_pb2.RateLimitResponse:
     """The response to PLAN with these counts."""
-    decision = decide(PLAN, counts, NOW, DecisionRules())
+    results = [
+        each.algorithm.judge(count, each.requests_per_unit, each.key.reset_s(NOW))
+        for each, count in zip(PLAN.charges, counts, strict=True)
+    ]
+    decision = decide(PLAN, results)
     given = ResponseSettings.model_validate(settings)
     message = response_bytes(PLAN, decision, over_limit=decision.over_limit, settings=given, asked=ASKED)
     return rls_pb2.RateLimitResponse.FromString(message)

@@ -1,21 +1,29 @@
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ratelimit.clock import SteppedClock
 from ratelimit.descriptors.loader import ConfigFile, load_config
-from ratelimit.errors import GrpcStatus, StoreError
+from ratelimit.errors import GrpcStatus, RpcError, StoreError
 from ratelimit.limiter.counter_key import exact_counter
-from ratelimit.limiter.counter_store import Counted, Hit
-from ratelimit.limiter.limiter import Limiter
+from ratelimit.limiter.counter_store import Batch, Results
+from ratelimit.limiter.limiter import Limiter, LimiterOptions
 from ratelimit.limiter.over_limit_cache import OverLimitCache
+from ratelimit.limiter.plan import DecisionRules
 from ratelimit.limiter.planner import Planner
 from ratelimit.metrics import Metrics
 from ratelimit.pb.envoy.service.ratelimit.v3 import rls_pb2
 from ratelimit.service import rate_limit
-from ratelimit.service.rate_limit import RateLimitService
+from ratelimit.service.rate_limit import RateLimitService, Rules
 from ratelimit.settings import ResponseSettings
 from ratelimit.stores.memory import MemoryStore
+from tests.limiter.plans import NOW
+from tests.limiter.test_limiter import Loop
 from tests.service.messages_of import RecordedCall, descriptor, request
 
 CONFIG = b"domain: d\ndescriptors: [{key: k, rate_limit: {unit: minute, requests_per_unit: 2}}]"
@@ -23,51 +31,46 @@ ASK = request(descriptor(("k", "v")))
 
 
 class Failing(MemoryStore):
-    """A store that fails while told to."""
+    """A store that fails hits while told to."""
 
-    error: StoreError | Exception | None = None
+    error: StoreError | None = None
 
-    def count(self, hits: Sequence[Hit], done: Counted) -> None:
-        if isinstance(self.error, StoreError):
-            done(self.error)
-        elif self.error is not None:
-            raise self.error
+    def count(self, batch: Batch, done: Callable[[Results], None]) -> None:
+        if self.error is not None:
+            done([self.error] * len(batch.hits))
         else:
-            super().count(hits, done)
+            super().count(batch, done)
 
 
 class Bench:
-    """A service that decides at once."""
+    """A service that decides when its loop runs."""
 
-    def __init__(self, *, reference_error_codes: bool = False, shadow_mode: bool = False) -> None:
-        self.metrics, clock = Metrics(), SteppedClock()
-        self.store = Failing(clock)
-
-        self.later: Callable[[], None] = lambda: None
-
-        def now(callback: Callable[[], None]) -> None:
-            self.later = callback
-
+    def __init__(self, *, reference_error_codes: bool = False, cache_bytes: int = 0, **response: Any) -> None:
+        self.metrics, self.clock, self.loop, self.store = Metrics(), SteppedClock(NOW), Loop(), Failing()
+        limiter = Limiter(self.store, self.clock, self.loop, OverLimitCache(cache_bytes), LimiterOptions())
+        planner = Planner(exact_counter, lambda key, configured: self.metrics.limit(key, configured=configured))
         self.service = RateLimitService(
-            Limiter(self.store, clock, now, OverLimitCache(0)),
-            Planner(exact_counter),
-            self.metrics,
-            ResponseSettings(shadow_mode=shadow_mode),
-            reference_error_codes=reference_error_codes,
+            limiter, planner, self.metrics, self.loop.time, reference_error_codes=reference_error_codes
         )
+        self.rules = Rules(DecisionRules(), ResponseSettings.model_validate(response))
         self.load(CONFIG)
 
     def load(self, text: bytes) -> None:
         """Swap a configuration in."""
-        self.service.swap(load_config([ConfigFile("f", text)]))
+        self.service.swap(load_config([ConfigFile("f", text)]), self.rules)
 
     def ask(self, message: bytes = ASK) -> RecordedCall:
         """One call, ended."""
-        call = RecordedCall()
-        self.later = lambda: None
-        self.service.should_rate_limit([call], [message])
-        self.later()
+        (call,) = self.ask_all(message)
         return call
+
+    def ask_all(self, *messages: bytes) -> list[RecordedCall]:
+        """The calls of one read, ended, each once."""
+        calls = [RecordedCall() for _ in messages]
+        self.service.should_rate_limit(calls, messages)
+        self.loop.run()
+        assert [call.ends for call in calls] == [1] * len(calls)
+        return calls
 
 
 def codes(bench: Bench, times: int) -> list[int]:
@@ -95,15 +98,27 @@ def test_a_reload_swaps_limits_and_memo_together() -> None:
     assert response.statuses[0].current_limit.requests_per_unit == 9
 
 
-def test_the_memo_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unique values cannot grow it."""
-    monkeypatch.setattr(rate_limit, "PLANS_MAX", 3)
+def test_rules_travel_with_the_configuration() -> None:
+    """A reload may change what is answered beside the limits; a request keeps the rules that it came under."""
     bench = Bench()
-    for number in range(10):
-        bench.ask(request(descriptor(("k", str(number)))))
+    bench.rules = Rules(DecisionRules(), ResponseSettings(limit_response_headers_enabled=True))
+    (before, after) = RecordedCall(), RecordedCall()
+    bench.service.should_rate_limit([before], [ASK])
+    bench.load(CONFIG)
+    bench.service.should_rate_limit([after], [ASK])
+    bench.loop.run()
+    assert before.response is not None
+    assert after.response is not None
+    assert (len(before.response.response_headers_to_add), len(after.response.response_headers_to_add)) == (0, 3)
+
+
+def test_plans_are_kept() -> None:
+    """The same bytes are parsed once, however often they come in a read."""
+    bench = Bench()
+    bench.ask_all(ASK, ASK, request(descriptor(("k", "w"))))
     snapshot = bench.service._snapshot
     assert snapshot is not None
-    assert 0 < len(snapshot.plans) <= 3
+    assert len(snapshot.plans) == 2
 
 
 def test_global_shadow_mode_admits_and_tells() -> None:
@@ -137,13 +152,22 @@ def test_a_store_error_is_unavailable(reference: bool, status: GrpcStatus) -> No
 
 def test_a_bad_request_ends_only_itself() -> None:
     """The others of the same read are answered."""
-    bench, bad, good = Bench(), RecordedCall(), RecordedCall()
-    bench.service.should_rate_limit([bad, good], [request(domain=""), ASK])
-    bench.later()
+    bench = Bench()
+    bad, good = bench.ask_all(request(domain=""), ASK)
     assert bad.error is not None
     assert bad.error.details == "rate limit domain must not be empty"
     assert good.response is not None
     assert bench.metrics.service_error == 1
+
+
+def test_too_much_is_refused_before_it_is_built() -> None:
+    """Half a million empty descriptors cost no more than counting the first 65."""
+    error = Bench().ask(b"\x12\x00" * 500_000).error
+    assert error is not None
+    assert (error.grpc_status, error.details) == (
+        GrpcStatus.INVALID_ARGUMENT,
+        "more than 64 descriptors, at most 64 are allowed",
+    )
 
 
 def test_without_a_configuration_every_call_fails() -> None:
@@ -156,10 +180,81 @@ def test_without_a_configuration_every_call_fails() -> None:
     assert bench.service.config is None
 
 
-def test_the_unexpected_ends_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A defect of ours is INTERNAL for that call, and no exception escapes."""
+def test_an_expired_call_is_not_charged() -> None:
+    """Its deadline had passed before its hit was sent: DEADLINE_EXCEEDED, and no count."""
     bench = Bench()
+    late, later = RecordedCall(deadline=bench.loop.now), RecordedCall()
+    bench.service.should_rate_limit([late, later], [ASK, ASK])
+    bench.loop.run()
+    assert late.error is not None
+    assert late.error.grpc_status is GrpcStatus.DEADLINE_EXCEEDED
+    assert later.response is not None
+    assert later.response.statuses[0].limit_remaining == 1
+    assert bench.metrics.deadline_exceeded == 1
+
+
+def test_the_over_limit_cache_answers_and_counts() -> None:
+    """A denial without the store is over_limit and over_limit_with_local_cache."""
+    bench = Bench(cache_bytes=1000)
+    assert codes(bench, 4) == [1, 1, 2, 2]
+    stats = bench.metrics.limits["d.k"]
+    assert (stats.over_limit, stats.over_limit_with_local_cache, stats.total_hits) == (2, 1, 4)
+
+
+def test_limits_that_share_a_counter_are_counted_apart() -> None:
+    """Two overrides of one counter in one tick: each adds to the metrics what it would alone."""
+    bench = Bench()
+    override = rls_pb2.RateLimitRequest().descriptors.add().limit.__class__
+    asked = [request(descriptor(("k", "v"), limit=override(requests_per_unit=most, unit=2))) for most in (1, 9)]
+    told = [call.response for call in bench.ask_all(asked[0], asked[1], asked[0])]
+    assert [each.overall_code for each in told if each is not None] == [1, 1, 2]
+    stats = bench.metrics.limits["d.k_v"]
+    assert (stats.total_hits, stats.within_limit, stats.over_limit) == (3, 2, 1)
+
+
+def test_a_defect_while_planning_ends_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is INTERNAL for that call, logged once and counted; no exception escapes."""
+    bench = Bench()
+    bench.ask()
     monkeypatch.setattr(rate_limit, "parse_request", lambda _: 1 / 0)
-    error = bench.ask().error
-    assert error is not None
-    assert error.grpc_status is GrpcStatus.INTERNAL
+    with structlog.testing.capture_logs() as logs:
+        first, known, second = bench.ask_all(request(descriptor(("a", "b"))), ASK, request(descriptor(("a", "c"))))
+    assert [each.error.grpc_status for each in (first, second) if each.error] == [GrpcStatus.INTERNAL] * 2
+    assert known.response is not None
+    assert (len(logs), bench.metrics.internal_error) == (1, 2)
+
+
+def test_a_defect_while_answering_ends_one_call() -> None:
+    """A number that no double can hold in metadata: its neighbours are answered, the store never hears of it."""
+    bench = Bench(response_dynamic_metadata=True)
+    bench.load(CONFIG)
+    snapshot = bench.service._snapshot
+    assert snapshot is not None
+    node = snapshot.config.domains["d"].children["k"]
+    assert node.limit is not None
+    object.__setattr__(node.limit, "metadata", {"huge": 10**400})
+    bench.service.swap(snapshot.config, bench.rules)
+    with structlog.testing.capture_logs() as logs:
+        told = bench.ask_all(ASK, request(descriptor(("other", "v"))), ASK)
+    assert [each.error is None for each in told] == [False, True, False]
+    assert (len(logs), bench.metrics.internal_error, bench.metrics.redis_error) == (1, 2, 0)
+    assert bench.metrics.should_rate_limit.total_requests == 3
+
+
+async def test_whoever_can_wait_is_answered() -> None:
+    """`ask` gives the response's message, or raises."""
+    bench = Bench()
+    asking = asyncio.ensure_future(bench.service.ask(ASK))
+    await asyncio.sleep(0)
+    bench.loop.run()
+    assert rls_pb2.RateLimitResponse.FromString(await asking).overall_code == rls_pb2.RateLimitResponse.OK
+    with pytest.raises(RpcError, match="not a RateLimitRequest"):
+        await bench.service.ask(b"\xff")
+
+
+@given(st.lists(st.one_of(st.binary(max_size=40), st.binary(max_size=40).map(lambda rest: ASK + rest)), max_size=5))
+def test_every_message_is_answered_once(messages: list[bytes]) -> None:
+    """Whatever bytes come in, each call of the read has one end, and nothing of ours broke."""
+    bench = Bench()
+    bench.ask_all(*messages)
+    assert bench.metrics.internal_error == 0

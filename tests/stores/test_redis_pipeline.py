@@ -28,19 +28,21 @@ class Line:
     """A pipeline on a fake wire, and what it was told."""
 
     def __init__(self, timeout_s: float = 5.0, silence_s: float = 5.0) -> None:
+        self.timeout_s = timeout_s
         self.lost: list[str] = []
         self.answered = asyncio.Event()
         self.ended = asyncio.Event()
         self.stats = StoreStats()
-        self.pipeline = RedisPipeline(timeout_s, silence_s, self.stats, self._end)
+        self.pipeline = RedisPipeline(silence_s, self.stats, self._end)
         self.wire = Wire()
         self.pipeline.connection_made(self.wire)
         self.replies: list[Any] = []
 
-    def send(self, *names: bytes) -> None:
+    def send(self, *names: bytes, timeout_s: float | None = None) -> None:
         """Send a command for each name; its reply is kept with it."""
+        deadline = asyncio.get_running_loop().time() + (self.timeout_s if timeout_s is None else timeout_s)
         for name in names:
-            self.pipeline.send((b"GET", name), functools.partial(self._reply, name))
+            self.pipeline.send((b"GET", name), deadline, functools.partial(self._reply, name))
 
     def _reply(self, name: bytes, reply: Any) -> None:
         self.replies.append((name, reply))
@@ -82,6 +84,41 @@ async def test_each_command_has_its_own_deadline() -> None:
         line.send(name)
         await asyncio.wait_for(line.answered.wait(), 30)
     assert [(name, type(reply)) for name, reply in line.replies] == [(b"a", StoreError), (b"b", StoreError)]
+
+
+async def test_deadlines_need_not_be_in_order() -> None:
+    """What is sent later may have to be there earlier, as a command sent a second time has to."""
+    line = Line()
+    line.send(b"patient")
+    line.send(b"hurried", timeout_s=0.01)
+    await asyncio.wait_for(line.answered.wait(), 30)
+    assert [name for name, _ in line.replies] == [b"hurried"]
+    line.pipeline.data_received(b":1\r\n:2\r\n")
+    assert line.replies[1:] == [(b"patient", 1)]
+
+
+async def test_a_callback_that_raises_costs_nobody_else(capsys: pytest.CaptureFixture[str]) -> None:
+    """The connection stays, the neighbours have their replies, and the fault is logged."""
+    line = Line()
+    deadline = asyncio.get_running_loop().time() + 5
+    line.pipeline.send((b"GET", b"a"), deadline, lambda _: 1 / 0)
+    line.send(b"b")
+    line.pipeline.data_received(b":1\r\n:2\r\n")
+    assert line.replies == [(b"b", 2)]
+    assert (line.lost, line.pipeline.writable) == ([], True)
+    assert "ZeroDivisionError" in capsys.readouterr().out
+
+
+async def test_a_handle_that_does_not_know_when(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uvloop gives a plain Handle for a time that has come: the deadline is kept all the same."""
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "call_at", lambda _, callback: loop.call_soon(callback))
+    line = Line(timeout_s=0.0, silence_s=1000)
+    line.send(b"a")
+    line.send(b"b")
+    monkeypatch.undo()
+    await asyncio.wait_for(line.answered.wait(), 30)
+    assert [name for name, _ in line.replies] == [b"a", b"b"]
 
 
 async def test_a_reply_that_is_already_there_is_no_timeout() -> None:

@@ -1,0 +1,196 @@
+"""One tick of the event loop: its requests, the hits that they share, and the counts told apart again.
+
+Theory. All requests of a tick that touch the same key become one hit of the sum, a `SharedHit`. The store answers with
+the count after all of them, so the count before them is that less the sum; each request then adds its own amount again,
+in the order of arrival, and sees the count that it would have seen alone. That needs amounts above 0: a look or a
+refund is a hit of its own, and ends the sharing of its key, so what comes later stays behind it in the batch.
+
+What is handed back is a whole tick: lists side by side (who asked, by which plan, and what it came to), since an
+object per request is what the hot path cannot afford.
+"""
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from ratelimit.errors import StoreError
+from ratelimit.limiter.algorithm import Counted
+from ratelimit.limiter.counter_store import UNGROUPED, Hit
+from ratelimit.limiter.over_limit_cache import OverLimitCache
+from ratelimit.limiter.plan import Charge
+
+
+class Submitted(Protocol):
+    """What is to be counted for a request."""
+
+    @property
+    def charges(self) -> tuple[Charge, ...]:
+        """What it is charged."""
+
+    @property
+    def amounts(self) -> tuple[int, ...]:
+        """The amount of each charge."""
+
+    @property
+    def single(self) -> Charge | None:
+        """The charge of a plan that has just one, of an amount above 0."""
+
+
+Count = int | StoreError | None
+"""The count after the hits of a charge; None where the over-limit cache knew; or why it could not be counted."""
+
+
+class SharedHit(Hit):
+    """The hit that requests of one tick share: each of them that reaches its key, with an amount above 0.
+
+    `source` is the charge that all of them come from, None where there are several. `result` is the store's, for the
+    sum. `count` is the count before the request that comes next.
+    """
+
+    __slots__ = ("count", "result", "source")
+
+    def __init__(self, charge: Charge) -> None:
+        self.key = charge.key
+        self.amount = charge.amount
+        self.limit = charge.requests_per_unit
+        self.group = UNGROUPED
+        self.source: Charge | None = charge
+        self.result: Counted | StoreError | None = None
+        self.count = 0
+
+    def share_with(self, charge: Charge) -> None:
+        """Take in another charge of the same key, which may have another limit: the smaller one is kept."""
+        self.source = None
+        self.limit = min(self.limit, charge.requests_per_unit)
+
+
+class Tick:
+    """What one tick came to: one element per request in each list, in arrival order.
+
+    For a plan with a single charge `counts` holds its `Count` and `shares` its hit, None where the over-limit cache
+    knew; for any other plan a list of them, one per charge. `hits` are those sent to the store. `mixed`: one of them
+    has several sources. `whole`: every count is a number; `partly_known`: the cache knew some. `now` is the tick's
+    moment in unix seconds, `started` when its first request came, in the event loop's time.
+    """
+
+    __slots__ = ("callers", "counts", "hits", "mixed", "now", "partly_known", "plans", "shares", "started", "whole")
+
+    def __init__(self, now: int, started: float) -> None:
+        self.now = now
+        self.started = started
+        self.mixed = False
+        self.whole = False
+        self.partly_known = False
+        self.callers: list[Any] = []
+        self.plans: list[Any] = []
+        self.shares: list[Any] = []
+        self.hits: list[SharedHit] = []
+        self.counts: list[Any] = []
+
+
+class Sharing:
+    """Finds the hits of a tick that a request shares, or makes them. `turn` readies a charge for a second.
+
+    A plan of several charges that comes again in the tick is only counted, and its amounts are added once, in `finish`.
+    """
+
+    def __init__(self, tick: Tick, cache: OverLimitCache, turn: Callable[[Charge, int], None]) -> None:
+        self._tick = tick
+        self._cache = cache
+        self._turn = turn
+        self._shared: dict[bytes, SharedHit] = {}
+        self._again: dict[Submitted, int] = {}
+        self._hits_of: dict[Submitted, list[SharedHit | None]] = {}
+
+    def hit_of(self, charge: Charge) -> SharedHit | None:
+        """The hit of one charge; None where the over-limit cache knows its key."""
+        tick = self._tick
+        if charge.turned_at != tick.now:
+            self._turn(charge, tick.now)
+        name, amount = charge.key.name, charge.amount
+        share = self._shared.get(name)
+        if share is not None and amount > 0:
+            share.amount += amount
+            if share.source is not charge:
+                tick.mixed = True
+                share.share_with(charge)
+            return share
+        if self._cache.enabled and amount >= 0 and self._cache.is_over(name, charge.requests_per_unit, tick.now):
+            return None
+        share = SharedHit(charge)
+        tick.hits.append(share)
+        if amount > 0:
+            self._shared[name] = share
+        else:  # what comes later stays behind it
+            self.finish()
+            self._shared.pop(name, None)
+        return share
+
+    def hits_of(self, plan: Submitted) -> list[SharedHit | None]:
+        """The hits of several charges, in their order."""
+        known = self._hits_of.get(plan)
+        if known is not None:
+            self._again[plan] += 1
+            return known
+        hits = [self.hit_of(charge) for charge in plan.charges]
+        if None in hits:
+            self._tick.partly_known = True
+        elif all(charge.amount > 0 for charge in plan.charges):
+            self._hits_of[plan], self._again[plan] = hits, 0
+        return hits
+
+    def finish(self) -> None:
+        """Add the amounts of the plans that came again."""
+        for plan, times in self._again.items():
+            if times:
+                for hit, charge in zip(self._hits_of[plan], plan.charges, strict=True):
+                    assert hit is not None  # noqa: S101 - only such plans are kept
+                    hit.amount += charge.amount * times
+        self._again.clear()
+        self._hits_of.clear()
+
+
+def judged(
+    charges: Sequence[Charge], shares: Sequence[SharedHit | None], counts: Sequence[Count], now: int
+) -> list[Counted]:
+    """What each charge of a request came to, by its algorithm. Raises the StoreError of one that was not counted."""
+    results = []
+    for charge, share, count in zip(charges, shares, counts, strict=True):
+        if isinstance(count, StoreError):
+            raise count
+        if share is None or count is None:
+            results.append(
+                Counted(charge.requests_per_unit + 1, allowed=False, remaining=0, reset_s=charge.key.reset_s(now))
+            )
+        elif isinstance(share.result, Counted) and share.source is charge and share.amount == charge.amount:
+            results.append(share.result)
+        else:
+            results.append(charge.algorithm.judge(count, charge.requests_per_unit, share.key.reset_s(now)))
+    return results
+
+
+def tell_apart(tick: Tick) -> None:
+    """Give each request its counts, as if they had come one by one; every hit of the tick was counted."""
+    counts = tick.counts
+    before: dict[Submitted, list[int]] = {}
+    for plan, share in zip(tick.plans, tick.shares, strict=True):
+        charge = plan.single
+        if charge is not None:
+            share.count = count = share.count + charge.amount
+            counts.append(count)
+        elif tick.mixed:
+            counts.append([next_count(hit, by) for hit, by in zip(share, plan.charges, strict=True)])
+        else:  # nobody else shares its hits: only its own requests lie between
+            after = before.get(plan) or [hit.count for hit in share]
+            before[plan] = after = list(map(operator.add, after, plan.amounts))
+            counts.append(after)
+
+
+def next_count(share: SharedHit | None, charge: Charge) -> Count:
+    """The count after the next request that comes from `charge`, or why there is none."""
+    if share is None:
+        return None
+    if isinstance(share.result, StoreError):
+        return share.result
+    share.count += charge.amount
+    return share.count

@@ -1,0 +1,140 @@
+"""What the service knows of a request before it comes: message bytes -> prepared plan, bounded by the memory it holds.
+
+A plan is made once for the same bytes under the same configuration. When the memo is full the oldest entries go, one
+for one: a plan in use that is caught by it is made again at its next request, which costs that request some
+microseconds and saves every other one the bookkeeping of a least-recently-used order.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from ratelimit.descriptors.limit import Limit
+from ratelimit.limiter.algorithm import Counted
+from ratelimit.limiter.decision import decide
+from ratelimit.limiter.plan import Charge, Plan, Verdict
+from ratelimit.service.messages import response_bytes
+from ratelimit.service.status_bytes import (
+    OK,
+    OVER_LIMIT,
+    StatusBytes,
+    verdict_bytes,
+)
+from ratelimit.settings import ResponseSettings
+
+MEMO_BYTES_MAX = 24 * 1024 * 1024
+# What an entry holds beside its texts, measured by tests/service/test_plan_memo.py: the objects of the plan itself,
+# and of each of its charges.
+PLAN_BYTES = 600
+CHARGE_BYTES = 700
+STATUSES_MAX = 4096
+
+
+class PreparedPlan:
+    """A plan, and the parts of its answer that do not depend on counts.
+
+    `single`: the only charge of a plan that has just one, of an amount above 0. `status` writes its whole response,
+    where that is just a status. `statuses`, one per charge, write any other response that is just statuses;
+    `verdicts` are those of descriptors that are not counted, and their places in it. Where both `status` and
+    `statuses` are None, `decided` takes the full way, through protobuf.
+    """
+
+    __slots__ = ("amounts", "charges", "message", "plan", "response", "single", "status", "statuses", "verdicts")
+
+    def __init__(self, plan: Plan, message: bytes, response: ResponseSettings, statuses: "Statuses") -> None:
+        self.plan = plan
+        self.message = message
+        self.response = response
+        self.charges = charges = plan.charges
+        self.amounts = tuple(charge.amount for charge in charges)
+        self.single: Charge | None = charges[0] if len(charges) == 1 and charges[0].amount > 0 else None
+        self.status: StatusBytes | None = None
+        self.statuses: list[StatusBytes] | None = None
+        self.verdicts: list[tuple[int, bytes]] = []
+        if not self._just_statuses():
+            return
+        if self.single is not None and len(plan.steps) == 1:
+            self.status = statuses.of(self.single.limit, alone=True)
+        else:
+            self.statuses = [statuses.of(charge.limit) for charge in charges]
+            self.verdicts = [
+                (place, verdict_bytes(step)) for place, step in enumerate(plan.steps, 1) if isinstance(step, Verdict)
+            ]
+
+    @property
+    def bytes_held(self) -> int:
+        """About what an entry of the memo holds."""
+        return PLAN_BYTES + 2 * len(self.message) + len(self.charges) * CHARGE_BYTES
+
+    def joined(self, counts: Sequence[int | None], now: int) -> bytes:
+        """The response of a plan with `statuses`, from one count per charge: OVER_LIMIT where one of them is."""
+        assert self.statuses is not None  # noqa: S101 - see above
+        written = [OK]
+        for status, count in zip(self.statuses, counts, strict=True):
+            if count is not None and count <= status.requests_per_unit:
+                written.append(status.within(status.requests_per_unit - count, now))
+            else:
+                written.append(status.beyond(now))
+                if status.denies:
+                    written[0] = OVER_LIMIT
+        for place, verdict in self.verdicts:
+            written.insert(place, verdict)
+        return b"".join(written)
+
+    def decided(self, results: Sequence[Counted]) -> tuple[bool, bytes]:
+        """The full way: whether the global shadow mode let an OVER_LIMIT pass, and the response."""
+        decision = decide(self.plan, results)
+        passed = decision.over_limit and self.response.shadow_mode
+        over_limit = decision.over_limit and not passed
+        settings, asked = self.response, self.message
+        return passed, response_bytes(self.plan, decision, over_limit=over_limit, settings=settings, asked=asked)
+
+    def _just_statuses(self) -> bool:
+        """Whether the overall code follows from the statuses, and nothing else is in the response."""
+        response = self.response
+        if response.shadow_mode or response.limit_response_headers_enabled or response.response_dynamic_metadata:
+            return False
+        if len(self.plan.steps) == 1:
+            return True
+        return not self.plan.rules.quota_mode and not any(charge.limit.quota_mode for charge in self.charges)
+
+
+class Statuses:
+    """One `StatusBytes` for each limit in use, shared by all plans that reach it; the oldest make room."""
+
+    def __init__(self) -> None:
+        # By identity, since an equal limit is not worth hashing; the limit is kept so that its identity stays its own.
+        self._held: OrderedDict[tuple[int, bool], tuple[Limit, StatusBytes]] = OrderedDict()
+
+    def of(self, limit: Limit, *, alone: bool = False) -> StatusBytes:
+        """The one for `limit`."""
+        held = self._held.get((id(limit), alone))
+        if held is None:
+            held = self._held[id(limit), alone] = (limit, StatusBytes(limit, alone=alone))
+            if len(self._held) > STATUSES_MAX:
+                self._held.popitem(last=False)
+        return held[1]
+
+
+class PlanMemo:
+    """Prepared plans by the request's message. `get` is the dictionary's own, for the hot path."""
+
+    def __init__(self, bytes_max: int = MEMO_BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
+        self._plans: OrderedDict[bytes, PreparedPlan] = OrderedDict()
+        self.get = self._plans.get
+        self.bytes_held = 0
+        self.statuses = Statuses()
+
+    def __len__(self) -> int:
+        return len(self._plans)
+
+    def add(self, prepared: PreparedPlan) -> None:
+        """Keep a plan that is not there yet; the oldest make room."""
+        size = prepared.bytes_held
+        if size > self._bytes_max:
+            return
+        plans = self._plans
+        self.bytes_held += size
+        while self.bytes_held > self._bytes_max:
+            self.bytes_held -= plans.popitem(last=False)[1].bytes_held
+        plans[prepared.message] = prepared

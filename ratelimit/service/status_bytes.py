@@ -1,0 +1,125 @@
+"""The bytes of a `RateLimitResponse.DescriptorStatus`, built from parts that are prepared once.
+
+    12 <size> 08 01|02   12 <size> <RateLimit>   18 <limit_remaining>   22 <size> 08 <seconds>
+    └ head: depends on the limit, and on the sizes of what follows ┘└ varies ┘└ tail: the same for a second ┘
+
+Goal: what `service/messages.py` lets protobuf write, byte for byte (a property test shows it), without a message object
+per descriptor. Fields of the value 0 are left out, as proto3 has it. The first byte of the head is the tag of
+`RateLimitResponse.statuses`, so a status is ready to be joined into a response.
+"""
+
+from ratelimit.descriptors.limit import Limit
+from ratelimit.limiter.plan import Verdict
+
+OK = b"\x08\x01"
+OVER_LIMIT = b"\x08\x02"
+_REMAINING_UNLIMITED = b"\x12\x08\x08\x01\x18\xff\xff\xff\xff\x0f"
+
+
+def _varint(number: int) -> bytes:
+    parts = bytearray()
+    while number > 127:
+        parts.append(number & 127 | 128)
+        number >>= 7
+    parts.append(number)
+    return bytes(parts)
+
+
+# Two bytes of a varint at a time: as its end, and as what more bytes follow.
+_ENDS = [_varint(number) for number in range(1 << 14)]
+_STARTS = [bytes((number & 127 | 128, number >> 7 | 128)) for number in range(1 << 14)]
+
+
+def varint(number: int) -> bytes:
+    """A protobuf varint of a number that is not negative."""
+    if number < 1 << 14:
+        return _ENDS[number]
+    return _STARTS[number & 16383] + varint(number >> 14)
+
+
+# The field limit_remaining: whole for small numbers (nothing for 0), and its first three bytes for others.
+_REMAINING = [b"", *(b"\x18" + end for end in _ENDS[1:])]
+_REMAINING_STARTS = [b"\x18" + start for start in _STARTS]
+
+
+def verdict_bytes(verdict: Verdict) -> bytes:
+    """The status of a descriptor that is not counted."""
+    return _REMAINING_UNLIMITED if verdict is Verdict.UNLIMITED else b"\x12\x02" + OK
+
+
+class StatusBytes:
+    """Writes the statuses of one limit; with `alone` each with the overall code before it: a whole response.
+
+    `requests_per_unit` is the limit, `denies` whether being over it is OVER_LIMIT, as it is outside shadow mode.
+    What stands around limit_remaining is kept as long as neither the second changes nor what is above its lowest 14
+    bits: `_second` and `_high`.
+    """
+
+    __slots__ = (
+        "_alone",
+        "_current_limit",
+        "_head",
+        "_heads",
+        "_high",
+        "_over",
+        "_second",
+        "_tail",
+        "_unit_s",
+        "denies",
+        "requests_per_unit",
+    )
+
+    def __init__(self, limit: Limit, *, alone: bool = False) -> None:
+        self.requests_per_unit = limit.requests_per_unit
+        self.denies = not limit.shadow_mode
+        self._alone = alone
+        self._current_limit = _current_limit(limit)
+        self._unit_s = limit.unit.seconds
+        self._second = -1
+        self._high = 0
+        self._heads: list[bytes] = []
+        self._head = self._tail = self._over = b""
+
+    def within(self, remaining: int, now: int) -> bytes:
+        """For a count that is `remaining` below the limit, 0 or more."""
+        high = remaining >> 14
+        if self._second != now or self._high != high:
+            self._turn(now, high)
+        if high:
+            return self._head + _REMAINING_STARTS[remaining & 16383] + self._tail
+        field = _REMAINING[remaining]
+        return self._heads[len(field)] + field + self._tail
+
+    def beyond(self, now: int) -> bytes:
+        """For a count above the limit."""
+        if self._second != now:
+            self._turn(now, self._high)
+        return self._over
+
+    def _turn(self, now: int, high: int) -> None:
+        """Be ready for the second `now`, and for what has `high` above its lowest 14 bits."""
+        duration = b"\x08" + varint(self._unit_s - now % self._unit_s)
+        tail = b"\x22" + varint(len(duration)) + duration
+        over = OVER_LIMIT if self.denies else OK
+        self._over = self._head_for(over, len(tail)) + tail
+        if high:
+            tail = varint(high) + tail
+            self._head = self._head_for(OK, 3 + len(tail))
+        else:  # one head for each size that the field may have: left out, or a tag and 1 or 2 bytes
+            self._heads = [self._head_for(OK, size + len(tail)) for size in range(4)]
+        self._tail, self._second, self._high = tail, now, high
+
+    def _head_for(self, code: bytes, following: int) -> bytes:
+        size = len(code) + len(self._current_limit) + following
+        overall = code if self._alone else b""
+        return overall + b"\x12" + varint(size) + code + self._current_limit
+
+
+def _current_limit(limit: Limit) -> bytes:
+    """The field current_limit: requests_per_unit 1, unit 2, name 3 (rls.proto, RateLimitResponse.RateLimit)."""
+    fields = b"" if limit.requests_per_unit == 0 else b"\x08" + varint(limit.requests_per_unit)
+    fields += b"\x10" + varint(limit.unit.wire)
+    if limit.name:
+        name = limit.name.encode()
+        fields += b"\x1a" + varint(len(name)) + name
+    return b"\x12" + varint(len(fields)) + fields

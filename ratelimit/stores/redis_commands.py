@@ -1,0 +1,129 @@
+"""A batch of hits as script calls, and their replies as results.
+
+A batch becomes one command, or several where it is large: a script stops the server while it runs, so each carries a
+bounded number of hits, and other clients get their turn between. A group of hits is never split.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from itertools import groupby
+from typing import Any
+
+import hiredis
+
+from ratelimit.errors import StoreError
+from ratelimit.limiter.algorithm import Counted
+from ratelimit.limiter.counter_store import COUNT_MAX, UNGROUPED, Batch, Hit, Results
+
+HITS_PER_COMMAND_MAX = 256
+# What the server answers before a script has run.
+NOT_RUN = (
+    "LOADING",
+    "READONLY",
+    "NOAUTH",
+    "NOPERM",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "BUSY",
+    "NOSCRIPT",
+    "OOM",
+    "WRONGTYPE",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script of stores/lua/: its text, its SHA-1 by which it is called, and how hits become its arguments."""
+
+    text: bytes
+    sha: bytes
+    numbers: Callable[[Hit], tuple[int, ...]]
+
+    @classmethod
+    def load(cls, name: str, numbers: Callable[[Hit], tuple[int, ...]]) -> "Script":
+        """Read a script of this package."""
+        text = resources.files("ratelimit.stores").joinpath(f"lua/{name}.lua").read_bytes()
+        return cls(text, hashlib.sha1(text).hexdigest().encode(), numbers)  # noqa: S324 - Redis names scripts so
+
+    def arguments(self, hits: Sequence[Hit]) -> list[bytes]:
+        """What follows the script's name: the number of keys, the keys, the numbers of each hit."""
+        keys = [hit.key.name for hit in hits]
+        return [b"%d" % len(keys), *keys, *[b"%d" % number for hit in hits for number in self.numbers(hit)]]
+
+
+ADD_HITS = Script.load("add_hits", lambda hit: (hit.amount, hit.key.expire_s))
+CHARGE_GROUPS = Script.load("charge_groups", lambda hit: (hit.amount, hit.key.expire_s, hit.limit, hit.group))
+SCRIPTS = (ADD_HITS, CHARGE_GROUPS)
+
+
+class Answers:
+    """Collects the results of a batch's commands; `done` gets them whole when the last one is there."""
+
+    def __init__(self, batch: Batch, commands: int, done: Callable[[Results], None]) -> None:
+        self._results: list[Counted | StoreError] = []
+        self._parts: list[Results | None] = [None] * commands
+        self._missing = commands
+        self._done = done
+        self.batch = batch
+
+    def put(self, place: int, results: Results) -> None:
+        """Take the results of one command in."""
+        self._parts[place] = results
+        self._missing -= 1
+        if self._missing == 0:
+            self._done([result for part in self._parts if part is not None for result in part])
+
+
+def commands_of(hits: Sequence[Hit]) -> list[tuple[Script, Sequence[Hit]]]:
+    """The script calls for hits, in order, each with at most HITS_PER_COMMAND_MAX hits (a larger group stays whole)."""
+    if len(hits) <= HITS_PER_COMMAND_MAX and all(hit.group == UNGROUPED for hit in hits):
+        return [(ADD_HITS, hits)]
+    commands: list[tuple[Script, list[Hit]]] = []
+    for group, members in groupby(hits, key=lambda hit: hit.group):
+        script = ADD_HITS if group == UNGROUPED else CHARGE_GROUPS
+        for piece in _pieces(list(members), whole=group != UNGROUPED):
+            if (
+                not commands
+                or commands[-1][0] is not script
+                or len(commands[-1][1]) + len(piece) > HITS_PER_COMMAND_MAX
+            ):
+                commands.append((script, []))
+            commands[-1][1].extend(piece)
+    return list(commands)
+
+
+def results_of(reply: Any, hits: Sequence[Hit], now: int) -> list[Counted | StoreError]:
+    """One result per hit: of a command that ran, of one that was refused whole, or that got no reply."""
+    if isinstance(reply, StoreError):
+        return [reply] * len(hits)
+    if isinstance(reply, list) and len(reply) == len(hits):
+        return [_result(each, hit, now) for each, hit in zip(reply, hits, strict=True)]
+    error = (
+        refusal(reply) if isinstance(reply, hiredis.ReplyError) else StoreError("an odd reply", outcome_unknown=True)
+    )
+    return [error] * len(hits)
+
+
+def refusal(error: Exception) -> StoreError:
+    """What a caller is told: the server's own word for it, and nothing that could hold an address or a key."""
+    code = str(error).partition(" ")[0]
+    return StoreError(f"the store refused: {code}", outcome_unknown=code not in NOT_RUN)
+
+
+def _result(reply: Any, hit: Hit, now: int) -> Counted | StoreError:
+    key = hit.key
+    if isinstance(reply, int):
+        return key.algorithm.judge(min(reply, COUNT_MAX), hit.limit, key.reset_s(now))
+    if isinstance(reply, list):
+        count, within = reply
+        return Counted(count, within == 1, max(0, hit.limit - count), key.reset_s(now))
+    # An error inside a script's reply is of a command that did nothing.
+    return StoreError(refusal(reply).reason)
+
+
+def _pieces(hits: Sequence[Hit], *, whole: bool) -> list[Sequence[Hit]]:
+    if whole:
+        return [hits]
+    return [hits[at : at + HITS_PER_COMMAND_MAX] for at in range(0, len(hits), HITS_PER_COMMAND_MAX)]

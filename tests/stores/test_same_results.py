@@ -1,0 +1,66 @@
+"""Every store gives the results of the model: random batches, one after the other, on all of them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest_asyncio
+import redis.asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ratelimit.limiter.counter_store import COUNT_MAX, CounterStore, Hit
+from ratelimit.stores.memory import MemoryStore
+from tests.limiter.plans import hit
+from tests.stores.contract import results
+from tests.stores.test_redis_store import Store, start_redis
+
+AMOUNTS = st.one_of(st.integers(-4, 6), st.sampled_from([2**32 - 1, -(2**32 - 1), COUNT_MAX]))
+HIT = st.tuples(st.sampled_from([b"a", b"b", b"c"]), AMOUNTS, st.integers(0, 9))
+GROUPS = st.lists(st.tuples(st.booleans(), st.lists(HIT, min_size=1, max_size=4)), min_size=1, max_size=6)
+
+
+@pytest_asyncio.fixture
+async def servers(valkey_port: int, tmp_path: Path) -> AsyncIterator[dict[int, Store]]:
+    """Connected stores on a Valkey and a Redis, by their ports."""
+    program, redis_port = await start_redis(tmp_path)
+    held = {port: Store(port) for port in (valkey_port, redis_port)}
+    for store in held.values():
+        await store.store.start()
+        await store.connected()
+    yield held
+    for store in held.values():
+        await store.store.close()
+    await program.stop()
+
+
+def batch_of(drawn: list[tuple[bool, list[tuple[bytes, int, int]]]]) -> list[Hit]:
+    """Hits, some of them in groups."""
+    return [
+        hit(name, amount, limit=limit, group=number * grouped)
+        for number, (grouped, hits) in enumerate(drawn, 1)
+        for name, amount, limit in hits
+    ]
+
+
+async def test_memory_valkey_and_redis_agree(servers: dict[int, Store]) -> None:
+    """The same batches have the same results, hit by hit, whatever they hold."""
+    loop = asyncio.get_running_loop()
+
+    async def agree(batches: list[list[Hit]]) -> None:
+        model = MemoryStore()
+        for port in servers:
+            async with redis.asyncio.Redis(port=port) as client:
+                await client.flushdb()
+        for hits in batches:
+            expected = await results(model, hits)
+            for store in servers.values():
+                counter: CounterStore = store.store
+                assert await results(counter, hits) == expected
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(GROUPS, min_size=1, max_size=4))
+    def run(drawn: list[list[tuple[bool, list[tuple[bytes, int, int]]]]]) -> None:
+        asyncio.run_coroutine_threadsafe(agree([batch_of(each) for each in drawn]), loop).result(60)
+
+    await asyncio.to_thread(run)
