@@ -1,6 +1,7 @@
 import asyncio
 import signal
 import socket
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.errors import ConfigError, StoreError
 from ratelimit.settings import load_settings
 from ratelimit.sources.directory import DirectorySource
+from ratelimit.stores import redis_store
 
 CONFIG = "domain: d\ndescriptors: [{key: k, rate_limit: {unit: minute, requests_per_unit: 2}}]"
 GOOD = [ConfigFile("f", CONFIG.encode())]
@@ -69,6 +71,22 @@ async def test_a_store_that_never_comes_ends_the_start_when_told_to(tmp_path: Pa
     )
     with pytest.raises(StoreError, match="cannot connect"):
         await asyncio.wait_for(made.run(), 30)
+
+
+async def test_an_interval_of_zero_does_not_spin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """REDIS_STARTUP_INITIAL_INTERVAL=0 is taken as by Go; a store that is away costs no core all the same."""
+    tries = Counter[str]()
+
+    async def refuse(*_: object) -> None:
+        tries["connect"] += 1
+        raise OSError("away")
+
+    monkeypatch.setattr(redis_store, "open_transport", refuse)
+    none = {"REDIS_STARTUP_INITIAL_INTERVAL": "0", "REDIS_STARTUP_MAX_INTERVAL": "0"}
+    made = app(tmp_path, BACKEND_TYPE="redis", REDIS_STARTUP_MAX_ELAPSED_TIME="300ms", **none)
+    with pytest.raises(StoreError, match="away"):
+        await asyncio.wait_for(made.run(), 30)
+    assert 2 <= tries["connect"] <= 20
 
 
 async def test_a_bad_first_configuration_does_not_end_the_process(tmp_path: Path) -> None:

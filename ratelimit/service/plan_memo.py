@@ -21,7 +21,7 @@ from ratelimit.service.status_bytes import (
 )
 from ratelimit.settings import ResponseSettings
 
-MEMO_BYTES_MAX = 24 * 1024 * 1024
+MEMO_BYTES_MAX = 16 * 1024 * 1024
 # What an entry holds beside its texts, measured by tests/service/test_plan_memo.py: the objects of the plan itself,
 # and of each of its charges.
 PLAN_BYTES = 600

@@ -14,8 +14,6 @@ from ratelimit.settings.go_values import Boolean, Duration, Integer, Pairs
 from ratelimit.settings.redis_url import RedisTarget, parse_redis_url, parse_socket_path
 
 INT32_MAX = 2**31 - 1
-# However small REDIS_STARTUP_INITIAL_INTERVAL is: a store that is away must not cost a core.
-RECONNECT_WAIT_S_MIN = 0.01
 
 Port = Annotated[Integer, Field(ge=0, le=65535)]
 Host = Annotated[str, BeforeValidator(host)]
@@ -23,7 +21,6 @@ Count = Annotated[Integer, Field(ge=0)]
 Positive = Annotated[Integer, Field(ge=1)]
 Upper = BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
 Lower = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
-ReconnectWait = Annotated[Duration, AfterValidator(lambda wait_s: max(wait_s, RECONNECT_WAIT_S_MIN))]
 HeaderName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
 
 
@@ -139,7 +136,7 @@ class LimiterSettings(Group):
     cache_key_prefix: str = ""
     counter_key_format: Literal["exact", "reference"] = "exact"
     pending_hits_max: Positive = 100_000
-    memory_store_bytes_max: Positive = 32 * 1024 * 1024
+    memory_store_bytes_max: Positive = 24 * 1024 * 1024
     stop_cache_key_increment_when_overlimit: Annotated[Boolean, not_yet(True)] = False
 
 
@@ -165,8 +162,8 @@ class RedisSettings(Group):
     redis_tls_skip_hostname_verification: Boolean = False
     redis_timeout: Annotated[Duration, Field(gt=0)] = 0.01
     redis_health_check_active_connection: Boolean = False
-    redis_startup_initial_interval: ReconnectWait = 1.0
-    redis_startup_max_interval: ReconnectWait = 30.0
+    redis_startup_initial_interval: Duration = 1.0
+    redis_startup_max_interval: Duration = 30.0
     redis_startup_max_elapsed_time: Duration = 0.0
     redis_persecond: Annotated[Boolean, not_yet(True)] = False
     redis_pool_size: Count = 10

@@ -23,6 +23,8 @@ from ratelimit.transport.methods import DirectMethod
 QUIET_S = 0.01
 # Clients that do not wait for answers never pause; callers with a deadline of 20 ms must not wait for them for long.
 HOLD_S_MAX = 0.1
+# How long a stream's last message may take to a client that reads.
+WRITE_S_MAX = 1.0
 STOPS = "the service stops"
 
 
@@ -63,7 +65,7 @@ class OpenCalls:
         behaviour: Any = handler.stream_stream or handler.unary_stream
 
         async def serve(request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
-            await self._stream(_written(behaviour, request, context), context)
+            await self._stream(behaviour, request, _Written(context))
 
         return made(serve, handler.request_deserializer, handler.response_serializer)
 
@@ -90,8 +92,8 @@ class OpenCalls:
         for call in self._calls:
             call.fail(RpcError(GrpcStatus.UNAVAILABLE, STOPS))
 
-    async def _stream(self, coroutine: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
-        stream: asyncio.Future[None] = asyncio.ensure_future(coroutine)
+    async def _stream(self, behaviour: Callable[..., Any], request: Any, context: "_Written") -> None:
+        stream = asyncio.ensure_future(_run(behaviour, request, context))
         self._streams.add(stream)
         if self._streams_end:
             stream.cancel()
@@ -99,11 +101,35 @@ class OpenCalls:
             await stream
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if task is None or task.cancelling():  # the client went away
+            if task is None or task.cancelling() or not await context.idle():  # the client went away, or does not read
                 raise
             await context.abort(grpc.StatusCode.UNAVAILABLE, STOPS)
         finally:
             self._streams.discard(stream)
+
+
+class _Written:
+    """A stream's context that knows whether a message is on its way: the core takes no status before it is out."""
+
+    def __init__(self, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
+        self._context = context
+        self._writing: asyncio.Future[None] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def write(self, message: Any) -> None:
+        """As the context's; a write goes on when whoever waits for it is cancelled."""
+        self._writing = asyncio.ensure_future(self._context.write(message))
+        self._writing.add_done_callback(lambda writing: writing.cancelled() or writing.exception())
+        await asyncio.shield(self._writing)
+
+    async def idle(self) -> bool:
+        """Wait for the message on its way, at most WRITE_S_MAX: whether none is left."""
+        if self._writing is None:
+            return True
+        done, _ = await asyncio.wait((self._writing,), timeout=WRITE_S_MAX)
+        return bool(done)
 
 
 class EndingHandler(grpc.GenericRpcHandler):
@@ -118,7 +144,7 @@ class EndingHandler(grpc.GenericRpcHandler):
         return None if handler is None else self._calls.ending(handler)
 
 
-async def _written(behaviour: Callable[..., Any], request: Any, context: Any) -> None:
+async def _run(behaviour: Callable[..., Any], request: Any, context: _Written) -> None:
     """Run a stream's method in either of its forms: it writes by itself, or it yields what is to be written."""
     if inspect.isasyncgenfunction(behaviour):
         async for message in behaviour(request, context):

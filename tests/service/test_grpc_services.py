@@ -70,11 +70,18 @@ async def test_list_tells_every_service(served: Served) -> None:
 
 
 async def test_streams_end_with_the_server(served: Served) -> None:
-    """An open Watch does not hold a stop: it ends with UNAVAILABLE."""
+    """An open Watch and an open reflection do not hold a stop, even one that has just been written to."""
     watch = served.stub.Watch(health_pb2.HealthCheckRequest())
-    await watch.read()
+    reflection: Any = served.channel.stream_stream(
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+    )()
+    await reflection.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+    await asyncio.gather(watch.read(), reflection.read())
+    served.health.drain()
     await asyncio.wait_for(served.server.stop(3600), 30)
-    assert await watch.code() is grpc.StatusCode.UNAVAILABLE
+    unavailable = grpc.StatusCode.UNAVAILABLE
+    assert (await watch.code(), await reflection.code()) == (unavailable, unavailable)
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])

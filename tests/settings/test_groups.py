@@ -5,7 +5,6 @@ import pytest
 
 from ratelimit.errors import SettingsError
 from ratelimit.settings import MetricsSettings, groups, load_settings
-from ratelimit.settings.groups import RECONNECT_WAIT_S_MIN
 from ratelimit.settings.redis_url import RedisTarget
 
 ROOT = Path(__file__).parents[2]
@@ -105,12 +104,6 @@ def test_what_would_fail_later_ends_the_start(variable: str, value: str) -> None
     with pytest.raises(SettingsError) as caught:
         load_settings({variable: value})
     assert [name for name, _ in caught.value.problems] == [variable]
-
-
-def test_an_interval_of_zero_is_taken_and_does_not_spin() -> None:
-    """Go takes 0; a store that is away costs no core all the same."""
-    redis = load_settings({"REDIS_STARTUP_INITIAL_INTERVAL": "0", "REDIS_STARTUP_MAX_INTERVAL": "0"}).redis
-    assert redis.redis_startup_initial_interval == redis.redis_startup_max_interval == RECONNECT_WAIT_S_MIN
 
 
 def test_the_target_has_everything_of_a_connection() -> None:

@@ -4,8 +4,10 @@ from typing import Any
 from unittest.mock import AsyncMock
 
 import grpc
+import pytest
 
 from ratelimit.errors import GrpcStatus, RpcError
+from ratelimit.transport import open_calls
 from ratelimit.transport.methods import Call
 from ratelimit.transport.open_calls import STOPS, OpenCalls
 
@@ -108,3 +110,30 @@ async def test_a_stream_whose_client_went_is_cancelled_with_it() -> None:
     assert task.cancelled()
     assert cancelled.is_set()
     context.abort.assert_not_called()
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_a_stream_ends_after_the_message_on_its_way(reads: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The core takes no status while a message is being written; a client that does not read is not waited for."""
+    monkeypatch.setattr(open_calls, "WRITE_S_MAX", 30 if reads else 0.01)
+    calls, context = OpenCalls(), AsyncMock()
+    writing, out = asyncio.Event(), asyncio.Event()
+
+    async def write(_: bytes) -> None:
+        writing.set()
+        await out.wait()
+
+    async def behaviour(_: bytes, given: Any) -> None:
+        await given.write(b"one")
+
+    context.write = write
+    handler: Any = calls.ending(grpc.unary_stream_rpc_method_handler(behaviour))
+    task = asyncio.ensure_future(handler.unary_stream(b"", context))
+    await writing.wait()
+    calls.end_streams()
+    if reads:
+        await asyncio.sleep(0.01)
+        context.abort.assert_not_called()
+        out.set()
+    await asyncio.wait((task,))
+    assert context.abort.await_count == reads
