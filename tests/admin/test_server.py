@@ -14,7 +14,7 @@ Start = Callable[..., Awaitable[Admin]]
 async def test_healthcheck_follows_health(admin: Admin) -> None:
     """200 OK or 500."""
     assert (await admin.get("http", "/healthcheck"))[0] == 500
-    admin.health.store(connected=True)
+    admin.health.store_changed(connected=True)
     assert await admin.get("http", "/healthcheck") == (200, "OK")
 
 
