@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from deploy.demo.processes import free_port
 from ratelimit.admin import listener
-from tests.admin.running import ASK, Admin
+from tests.admin.running import ASK, Admin, until
 
 Start = Callable[..., Awaitable[Admin]]
 GET = b"GET /healthcheck HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -34,12 +34,6 @@ async def ended(reader: asyncio.StreamReader) -> bytes:
     except ConnectionResetError:
         pass
     return bytes(found)
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Let the loop turn until it is so."""
-    while not true():  # noqa: ASYNC110 - nothing tells when a connection was accepted
-        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /healthcheck HTTP/1.1\r\n", GET[:-2]], ids=["silent", "line", "open"])
