@@ -10,13 +10,13 @@ responses, replies)
 """
 
 import gc
-import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from loadtest.bench import number_of
 from ratelimit.clock import SystemClock
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.errors import RpcError
@@ -187,9 +187,10 @@ def measure(name: str, rounds: int, messages: Callable[[], bytes]) -> float:
 
 def main() -> None:
     """Measure and print the table."""
-    rounds = int(os.environ.get("ROUNDS", "2000"))
-    if rounds < 1:
-        sys.exit("bench-floors: ROUNDS: a whole number of at least 1 is wanted")
+    try:
+        rounds = number_of("ROUNDS", 2000, 20)
+    except ValueError as error:
+        sys.exit(f"bench-floors: {error}")
     gc.collect()
     gc.freeze()
     numbers = iter(range(10**9))

@@ -5,6 +5,7 @@ stop:  NOT_SERVING -> DRAIN_DELAY, still accepting -> open calls end within DRAI
 """
 
 import asyncio
+import gc
 import signal
 
 import structlog
@@ -18,6 +19,9 @@ from ratelimit.sources.directory import DirectorySource
 from ratelimit.sources.source import Listener
 from ratelimit.statsd import StatsdSink
 from ratelimit.worker import Part, Worker, close_each
+
+# Objects made and not freed between two passes over the youngest, and how many of those make one over the older ones.
+GC_THRESHOLDS = (50_000, 20, 20)
 
 _log = structlog.get_logger("ratelimit")
 
@@ -54,6 +58,7 @@ class App:
         await self.worker.start()
         if self._statsd is not None:
             await self._statsd.start()
+        _settle_memory()
         ports = {f"{name}_port": port for name, port in {"grpc": self.worker.grpc.port, **self.admin.ports}.items()}
         _log.info("serving", **ports)
 
@@ -94,3 +99,14 @@ class App:
 
     def _signalled(self) -> None:
         (self._killed if self._stopping.is_set() else self._stopping).set()
+
+
+def _settle_memory() -> None:
+    """Take what the start has made out of the garbage collector's sight, and let it look less often.
+
+    A full pass visits every object: 30 ms with what is imported here, in which no call is answered. What requests make
+    is freed without it, since they make no cycles.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
