@@ -123,7 +123,7 @@ class BarePlan:
     def __init__(self, key: bytes) -> None:
         self.key, self.limit = key, LIMIT
         current = b"\x08" + varint(LIMIT) + b"\x10\x02"
-        self.head = b"\x08\x01\x12" + bytes((len(current) + 13,)) + b"\x08\x01\x12" + bytes((len(current),)) + current
+        self.head = b"\x08\x01\x12" + bytes((len(current) + 14,)) + b"\x08\x01\x12" + bytes((len(current),)) + current
 
 
 class Bare:
