@@ -257,9 +257,11 @@ import asyncio, resource, sys
 from tests.transport.test_grpcio_server import LOOPBACK, serve
 async def main():
     server = await serve(LOOPBACK)
+    end = asyncio.ensure_future(asyncio.to_thread(sys.stdin.read))
+    await asyncio.sleep(0)  # the thread is there: what it imports needs a descriptor
     resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
     print(server.port, flush=True)
-    await asyncio.to_thread(sys.stdin.read)
+    await end
     await server.stop(0)
 asyncio.run(main())
 """
