@@ -14,7 +14,8 @@ from ratelimit.descriptors.tree import Config
 from ratelimit.errors import ConfigError
 from ratelimit.metrics import Metrics
 from ratelimit.settings import Settings
-from ratelimit.sources.directory import DirectorySource, Listener
+from ratelimit.sources.directory import DirectorySource
+from ratelimit.sources.source import Listener
 from ratelimit.statsd import StatsdSink
 from ratelimit.worker import Part, Worker, close_each
 
@@ -27,8 +28,6 @@ class App:
     def __init__(self, settings: Settings) -> None:
         self._stopping = asyncio.Event()
         self._killed = asyncio.Event()
-        # Whoever was told of a wrong configuration hears of the right one at the same level.
-        self._warned_of_config = False
         self.metrics = Metrics(settings.metrics.metrics_series_max)
         self.worker = Worker(settings, self.metrics)
         self.admin = AdminServer(settings, AdminViews(self.worker.service, self.worker.health, self.metrics))
@@ -75,16 +74,10 @@ class App:
     def _config_loaded(self, config: Config) -> None:
         self.worker.swap(config)
         self.metrics.config_load_success += 1
-        if not config.domains:
-            _log.warning("the configuration has no domain: every call is answered OK, and nothing is counted")
-        else:
-            told = _log.warning if self._warned_of_config else _log.info
-            told("configuration loaded", domains=len(config.domains))
-        self._warned_of_config = not config.domains
+        _log.info("configuration loaded", domains=len(config.domains))
 
     def _config_failed(self, error: ConfigError) -> None:
         self.metrics.config_load_error += 1
-        self._warned_of_config = True
         kept = "the one before stays in force" if self.worker.service.config else "every call fails until there is one"
         _log.error(
             f"configuration not loaded, {kept}", error=str(error), file=error.file, line=error.line, key=error.key_path

@@ -63,6 +63,7 @@ class Worker:
     def swap(self, config: Config) -> None:
         """Put a configuration in force for every call from now on, with the rules that the settings give it."""
         self.service.swap(config, rules(self._settings))
+        self._metrics.configuration_loaded(_limits(config))
         self.health.config_changed(loaded=bool(config.domains))
 
     async def gave_up(self) -> None:
@@ -123,6 +124,15 @@ def rules(settings: Settings) -> Rules:
     """What the settings, and not the configuration, say of each request; made anew at each reload."""
     decision = DecisionRules(settings.limiter.near_limit_ratio, settings.response.quota_mode)
     return Rules(decision, settings.response)
+
+
+def _limits(config: Config) -> int:
+    nodes, limits = list(config.domains.values()), 0
+    while nodes:
+        node = nodes.pop()
+        limits += node.limit is not None
+        nodes.extend(node.children.values())
+    return limits
 
 
 async def first(*coroutines: Coroutine[Any, Any, object]) -> None:

@@ -9,14 +9,12 @@ from structlog.testing import capture_logs
 
 from deploy.demo.processes import config_map, free_port
 from ratelimit.app import App
-from ratelimit.descriptors.loader import ConfigFile, load_config
-from ratelimit.errors import ConfigError, StoreError
+from ratelimit.errors import StoreError
 from ratelimit.settings import load_settings
 from ratelimit.sources.directory import DirectorySource
 from ratelimit.stores import redis_store
 
 CONFIG = "domain: d\ndescriptors: [{key: k, rate_limit: {unit: minute, requests_per_unit: 2}}]"
-GOOD = [ConfigFile("f", CONFIG.encode())]
 
 
 def app(folder: Path, **environ: str) -> App:
@@ -117,17 +115,6 @@ async def test_a_part_that_fails_to_close_keeps_no_other_open(tmp_path: Path, mo
     assert [line["part"] for line in logs if line["log_level"] == "error"] == ["source"]
     for port in (*made.admin.ports.values(), made.worker.grpc.port):
         socket.create_server(("127.0.0.1", port)).close()
-
-
-async def test_the_end_of_a_wrong_configuration_is_told_at_the_same_level(tmp_path: Path) -> None:
-    """ERROR for the wrong one, WARN for the right one after it, INFO for one after a right one."""
-    made = app(tmp_path)
-    with capture_logs() as logs:
-        for config in ([], None, GOOD, GOOD):
-            made._config_failed(ConfigError("bad")) if config is None else made._config_loaded(load_config(config))
-    assert [line["log_level"] for line in logs] == ["warning", "error", "warning", "info"]
-    assert "no domain" in logs[0]["event"]
-    await made._close()
 
 
 async def test_a_clean_life_is_silent_at_the_default_level(tmp_path: Path, valkey_port: int) -> None:

@@ -86,6 +86,9 @@ class ServerSettings(Group):
     port: Port = 8080
     debug_host: Host = "127.0.0.1"
     debug_port: Port = 6070
+    http_connections_max: Positive = 200
+    http_header_timeout: Annotated[Duration, Field(gt=0)] = 10.0
+    reuse_port: Boolean = False
     grpc_host: Host = "0.0.0.0"
     grpc_port: Port = 8081
     grpc_uds: str = ""
@@ -100,7 +103,6 @@ class ServerSettings(Group):
     grpc_server_tls_key: str = ""
     grpc_client_tls_cacert: str = ""
     grpc_client_tls_san: str = ""
-    reuse_port: Boolean = False
     drain_delay: Duration = 2.0
     drain_grace: Duration = 30.0
 
