@@ -81,7 +81,6 @@ class App:
     def _config_loaded(self, config: Config) -> None:
         self.worker.swap(config)
         self.metrics.config_load_success += 1
-        self.metrics.configuration_loaded(config.limits)
         if not config.domains:
             _log.warning("the configuration has no domain: every call is answered OK, and nothing is counted")
         else:

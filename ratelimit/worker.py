@@ -63,6 +63,7 @@ class Worker:
     def swap(self, config: Config) -> None:
         """Put a configuration in force for every call from now on, with the rules that the settings give it."""
         self.service.swap(config, rules(self._settings))
+        self._metrics.configuration_loaded(config.limits)
         self.health.config_changed(loaded=bool(config.domains))
 
     async def gave_up(self) -> None:

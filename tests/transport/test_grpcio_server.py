@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc.aio
+import psutil
 import pytest
 import pytest_asyncio
 
@@ -256,9 +257,11 @@ import asyncio, resource, sys
 from tests.transport.test_grpcio_server import LOOPBACK, serve
 async def main():
     server = await serve(LOOPBACK)
+    end = asyncio.ensure_future(asyncio.to_thread(sys.stdin.read))
+    await asyncio.sleep(0)  # the thread is there: what it imports needs a descriptor
     resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
     print(server.port, flush=True)
-    await asyncio.to_thread(sys.stdin.read)
+    await end
     await server.stop(0)
 asyncio.run(main())
 """
@@ -272,10 +275,14 @@ async def test_accepting_survives_a_lack_of_file_descriptors() -> None:
     assert program.stdout is not None
     port = int(await program.stdout.readline())
     silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(80)]
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        call: Any = channel.unary_unary(PATH)(b"hi", wait_for_ready=True, timeout=60)
-        for connection in silent:
-            connection.close()
-        assert await call == b"hi"
+    async with asyncio.timeout(60):
+        while psutil.Process(program.pid).num_fds() < 60:  # noqa: ASYNC110 - another process's state
+            await asyncio.sleep(0.01)
+    for connection in silent:
+        connection.close()
+    async with asyncio.timeout(60), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        ask: Any = channel.unary_unary(PATH)
+        while await ask(b"hi", wait_for_ready=True).code() is not grpc.StatusCode.OK:
+            continue  # this connection may be among those that were accepted and dropped
     await program.communicate(b"")
     assert program.returncode == 0
