@@ -15,7 +15,6 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from ratelimit.admin.addresses import host_and_port, shown
 from ratelimit.admin.json_api import JsonApi
 from ratelimit.admin.json_budget import BODY_BYTES_MAX
 from ratelimit.admin.listener import Bounds, Handler, Listener
@@ -25,6 +24,7 @@ from ratelimit.metrics.prometheus import exposition
 from ratelimit.service.health import Health
 from ratelimit.service.rate_limit import RateLimitService
 from ratelimit.settings import Settings
+from ratelimit.settings.addresses import host_and_port, joined
 
 # A scrape holds a snapshot while it is written; so many hold one at a time, and others wait. Whoever reads so slowly
 # that it is not out in SCRAPE_S, which is as long as Prometheus waits, is cut off.
@@ -68,10 +68,7 @@ class AdminServer:
         await self._listen("debug", pages, (server.debug_host, server.debug_port), "DEBUG_HOST, DEBUG_PORT")
         if not metrics.prometheus_on:
             return
-        try:
-            address = host_and_port(metrics.prometheus_addr)
-        except ValueError as error:
-            raise OSError(f"PROMETHEUS_ADDR: {error}") from None
+        address = host_and_port(metrics.prometheus_addr)
         try:
             await self._listen("metrics", {metrics.prometheus_path: self._metrics}, address, "PROMETHEUS_ADDR")
         except OSError as error:
@@ -92,7 +89,7 @@ class AdminServer:
             await listener.start(host, port, reuse_port=server.reuse_port)
         except OSError as error:
             reason = error.strerror or error
-            raise OSError(f"cannot listen on {shown(host, port)} ({variables}): {reason}") from None
+            raise OSError(f"cannot listen on {joined(host, port)} ({variables}): {reason}") from None
         self._listeners.append(listener)
         self.ports[name] = listener.port
 

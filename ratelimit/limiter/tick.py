@@ -69,16 +69,30 @@ class Tick:
 
     For a plan with a single charge `counts` holds its `Count` and `shares` its hit, None where the over-limit cache
     knew; for any other plan a list of them, one per charge. `hits` are those sent to the store. `mixed`: one of them
-    has several sources. `whole`: every count is a number; `partly_known`: the cache knew some. `now` is the tick's
-    moment in unix seconds, `started` when its first request came, in the event loop's time.
+    has several sources; `in_steps`: a look or a refund parts the hits of a key. `whole`: every count is a number;
+    `partly_known`: the cache knew some. `now` is the tick's moment in unix seconds, `started` when its first request
+    came, in the event loop's time.
     """
 
-    __slots__ = ("callers", "counts", "hits", "mixed", "now", "partly_known", "plans", "shares", "started", "whole")
+    __slots__ = (
+        "callers",
+        "counts",
+        "hits",
+        "in_steps",
+        "mixed",
+        "now",
+        "partly_known",
+        "plans",
+        "shares",
+        "started",
+        "whole",
+    )
 
     def __init__(self, now: int, started: float) -> None:
         self.now = now
         self.started = started
         self.mixed = False
+        self.in_steps = False
         self.whole = False
         self.partly_known = False
         self.callers: list[Any] = []
@@ -121,7 +135,8 @@ class Sharing:
         tick.hits.append(share)
         if amount > 0:
             self._shared[name] = share
-        else:  # what comes later stays behind it
+        else:  # what comes later stays behind it, in another hit of the same key
+            tick.in_steps = True
             self.finish()
             self._shared.pop(name, None)
         return share
@@ -178,9 +193,9 @@ def tell_apart(tick: Tick) -> None:
         if charge is not None:
             share.count = count = share.count + charge.amount
             counts.append(count)
-        elif tick.mixed:
+        elif tick.mixed or tick.in_steps:
             counts.append([next_count(hit, by) for hit, by in zip(share, plan.charges, strict=True)])
-        else:  # nobody else shares its hits: only its own requests lie between
+        else:  # nobody else shares its hits, and all its requests share the same: only they lie between
             after = before.get(plan) or [hit.count for hit in share]
             before[plan] = after = list(map(operator.add, after, plan.amounts))
             counts.append(after)

@@ -27,6 +27,8 @@ MEMO_BYTES_MAX = 16 * 1024 * 1024
 PLAN_BYTES = 600
 CHARGE_BYTES = 700
 STATUSES_MAX = 4096
+# How many plans of the configuration before are freed with each one that is added.
+USELESS_FREED = 8
 
 
 class PreparedPlan:
@@ -117,25 +119,46 @@ class Statuses:
 
 
 class PlanMemo:
-    """Prepared plans by the request's message. `get` is the dictionary's own, for the hot path."""
+    """Prepared plans by the request's message. `get` is the dictionary's own, for the hot path.
+
+    The plans of a configuration before are of no use any more, but freeing them all at once would hold the event loop:
+    `succeed` takes them over, and a few are freed with each plan that is added.
+    """
 
     def __init__(self, bytes_max: int = MEMO_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
         self._plans: OrderedDict[bytes, PreparedPlan] = OrderedDict()
+        self._useless: list[OrderedDict[bytes, PreparedPlan]] = []
         self.get = self._plans.get
         self.bytes_held = 0
         self.statuses = Statuses()
+
+    def succeed(self) -> "PlanMemo":
+        """The memo for the next configuration; this one gives up what it holds."""
+        following = PlanMemo(self._bytes_max)
+        following._useless = [*self._useless, self._plans]
+        following.bytes_held = self.bytes_held
+        return following
 
     def __len__(self) -> int:
         return len(self._plans)
 
     def add(self, prepared: PreparedPlan) -> None:
         """Keep a plan that is not there yet; the oldest make room."""
+        for _ in range(USELESS_FREED):
+            if self._useless:
+                self._free_oldest()
         size = prepared.bytes_held
         if size > self._bytes_max:
             return
-        plans = self._plans
         self.bytes_held += size
         while self.bytes_held > self._bytes_max:
+            self._free_oldest()
+        self._plans[prepared.message] = prepared
+
+    def _free_oldest(self) -> None:
+        plans = self._useless[0] if self._useless else self._plans
+        if plans:
             self.bytes_held -= plans.popitem(last=False)[1].bytes_held
-        plans[prepared.message] = prepared
+        if self._useless and not plans:
+            del self._useless[0]

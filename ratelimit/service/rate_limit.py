@@ -50,8 +50,8 @@ class Snapshot:
 
     config: Config
     rules: Rules
+    plans: PlanMemo
     generation: int
-    plans: PlanMemo = field(default_factory=PlanMemo)
 
 
 class RateLimitService:
@@ -82,8 +82,9 @@ class RateLimitService:
 
     def swap(self, config: Config, rules: Rules | None = None) -> None:
         """Put `config` and its rules in force for every call from now on."""
-        generation = self._snapshot.generation + 1 if self._snapshot else 1
-        self._snapshot = Snapshot(config, rules or Rules(), generation)
+        before = self._snapshot
+        plans = before.plans.succeed() if before else PlanMemo()
+        self._snapshot = Snapshot(config, rules or Rules(), plans, before.generation + 1 if before else 1)
 
     async def ask(self, message: bytes) -> bytes:
         """Answer one serialised request to whoever can wait. Raises RpcError."""

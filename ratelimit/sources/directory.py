@@ -39,6 +39,8 @@ class DirectorySource:
         # What was loaded or found broken last, by the kernel's look and by contents; None and "" ask for a new try.
         self._settled: Fingerprint | None = None
         self._digest = ""
+        self._broken: ConfigError | None = None
+        # The error that was told last, as long as it holds.
         self._failing = ""
         self._pieces: list[list[Node]] = []
         self._retry = _Retry()
@@ -88,11 +90,11 @@ class DirectorySource:
     async def _read(self, found: Fingerprint) -> None:
         answer = await read(self._job())
         if answer.error is not None:
+            self._failed(answer.error)
             if answer.digest:
-                self._settle(found, answer.digest)
+                self._settle(found, answer.digest, answer.error)
             else:
                 self._retry.later()
-            self._failed(answer.error)
         elif answer.config is not None:
             # Before the listener is told: if it raises, the next try must not find the files unchanged.
             self._settled, self._digest = None, ""
@@ -102,13 +104,15 @@ class DirectorySource:
             answer.config = None
             await release(old)
         else:
-            self._settle(found, self._digest)
-            if self._failing:
+            if self._broken is not None:
+                self._failed(self._broken)
+            elif self._failing:
                 self._failing = ""
                 _log.warning("the configuration can be read again, and is unchanged", directory=self._shown)
+            self._settle(found, self._digest, self._broken)
 
-    def _settle(self, found: Fingerprint, digest: str) -> None:
-        self._settled, self._digest = found, digest
+    def _settle(self, found: Fingerprint, digest: str, broken: ConfigError | None = None) -> None:
+        self._settled, self._digest, self._broken = found, digest, broken
         self._retry.reset()
 
     def _loaded(self, config: Config) -> None:
@@ -119,8 +123,8 @@ class DirectorySource:
 
     def _failed(self, error: ConfigError) -> None:
         if self._failing != str(error):
-            self._failing = str(error)
             self._listener.failed(error)
+            self._failing = str(error)
 
     def _job(self) -> Job:
         settings = self._settings

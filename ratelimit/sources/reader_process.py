@@ -7,6 +7,8 @@ is left behind.
 import asyncio
 import contextlib
 import json
+import socket
+import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,37 +46,24 @@ class Answer:
 
 async def read(job: Job, command: tuple[str, ...] = _COMMAND, *, timeout_s: float = READ_TIMEOUT_S) -> Answer:
     """Do a job in a process of its own, at most for `timeout_s`. Whatever goes wrong is in the answer."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=LINE_BYTES_MAX,
-            cwd=_IMPORT_ROOT,
-            start_new_session=True,  # Ctrl-C is for the service, which ends this process itself
-        )
-    except OSError as error:
-        return _broken(job, f"cannot be started: {error.strerror or error}")
-    stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
-    if stdin is None or stdout is None or stderr is None:
-        raise TypeError("a process was started without the pipes that were asked for")
-    said = asyncio.ensure_future(_tail(stderr))
     receiver = Receiver()
-    try:
-        async with asyncio.timeout(timeout_s):
-            stdin.write(job.line())
-            stdin.close()
-            answer = await _receive(stdout, receiver)
-            code = await process.wait()
-        if answer is None:
-            answer = _broken(job, f"ended with code {code}: {await said}")
-    except TimeoutError:
-        answer = _broken(job, f"did not end within {timeout_s:g} s")
-    except (ValueError, TypeError, LookupError, RecursionError) as error:
-        answer = _broken(job, f"wrote what is no answer: {type(error).__name__}")
-    finally:
-        await _end(process, stdout, said)
+    async with contextlib.AsyncExitStack() as ending:
+        try:
+            async with asyncio.timeout(timeout_s):
+                process, stdout, stderr = await _start(command, ending)
+                said = asyncio.ensure_future(_tail(stderr))
+                ending.callback(said.cancel)
+                _tell(process, job)
+                answer = await _receive(stdout, receiver)
+                code = await asyncio.to_thread(process.wait)
+                if answer is None:
+                    answer = _broken(job, f"ended with code {code}: {await said}")
+        except TimeoutError:
+            answer = _broken(job, f"did not end within {timeout_s:g} s")
+        except OSError as error:
+            answer = _broken(job, f"cannot be started: {error.strerror or error}")
+        except (ValueError, TypeError, LookupError, RecursionError) as error:
+            answer = _broken(job, f"wrote what is no answer: {type(error).__name__}")
     if answer.config is None:
         receiver.domains.clear()
         await release(receiver.pieces)
@@ -90,6 +79,52 @@ async def release(pieces: list[list[Node]]) -> None:
         piece.clear()
         await asyncio.sleep(0)
     pieces.clear()
+
+
+async def _start(
+    command: tuple[str, ...], ending: contextlib.AsyncExitStack
+) -> tuple[subprocess.Popen[bytes], asyncio.StreamReader, asyncio.StreamReader]:
+    """Start the process, with streams of what it writes; `ending` ends all of them.
+
+    Not with the loop's own means: uvloop forks, which copies this process's page tables and runs fork handlers, and
+    those of gRPC would stop the threads that are serving. Popen's vfork does neither. And socket pairs, not pipes:
+    uvloop closes a pipe that it is given twice, and the second time the number may be another thread's file.
+    """
+    ours, theirs = socket.socketpair()
+    ours_for_errors, their_errors = socket.socketpair()
+    ending.callback(ours.close)
+    ending.callback(ours_for_errors.close)
+    with theirs, their_errors:
+        process = subprocess.Popen(  # noqa: ASYNC220, S603 - see above; our own interpreter and module
+            command,
+            stdin=subprocess.PIPE,
+            stdout=theirs.fileno(),
+            stderr=their_errors.fileno(),
+            cwd=_IMPORT_ROOT,
+            start_new_session=True,  # Ctrl-C is for the service, which ends this process itself
+        )
+    ending.push_async_callback(_end, process)
+    streams = []
+    for end in (ours, ours_for_errors):
+        stream, writer = await asyncio.open_connection(sock=end, limit=LINE_BYTES_MAX)
+        ending.callback(writer.close)
+        streams.append(stream)
+    return process, streams[0], streams[1]
+
+
+def _tell(process: subprocess.Popen[bytes], job: Job) -> None:
+    """Write the job, which a pipe takes at once; a process that has ended already need not read it."""
+    pipe: Any = process.stdin
+    with contextlib.suppress(BrokenPipeError), pipe:
+        pipe.write(job.line())
+
+
+async def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill what still runs, and wait for its end, which comes at once then."""
+    process.kill()
+    if process.stdin is not None:
+        process.stdin.close()
+    await asyncio.to_thread(process.wait)
 
 
 async def _receive(stdout: asyncio.StreamReader, receiver: Receiver) -> Answer | None:
@@ -131,12 +166,3 @@ async def _tail(stderr: asyncio.StreamReader) -> str:
         kept = (kept + read)[-_STDERR_BYTES_KEPT:]
     lines = kept.decode("utf-8", "backslashreplace").split("\n")
     return next((legible(line) for line in reversed(lines) if line.strip()), "it said nothing")
-
-
-async def _end(process: asyncio.subprocess.Process, stdout: asyncio.StreamReader, said: asyncio.Future[str]) -> None:
-    """Kill what still runs, and read its pipes to their end: only then is it gone for the event loop too."""
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    while await stdout.read(LINE_BYTES_MAX):
-        pass
-    await asyncio.gather(said, process.wait())

@@ -4,10 +4,8 @@ Its retries are off: they would repeat a command whose answer was lost, and coun
 """
 
 import asyncio
-import re
 import ssl
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
@@ -17,36 +15,25 @@ from redis.exceptions import RedisError
 from ratelimit.settings import RedisSettings
 
 CONNECT_TIMEOUT_S = 5.0
-_CREDENTIALS = re.compile(r"(^|//)[^@/]*@")
-
-
-def address(settings: RedisSettings) -> str:
-    """REDIS_URL without its credentials, for logs and errors."""
-    return _CREDENTIALS.sub(r"\1*****@", settings.redis_url)
 
 
 def make_connection(settings: RedisSettings) -> AbstractConnection:
-    """A connection not yet open. Raises ValueError for a REDIS_URL that is none."""
+    """A connection to `settings.target`, not yet open."""
+    target = settings.target
     common: dict[str, Any] = {
         "retry": Retry(NoBackoff(), 0),
         "socket_timeout": CONNECT_TIMEOUT_S,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "protocol": 2,
         "client_name": "envoy-ratelimit",
+        "username": target.username or None,
+        "password": target.password or None,
+        "db": target.db,
     }
-    common.update(_credentials(settings.redis_auth))
-    if settings.redis_socket_type == "unix":
-        return UnixDomainSocketConnection(path=settings.redis_url, **common)
-    url = settings.redis_url if "//" in settings.redis_url else f"redis://{settings.redis_url}"
-    parts = urlsplit(url)
-    if parts.scheme not in {"redis", "rediss"} or not parts.hostname or parts.path.strip("/").isalpha():
-        raise ValueError("host:port or redis://host:port/db is wanted")
-    common.update(host=parts.hostname, port=parts.port or 6379, db=int(parts.path.strip("/") or 0))
-    if parts.password:
-        common.update(_credentials(":".join(filter(None, (unquote(parts.username or ""), unquote(parts.password))))))
-    if settings.redis_tls or parts.scheme == "rediss":
-        return SSLConnection(**common, **_tls(settings))
-    return Connection(**common)
+    if target.path:
+        return UnixDomainSocketConnection(path=target.path, **common)
+    common.update(host=target.host, port=target.port)
+    return SSLConnection(**common, **_tls(settings)) if target.tls else Connection(**common)
 
 
 async def open_transport(settings: RedisSettings, protocol: asyncio.Protocol) -> AbstractConnection:
@@ -66,14 +53,6 @@ async def open_transport(settings: RedisSettings, protocol: asyncio.Protocol) ->
     transport.resume_reading()
     protocol.connection_made(transport)
     return connection
-
-
-def _credentials(auth: str) -> dict[str, str]:
-    """`password` or `user:password`."""
-    if not auth:
-        return {}
-    user, colon, password = auth.partition(":")
-    return {"username": user, "password": password} if colon else {"password": auth}
 
 
 def _tls(settings: RedisSettings) -> dict[str, Any]:

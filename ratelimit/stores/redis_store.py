@@ -22,7 +22,7 @@ from ratelimit.limiter.counter_store import Batch, Hit, Results
 from ratelimit.metrics import StoreStats
 from ratelimit.settings import RedisSettings
 from ratelimit.stores.redis_commands import ADD_HITS, SCRIPTS, Answers, Script, commands_of, refusal, results_of
-from ratelimit.stores.redis_connect import CONNECT_TIMEOUT_S, address, open_transport
+from ratelimit.stores.redis_connect import CONNECT_TIMEOUT_S, open_transport
 from ratelimit.stores.redis_pipeline import RedisPipeline
 
 RECONNECT_INITIAL_S = 0.05
@@ -159,7 +159,7 @@ class RedisStore:
         self._refusals.clear()
         self._stats.cx_total += 1
         self._stats.cx_active = 1
-        shown = address(self._settings)
+        shown = self._settings.target.shown
         if self._away_since_reason is None:
             _log.info("connected to the store", address=shown)
         else:
@@ -202,7 +202,7 @@ class RedisStore:
         """One line when the store goes; why further tries fail is told at a level that nobody reads by default."""
         if self._closing:
             return
-        shown = address(self._settings)
+        shown = self._settings.target.shown
         if self._away_since_reason is None:
             self._away_since_reason = reason
             _log.warning("the store is away", address=shown, reason=reason)

@@ -1,17 +1,10 @@
-"""Fixtures for the HTTP listeners, which run on both event loops."""
+"""Fixtures for the HTTP listeners."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest_asyncio
-import uvloop
 
 from tests.admin.running import Admin, settings
-
-
-def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Production runs on uvloop, a debugger on asyncio: what touches a loop is tested on both."""
-    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
 @pytest_asyncio.fixture

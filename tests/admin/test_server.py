@@ -135,12 +135,6 @@ async def test_a_slow_reader_gets_everything(admin: Admin) -> None:
     one.close()
 
 
-async def test_an_address_without_a_port_ends_the_start(started: Start) -> None:
-    """Metrics must not be missing quietly."""
-    with pytest.raises(OSError, match="PROMETHEUS_ADDR: '9090' is no address"):
-        await started(prometheus_addr="9090")
-
-
 async def test_an_address_that_cannot_be_bound_is_named() -> None:
     """By its variables; metrics that nobody asked for only warn."""
     with socket.socket() as taken:

@@ -3,7 +3,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ratelimit.clock import SteppedClock
@@ -301,6 +301,9 @@ def told_apart_and_together(asked: list[Asked], cache_bytes: int) -> tuple[list[
 
 
 @given(PLANS, st.lists(st.integers(0, 3), min_size=1, max_size=12))
+@example([[], [(b"c:", -1, 0)], [(b"a:", 0, 0), (b"c:", 1, 1)]], [2, 1, 2, 2])
+@example([[(b"a:", 1, 5), (b"c:", 1, 9)], [(b"c:", -1, 0)]], [0, 0, 1, 0, 0])
+@settings(max_examples=500)
 def test_a_tick_is_as_if_the_requests_had_come_one_by_one(
     made: list[list[tuple[bytes, int, int]]], order: list[int]
 ) -> None:

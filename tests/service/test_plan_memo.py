@@ -13,7 +13,7 @@ from ratelimit.limiter.planner import Planner
 from ratelimit.metrics import LimitStats
 from ratelimit.service import plan_memo
 from ratelimit.service.messages import parse_request, response_bytes
-from ratelimit.service.plan_memo import PlanMemo, PreparedPlan, Statuses
+from ratelimit.service.plan_memo import USELESS_FREED, PlanMemo, PreparedPlan, Statuses
 from ratelimit.settings import ResponseSettings
 from tests.limiter.plans import NOW, charge, limit, plan
 from tests.service.messages_of import descriptor, request
@@ -92,6 +92,21 @@ def test_the_oldest_make_room_one_by_one() -> None:
     assert (len(memo), memo.bytes_held) == (3, 3 * size)
     memo.add(prepared(charge(), message=b"x" * 4 * size))
     assert len(memo) == 3
+
+
+def test_the_plans_of_the_configuration_before_go_little_by_little() -> None:
+    """They are not found any more, count as held, and a few of them are freed with each new one, over reloads too."""
+    size = prepared(charge(), message=b"00").bytes_held
+    first, number = PlanMemo(100 * size), 20
+    for each in range(number):
+        first.add(prepared(charge(), message=b"%02d" % each))
+    third = first.succeed().succeed()
+    assert (third.get(b"00"), len(third), third.bytes_held) == (None, 0, number * size)
+    third.add(prepared(charge(), message=b"00"))
+    assert number * size - USELESS_FREED * size < third.bytes_held < number * size
+    for each in range(1, 5):
+        third.add(prepared(charge(), message=b"%02d" % each))
+    assert (len(third), third.bytes_held) == (5, 5 * size)
 
 
 def test_statuses_are_shared_by_limit_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

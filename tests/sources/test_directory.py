@@ -226,6 +226,21 @@ async def test_a_missing_directory_is_one_line_and_its_return_another(mounted: W
     assert logs[0]["log_level"] == "warning"
 
 
+async def test_a_broken_file_stays_broken_until_it_is_mended(mounted: Watched, tmp_path: Path) -> None:
+    """Touched, it is not told again; after another failure it is, since the log's last line must be true."""
+    config_map(tmp_path, "domain: 1.5", "2")
+    assert "1.5" in str(await mounted.next())
+    with structlog.testing.capture_logs() as logs:
+        os.utime(tmp_path / "config" / "..data" / "config.yaml")
+        await mounted.source.refresh()
+        assert mounted.told.empty()
+        (tmp_path / "config").rename(tmp_path / "away")
+        assert "does not exist" in str(await mounted.next())
+        (tmp_path / "away").rename(tmp_path / "config")
+        assert "1.5" in str(await mounted.next())
+    assert not logs
+
+
 async def test_closing_ends_a_load_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process is gone, and nothing more is told."""
     config_map(tmp_path, "domain: d")

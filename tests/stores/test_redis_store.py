@@ -321,3 +321,21 @@ async def test_a_second_try_has_the_first_deadline(tmp_path: Path) -> None:
     assert sent[0] == sent[1]
     await held.store.close()
     await program.stop()
+
+
+async def test_no_secret_is_logged_and_no_address_told(tmp_path: Path) -> None:
+    """A password with `/` and `@` is in no line; a caller hears neither of it nor where the store is."""
+    port = free_port()
+    url = f"redis://app:p/w@rd:x@{LOOPBACK}:{port}"
+    held = Store(port, redis_url=url, redis_startup_initial_interval=0.01)
+    with structlog.testing.capture_logs() as logs:
+        await held.store.start()
+        async with asyncio.timeout(30):
+            while not logs:  # noqa: ASYNC110 - a log line is no event
+                await asyncio.sleep(0.01)
+    assert logs[0]["address"] == f"{LOOPBACK}:{port}"
+    assert "p/w@rd" not in str(logs)
+    with pytest.raises(StoreError) as caught:
+        await count(held.store, HIT)
+    assert str(port) not in caught.value.reason
+    await held.store.close()

@@ -1,7 +1,6 @@
-"""Addresses as people write them, and sockets that listen there.
+"""Sockets that listen on a host and a port.
 
-`HOST` and the like take an IPv4 or IPv6 address, with or without brackets, or a name; an empty value and `::` mean all
-interfaces of both families, as for Go programs, and `0.0.0.0` those of IPv4 only.
+An empty host and `::` mean all interfaces of both families, as for Go programs, and `0.0.0.0` those of IPv4 only.
 """
 
 import asyncio
@@ -15,23 +14,8 @@ _ALL_V4 = "0.0.0.0"
 _NOT_ON_THIS_MACHINE = frozenset((errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL))
 
 
-def host_and_port(address: str) -> tuple[str, int]:
-    """Split `:9090`, `0.0.0.0:9090`, `[::1]:9090` or `[::]:9090`. Raises ValueError for an address without a port."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535 or (":" in host and host[0] != "["):
-        raise ValueError(f"{address!r} is no address; host:port is wanted, for instance :9090 or [::1]:9090")
-    return host.strip("[]"), int(port)
-
-
-def shown(host: str, port: int) -> str:
-    """The address as a person writes it."""
-    host = host.strip("[]")
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 async def listening_sockets(host: str, port: int, *, reuse_port: bool) -> list[socket.socket]:
     """Bind and listen on every address of `host`, with one port for all (a free one for 0). Raises OSError."""
-    host = host.strip("[]")
     if not host:
         try:
             return [_listening(socket.AF_INET6, (_ALL_V6, port), reuse_port=reuse_port)]
