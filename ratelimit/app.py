@@ -26,7 +26,8 @@ from ratelimit.service.grpc_services import add_services
 from ratelimit.service.health import Health
 from ratelimit.service.rate_limit import RateLimitService, Rules
 from ratelimit.settings import Settings
-from ratelimit.sources.directory import DirectorySource, Listener
+from ratelimit.sources.directory import DirectorySource
+from ratelimit.sources.source import Listener
 from ratelimit.statsd import StatsdSink
 from ratelimit.stores.memory import MemoryStore
 from ratelimit.stores.redis_store import RedisStore
@@ -145,6 +146,7 @@ class App:
     def _config_loaded(self, config: Config) -> None:
         self.service.swap(config, self._rules())
         self.metrics.config_load_success += 1
+        self.metrics.configuration_loaded(_limits(config))
         self.health.config(loaded=bool(config.domains))
         _log.info("configuration loaded", domains=len(config.domains))
 
@@ -157,6 +159,15 @@ class App:
 
     def _signalled(self) -> None:
         (self._killed if self._stopping.is_set() else self._stopping).set()
+
+
+def _limits(config: Config) -> int:
+    nodes, limits = list(config.domains.values()), 0
+    while nodes:
+        node = nodes.pop()
+        limits += node.limit is not None
+        nodes.extend(node.children.values())
+    return limits
 
 
 async def _first(*coroutines: Coroutine[Any, Any, object]) -> None:

@@ -6,10 +6,10 @@ from typing import TextIO
 
 from ratelimit.descriptors.loader import load_config
 from ratelimit.descriptors.tree import Node
-from ratelimit.descriptors.yaml_nodes import LoadLimits
+from ratelimit.descriptors.yaml_composer import LoadLimits
 from ratelimit.errors import ConfigError
 from ratelimit.settings import ConfigSettings
-from ratelimit.sources.files import read_directory
+from ratelimit.sources.files import legible, read_directory
 
 
 def check(directory: Path, settings: ConfigSettings, out: TextIO) -> int:
@@ -28,11 +28,11 @@ def check(directory: Path, settings: ConfigSettings, out: TextIO) -> int:
         out.write(f"{error}\n")
         return 1
     if not files:
-        out.write(f"{directory}: no file there\n")
+        out.write(f"{legible(directory)}: no file there\n")
         return 1
     lines = [f"warning: {warning}" for warning in config.warnings]
     for domain, root in config.domains.items():
-        lines.append(f"{domain}: {sum(node.limit is not None for node in _below(root))} limits")
+        lines.append(f"{legible(domain)}: {sum(node.limit is not None for node in _below(root))} limits")
     out.write("".join(f"{line}\n" for line in lines))
     return 0
 

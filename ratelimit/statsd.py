@@ -1,79 +1,211 @@
-"""Statsd over TCP: one line per stat and flush, as envoyproxy/ratelimit sends it."""
+"""Statsd over TCP: one line per stat and flush, as envoyproxy/ratelimit sends it.
+
+A flush is a row of packets, and what a packet holds counts as sent or as not sent as a whole. It is sent as soon as
+the kernel took any of it: whether the other end read what the kernel took cannot be known, and a hit that is told
+twice is worse than one that is not told. A packet that the kernel did not take at all goes out with the next flush.
+"""
 
 import asyncio
-from collections.abc import Iterable
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import structlog
 
-from ratelimit.metrics import Metrics
+from ratelimit.metrics import Metrics, Snapshot, sanitise
+from ratelimit.metrics.declared import DOMAIN_NOT_FOUND, LIMIT, RESPONSE_TIME, SINGLES, Kind
 from ratelimit.settings import MetricsSettings
 
 WRITE_TIMEOUT_S = 5.0
+PACKET_BYTES = 8 * 1024
+# Comparing so many series takes about a millisecond; then the event loop runs.
+SERIES_AT_ONCE = 500
 
 _log = structlog.get_logger(__name__)
 
 
-class StatsdSink:
-    """Sends what changed since the flush before, every STATS_FLUSH_INTERVAL, to STATSD_HOST:STATSD_PORT.
+class _Line(NamedTuple):
+    """One line without its end; once it is sent, `holder[place] = value` is noted for each of `notes`."""
 
-    What cannot be sent is sent with the next flush: a counter's difference grows until it is out.
-    """
+    text: str
+    notes: tuple[tuple[Any, Any, float], ...] = ()
+
+
+_PAUSE = _Line("")
+
+
+class StatsdSink:
+    """Sends what was added since the flush before, every STATS_FLUSH_INTERVAL, to STATSD_HOST:STATSD_PORT."""
 
     def __init__(self, settings: MetricsSettings, metrics: Metrics) -> None:
         self._settings = settings
         self._metrics = metrics
-        self._sent: dict[str, int] = {}
+        self._differences = Differences(tags_suffix(settings.extra_tags))
+        self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._task: asyncio.Task[None] | None = None
-        self._reported = False
-        self._tags = tags_suffix(settings.extra_tags)
+        self._closing = asyncio.Event()
+        self._away = False
 
     async def start(self) -> None:
         """Flush from now on."""
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """Flush once more and end."""
+        """Let a flush end, flush once more if the other end is there, and end."""
+        self._closing.set()
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        await self.flush()
+            await self._task
+        if not self._away:
+            await self.flush()
         if self._writer is not None:
             self._writer.close()
 
     async def flush(self) -> None:
         """Send every counter that changed, and every gauge."""
-        counters = dict(self._metrics.counters())
-        changed = {name: value - self._sent.get(name, 0) for name, value in counters.items()}
-        lines = [f"{name}{self._tags}:{value}|c\n" for name, value in changed.items() if value]
-        lines += [f"{name}{self._tags}:{value}|g\n" for name, value in self._metrics.gauges()]
-        if await self._send(lines):
-            self._sent = counters
+        lines = self._differences.lines(self._metrics.snapshot())
+        try:
+            await self._connect()
+            for packet in _packets(lines):
+                if packet:
+                    await self._send(packet)
+                # Nothing above needs to wait while the other end is quick: let others run.
+                await asyncio.sleep(0)
+        except (OSError, TimeoutError) as error:
+            self._disconnect()
+            if not self._away:
+                _log.warning("statsd cannot be reached", reason=str(error) or "no answer in time")
+            self._away = True
+            return
+        if self._away:
+            _log.warning("statsd is reached again")
+        self._away = False
 
     async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(self._settings.stats_flush_interval)
-            await self.flush()
+        while not self._closing.is_set():
+            try:
+                async with asyncio.timeout(self._settings.stats_flush_interval):
+                    await self._closing.wait()
+            except TimeoutError:
+                await self.flush()
 
-    async def _send(self, lines: Iterable[str]) -> bool:
-        settings = self._settings
+    async def _connect(self) -> None:
+        if self._writer is not None and (self._writer.is_closing() or (self._reader and self._reader.at_eof())):
+            self._disconnect()
+        if self._writer is None:
+            host = self._settings.statsd_host.strip("[]")
+            async with asyncio.timeout(WRITE_TIMEOUT_S):
+                self._reader, self._writer = await asyncio.open_connection(host, self._settings.statsd_port)
+            # So `drain` waits until the kernel has everything, and what it has not is known.
+            self._writer.transport.set_write_buffer_limits(0)
+
+    def _disconnect(self) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
+        self._reader = self._writer = None
+
+    async def _send(self, packet: list[_Line]) -> None:
+        """Hand `packet` to the kernel and note it as sent. Raises OSError or TimeoutError."""
+        assert self._writer is not None  # noqa: S101 - _connect came before
+        data = "".join(f"{line.text}\n" for line in packet).encode()
+        self._writer.write(data)
+        taken = True
         try:
             async with asyncio.timeout(WRITE_TIMEOUT_S):
-                if self._writer is None:
-                    _, self._writer = await asyncio.open_connection(settings.statsd_host, settings.statsd_port)
-                self._writer.write("".join(lines).encode())
                 await self._writer.drain()
-        except (OSError, TimeoutError) as error:
-            self._writer = None
-            if not self._reported:
-                _log.warning("statsd cannot be reached", error=str(error))
-            self._reported = True
-            return False
-        self._reported = False
-        return True
+        except TimeoutError:
+            taken = self._writer.transport.get_write_buffer_size() < len(data)
+            raise
+        finally:
+            if taken:
+                _note(packet)
+
+
+class Differences:
+    """What to tell of a snapshot, given what was told before. `tags` stands behind every name."""
+
+    def __init__(self, tags: str) -> None:
+        self._tags = tags
+        self._singles: dict[str, int] = {}
+        self._domains: dict[str, int] = {}
+        self._limits: dict[str, list[int]] = {}
+        self._calls: dict[int, int] = {}
+        self._seconds: dict[int, float] = {}
+
+    def lines(self, snapshot: Snapshot) -> Iterator[_Line]:
+        """Lines for all that changed; empty ones are places to pause at."""
+        self._forget_series_that_are_gone(snapshot)
+        for stat in SINGLES:
+            if stat.name not in snapshot.singles:
+                continue
+            value = snapshot.singles[stat.name]
+            if stat.kind is Kind.GAUGE:
+                yield _Line(f"{stat.name}{self._tags}:{value}|g")
+            else:
+                yield from self._counter(stat.name, value, self._singles, stat.name)
+        yield from self._response_time(snapshot)
+        for domain, count in snapshot.domains_not_found.items():
+            yield from self._counter(DOMAIN_NOT_FOUND.name.format(domain), count, self._domains, domain)
+        yield from self._limit_counters(snapshot)
+
+    def _limit_counters(self, snapshot: Snapshot) -> Iterator[_Line]:
+        for series in (snapshot.configured, snapshot.dynamic):
+            for index, (name, numbers) in enumerate(series.items()):
+                if index % SERIES_AT_ONCE == 0:
+                    yield _PAUSE
+                if any(numbers):
+                    told = self._limits.setdefault(name, [0] * len(LIMIT))
+                    for place, stat in enumerate(LIMIT):
+                        if numbers[place] != told[place]:
+                            yield from self._counter(stat.name.format(name), numbers[place], told, place)
+
+    def _counter(self, name: str, value: int, told: Any, place: int | str) -> Iterator[_Line]:
+        before = told.get(place, 0) if isinstance(told, dict) else told[place]
+        # A counter below what was told is another one: its series was dropped and has come back.
+        added = value - before if value >= before else value
+        if added:
+            yield _Line(f"{name}{self._tags}:{added}|c", ((told, place, value),))
+
+    def _response_time(self, snapshot: Snapshot) -> Iterator[_Line]:
+        """A timer in ms for each bucket: the mean of its new calls, with a sample rate that tells how many they are."""
+        for bucket, (calls, seconds) in enumerate(zip(snapshot.calls, snapshot.seconds, strict=True)):
+            added = calls - self._calls.get(bucket, 0)
+            if not added:
+                continue
+            mean_ms = 1000 * (seconds - self._seconds.get(bucket, 0.0)) / added
+            # Rounded down: receivers take the whole number below 1 / rate as the number of calls.
+            rate = f"|@{math.floor(1e9 / added) / 1e9:.9f}" if added > 1 else ""
+            notes = ((self._calls, bucket, calls), (self._seconds, bucket, seconds))
+            yield _Line(f"{RESPONSE_TIME.name}{self._tags}:{mean_ms:.3f}|ms{rate}", notes)
+
+    def _forget_series_that_are_gone(self, snapshot: Snapshot) -> None:
+        if len(self._limits) > len(snapshot.configured) + len(snapshot.dynamic):
+            shown = snapshot.configured.keys() | snapshot.dynamic.keys()
+            self._limits = {name: told for name, told in self._limits.items() if name in shown}
+
+
+def _packets(lines: Iterator[_Line]) -> Iterator[list[_Line]]:
+    """Lines in packets of about PACKET_BYTES; an empty packet is a place to pause at."""
+    packet: list[_Line] = []
+    size = 0
+    for line in lines:
+        if line is _PAUSE:
+            yield []
+            continue
+        packet.append(line)
+        size += len(line.text) + 1
+        if size >= PACKET_BYTES:
+            yield packet
+            packet, size = [], 0
+    yield packet
+
+
+def _note(packet: list[_Line]) -> None:
+    for line in packet:
+        for holder, place, value in line.notes:
+            holder[place] = value
 
 
 def tags_suffix(tags: dict[str, str]) -> str:
     """EXTRA_TAGS as part of a stat name, sorted by key: `.__a=b.__foo=bar`."""
-    table = str.maketrans(dict.fromkeys(".:|", "_"))
-    return "".join(f".__{key}={value.translate(table)}" for key, value in sorted(tags.items()))
+    return "".join(f".__{sanitise(key)}={sanitise(value).replace('.', '_')}" for key, value in sorted(tags.items()))

@@ -1,4 +1,5 @@
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,15 @@ def test_leniency_warns(tmp_path: Path) -> None:
     code, text = run(tmp_path, config_strict=False)
     assert code == 0
     assert text.startswith("warning: a.yaml:2: domain: the key 'domain' is given twice")
+
+
+def test_names_that_are_not_text_are_shown_escaped(tmp_path: Path) -> None:
+    """Of files, directories and domains: nothing that a terminal cannot show, or would act upon."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    folder.mkdir()
+    assert run(folder) == (1, f"{tmp_path}/\\xff: no file there\n")
+    file = Path(os.fsdecode(os.fsencode(folder) + b"/\xfe\n"))
+    file.write_text('domain: "a\\nb"')
+    assert run(folder) == (0, "a\\nb: 0 limits\n")
+    file.write_text("domain: 1.5")
+    assert run(folder)[1].startswith("\\xfe\\n:1: domain: 1.5 is a number")

@@ -6,25 +6,30 @@ PROMETHEUS_ADDR          PROMETHEUS_PATH
 """
 
 import asyncio
-import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from ratelimit.errors import RpcError
+from ratelimit.admin.addresses import host_and_port, shown
+from ratelimit.admin.json_api import JsonApi
+from ratelimit.admin.json_budget import BODY_BYTES_MAX
+from ratelimit.admin.listener import Bounds, Handler, Listener
 from ratelimit.metrics import Metrics
+from ratelimit.metrics.lines import stat_lines
+from ratelimit.metrics.prometheus import exposition
 from ratelimit.service.health import Health
-from ratelimit.service.messages import request_bytes_from_json, response_json
 from ratelimit.service.rate_limit import RateLimitService
 from ratelimit.settings import Settings
 
-BODY_BYTES_MAX = 1024 * 1024
-SHUTDOWN_S = 1.0
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+# A scrape holds a snapshot while it is written; so many hold one at a time, and others wait.
+SCRAPES_AT_ONCE = 2
+LINES_AT_ONCE = 500
+TEXT = "text/plain; charset=utf-8"
 
 _log = structlog.get_logger(__name__)
 
@@ -44,24 +49,25 @@ class AdminServer:
     def __init__(self, settings: Settings, views: AdminViews) -> None:
         self._settings = settings
         self._views = views
-        self._runners: list[web.AppRunner] = []
-        self._registry = CollectorRegistry()
-        for collector in (views.metrics, ProcessCollector(registry=None), PlatformCollector(registry=None)):
-            self._registry.register(collector)
+        self._json = JsonApi(views.service)
+        self._listeners: list[Listener] = []
+        self._process = CollectorRegistry()
+        for collector in (ProcessCollector(registry=None), PlatformCollector(registry=None)):
+            self._process.register(collector)
+        self._scrapes = asyncio.Semaphore(SCRAPES_AT_ONCE)
         self.ports: dict[str, int] = {}
 
     async def start(self) -> None:
         """Bind all listeners. Raises OSError naming the variables of one that cannot be bound."""
         server, metrics = self._settings.server, self._settings.metrics
-        api = {"/healthcheck": self._healthcheck, "/json": self._json}
+        api = {"/healthcheck": self._healthcheck, "/json": self._json.handle}
         await self._listen("http", api, (server.host, server.port), "HOST, PORT")
         pages = {"/": self._index, "/rlconfig": self._rlconfig, "/stats": self._stats, "/metrics": self._metrics}
         await self._listen("debug", pages, (server.debug_host, server.debug_port), "DEBUG_HOST, DEBUG_PORT")
         if not metrics.prometheus_on:
             return
-        host, _, port = metrics.prometheus_addr.rpartition(":")
         try:
-            address = (host.strip("[]") or "0.0.0.0", int(port))
+            address = host_and_port(metrics.prometheus_addr)
             await self._listen("metrics", {metrics.prometheus_path: self._metrics}, address, "PROMETHEUS_ADDR")
         except (OSError, ValueError) as error:
             if metrics.use_prometheus:
@@ -70,51 +76,66 @@ class AdminServer:
 
     async def close(self) -> None:
         """Stop listening and let requests end."""
-        await asyncio.gather(*(runner.cleanup() for runner in self._runners))
+        await asyncio.gather(*(listener.close() for listener in self._listeners))
 
     async def _listen(self, name: str, routes: Mapping[str, Handler], address: tuple[str, int], variables: str) -> None:
-        app = web.Application(client_max_size=BODY_BYTES_MAX)
-        for path, handler in routes.items():
-            app.router.add_route("*", path, handler)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
-        await runner.setup()
-        self._runners.append(runner)
+        server = self._settings.server
+        bounds = Bounds(server.http_connections_max, server.http_header_timeout, BODY_BYTES_MAX)
+        listener = Listener(routes, bounds, self._views.metrics.http)
         host, port = address
         try:
-            await web.TCPSite(runner, host, port, reuse_port=True).start()
+            await listener.start(host, port, reuse_port=server.reuse_port)
         except OSError as error:
-            raise OSError(f"cannot listen on {host}:{port} ({variables}): {error.strerror or error}") from None
-        self.ports[name] = runner.addresses[0][1]
+            reason = error.strerror or error
+            raise OSError(f"cannot listen on {shown(host, port)} ({variables}): {reason}") from None
+        self._listeners.append(listener)
+        self.ports[name] = listener.port
 
     async def _healthcheck(self, _: web.Request) -> web.Response:
         if self._views.health.healthy:
             return web.Response(text="OK")
         return web.Response(status=500, text="not healthy\n")
 
-    async def _json(self, request: web.Request) -> web.Response:
-        """Answer a request in JSON; whatever goes wrong is 400, as the reference has it."""
-        try:
-            message = request_bytes_from_json(await request.read())
-            answer = await self._views.service.ask(message)
-        except (RpcError, web.HTTPRequestEntityTooLarge):
-            return web.Response(status=400, text="Bad Request\n")
-        over_limit, text = response_json(answer)
-        return web.Response(status=429 if over_limit else 200, body=text, content_type="application/json")
-
     async def _index(self, _: web.Request) -> web.Response:
         return web.Response(
             text="/rlconfig: the limits in force\n/stats: every counter\n/metrics: the same for Prometheus\n"
         )
 
-    async def _rlconfig(self, _: web.Request) -> web.Response:
+    async def _rlconfig(self, request: web.Request) -> web.StreamResponse:
         config = self._views.service.config
-        return web.Response(text=config.dump() if config else "")
+        lines = config.lines() if config else iter(())
+        pieces = iter(lambda: "".join(f"{line}\n" for line in islice(lines, LINES_AT_ONCE)).encode(), b"")
+        return await _stream(request, pieces, TEXT)
 
-    async def _stats(self, _: web.Request) -> web.Response:
-        metrics = self._views.metrics
-        lines = sorted(f"{name}: {value}\n" for name, value in (*metrics.counters(), *metrics.gauges()))
-        return web.Response(text="".join(lines))
+    async def _stats(self, request: web.Request) -> web.StreamResponse:
+        async with self._scrapes:
+            lines = stat_lines(self._views.metrics.snapshot())
+            return await _stream(request, (text.encode() for text in lines), TEXT)
 
-    async def _metrics(self, _: web.Request) -> web.Response:
-        text = await asyncio.to_thread(functools.partial(generate_latest, self._registry))
-        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        async with self._scrapes:
+            ours = exposition(self._views.metrics.snapshot())
+            return await _stream(request, chain(ours, self._process_metrics()), CONTENT_TYPE_LATEST)
+
+    def _process_metrics(self) -> Iterator[bytes]:
+        yield generate_latest(self._process)
+
+
+async def _stream(request: web.Request, pieces: Iterator[bytes], content_type: str) -> web.StreamResponse:
+    """Send pieces as they are made; the event loop runs after each, and a slow reader slows the making."""
+    headers = {"Content-Type": content_type}
+    if request.method == "HEAD":
+        # aiohttp would send what a stream writes, and HEAD has no body.
+        return web.Response(headers=headers)
+    response = web.StreamResponse(headers=headers)
+    try:
+        await response.prepare(request)
+        for piece in pieces:
+            if piece:
+                await response.write(piece)
+            await asyncio.sleep(0)
+        await response.write_eof()
+    except ConnectionError:
+        # Whoever asked has gone; aiohttp ends the connection, and there is nothing to log.
+        pass
+    return response

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+REQUESTS_PER_UNIT_MAX = 2**32 - 1
+
 
 class Unit(Enum):
     """The unit of a limit. `wire` is its number in `RateLimitResponse.RateLimit.Unit` (rls.proto).

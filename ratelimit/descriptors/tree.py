@@ -1,61 +1,122 @@
-"""The descriptor tree and its match: which limit a descriptor reaches.
+"""The descriptor tree and the walk through it: which limit a descriptor reaches, and where the walk stopped.
 
 Level by level: exactly `key_value`, else the first pattern with `*` in file order that matches `key_value`, else the
 bare `key`. A level that matched is not left again, and the depth must equal the number of entries.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 
 from ratelimit.descriptors.limit import Limit
 from ratelimit.descriptors.request import Descriptor
+from ratelimit.descriptors.specification import Place
+
+# Shared by all leaves; `Node.add` never writes here.
+_NO_CHILDREN: dict[str, "Node"] = {}
+_NO_PATTERNS: list[tuple[tuple[str, ...], "Node"]] = []
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Match:
     """The limit a descriptor reached.
 
     `counter_entries` are the descriptor's entries, with the pattern in the place of the value where `share_threshold`
-    lets all values that match share one counter. `stat_key` names the limit in the metrics.
+    lets all values that match share one counter. `stat_key` names the limit in the metrics; `configured` tells that
+    the configuration alone decides about it, so that there are never more such names than nodes. Otherwise it holds
+    a text that the caller chose.
     """
 
     limit: Limit
     counter_entries: tuple[tuple[str, str], ...]
     stat_key: str
-    configured: bool = True
+    configured: bool
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Node:
-    """One descriptor of the configuration; `composite` is its `key` or `key_value`."""
+    """One descriptor of the configuration, or a domain at the root; `composite` is its `key` or `key_value`.
 
-    composite: str
+    A tree may have a hundred thousand of these, and each pass of the garbage collector visits every object that can be
+    part of a cycle. So a leaf is one such object: its place is kept as plain fields, and empty collections are shared.
+    """
+
+    key: str
     limit: Limit | None = None
+    value: str = ""
     detailed_metric: bool = False
     value_to_metric: bool = False
     share_threshold: bool = False
-    children: dict[str, "Node"] = field(default_factory=dict)
-    patterns: list[tuple[tuple[str, ...], "Node"]] = field(default_factory=list)
+    file: str = ""
+    line: int | None = None
+    key_path: str = ""
+    composite: str = field(init=False)
+    children: dict[str, "Node"] = field(init=False, default_factory=lambda: _NO_CHILDREN, repr=False)
+    patterns: list[tuple[tuple[str, ...], "Node"]] = field(init=False, default_factory=lambda: _NO_PATTERNS, repr=False)
+
+    def __post_init__(self) -> None:
+        self.composite = _named(self.key, self.value)
+
+    @property
+    def place(self) -> Place:
+        """Where the descriptor is written."""
+        return Place(self.file, self.line, self.key_path)
 
     def add(self, child: "Node") -> None:
         """Hang `child` below this node; its composite key must be new."""
+        if self.children is _NO_CHILDREN:
+            self.children, self.patterns = {}, []
         self.children[child.composite] = child
         if "*" in child.composite:
             self.patterns.append((tuple(child.composite.split("*")), child))
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    node: Node
+class TreeBuilder:
+    """Builds the tree from nodes that come one by one, a parent before its children."""
+
+    def __init__(self) -> None:
+        self.domains: dict[str, Node] = {}
+        self._path: list[Node] = []
+
+    def add(self, depth: int, node: Node) -> None:
+        """Add a node: `depth` 0 is a domain, or more of one there is; else it hangs below the last of depth - 1."""
+        if depth == 0:
+            self._path = [self.domains.setdefault(node.key, node)]
+            return
+        del self._path[depth:]
+        self._path[-1].add(node)
+        self._path.append(node)
+
+
+class Matched(Enum):
+    """By what a level of the tree took an entry."""
+
+    EXACT = "exact"
+    PATTERN = "pattern"
+    KEY = "key"
+    NOTHING = "nothing"
+
+
+@dataclass(slots=True)
+class Step:
+    """One level of a walk: the entry that was looked for below `parent`, and the `node` that took it, if any did."""
+
+    parent: Node
     key: str
     value: str
-    by_pattern: bool
-    by_value: bool
+    matched: Matched
+    node: Node | None
 
-    @property
-    def shared_pattern(self) -> str:
-        """The pattern that takes the value's place, or nothing."""
-        return self.node.composite.removeprefix(self.key + "_") if self.by_pattern and self.node.share_threshold else ""
+    def tried(self) -> Iterator[str]:
+        """The composite keys that were looked for or held against the entry, in this order, up to what matched."""
+        yield f"{self.key}_{self.value}"
+        if self.matched is Matched.EXACT:
+            return
+        for _, candidate in self.parent.patterns:
+            yield candidate.composite
+            if candidate is self.node:
+                return
+        yield self.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,42 +135,54 @@ class Config:
         root = self.domains.get(domain)
         if root is None:
             return None
+        entries = descriptor.entries
         if descriptor.limit is not None:
-            stat_key = ".".join([domain, *(_named(key, value) for key, value in descriptor.entries)])
-            return Match(descriptor.limit, descriptor.entries, stat_key)
-        steps = _walk(root, descriptor.entries)
-        if steps is None or steps[-1].node.limit is None:
+            stat_key = ".".join([domain, *(_named(key, value) for key, value in entries)])
+            return Match(descriptor.limit, entries, stat_key, configured=False)
+        steps = walk(root, entries)
+        if not steps:
             return None
-        counter_entries = tuple((step.key, step.shared_pattern or step.value) for step in steps)
-        return Match(steps[-1].node.limit, counter_entries, _stat_key(domain, steps))
+        nodes = [step.node for step in steps if step.node is not None]
+        if len(nodes) < len(entries) or nodes[-1].limit is None:
+            return None
+        path = ".".join([domain, *[node.composite for node in nodes]])
+        stat_key = path if _named_as_written(steps, nodes) else ".".join([domain, *_stat_names(steps, nodes)])
+        # A name that is the path of a node is one of as many as there are nodes, whoever chose the values.
+        return Match(nodes[-1].limit, _counter_entries(entries, steps, nodes), stat_key, configured=stat_key == path)
+
+    def lines(self) -> Iterator[str]:
+        """Every limit in a line, in file order: what /rlconfig shows."""
+        for domain, root in self.domains.items():
+            yield from _dump(domain, root)
 
     def dump(self) -> str:
-        """Every limit in a line, in file order: what /rlconfig shows."""
-        return "".join(f"{line}\n" for domain, root in self.domains.items() for line in _dump(domain, root))
+        """All lines as one text."""
+        return "".join(f"{line}\n" for line in self.lines())
 
 
-def _walk(root: Node, entries: tuple[tuple[str, str], ...]) -> list[_Step] | None:
-    steps: list[_Step] = []
+def walk(root: Node, entries: Sequence[tuple[str, str]]) -> list[Step]:
+    """The way of `entries` down from `root`: a step for each, up to the first that NOTHING took, which is the last."""
+    steps: list[Step] = []
     node = root
     for key, value in entries:
         step = _step(node, key, value)
-        if step is None:
-            return None
         steps.append(step)
+        if step.node is None:
+            break
         node = step.node
-    return steps or None
+    return steps
 
 
-def _step(node: Node, key: str, value: str) -> _Step | None:
+def _step(parent: Node, key: str, value: str) -> Step:
     composite = f"{key}_{value}"
-    exact = node.children.get(composite)
-    if exact is not None:
-        return _Step(exact, key, value, by_pattern=False, by_value=True)
-    for parts, child in node.patterns:
+    node = parent.children.get(composite)
+    if node is not None:
+        return Step(parent, key, value, Matched.EXACT, node)
+    for parts, candidate in parent.patterns:
         if _matches(parts, composite):
-            return _Step(child, key, value, by_pattern=True, by_value=True)
-    bare = node.children.get(key)
-    return None if bare is None else _Step(bare, key, value, by_pattern=False, by_value=False)
+            return Step(parent, key, value, Matched.PATTERN, candidate)
+    node = parent.children.get(key)
+    return Step(parent, key, value, Matched.NOTHING if node is None else Matched.KEY, node)
 
 
 def _matches(parts: tuple[str, ...], text: str) -> bool:
@@ -126,23 +199,54 @@ def _matches(parts: tuple[str, ...], text: str) -> bool:
     return True
 
 
-def _stat_key(domain: str, steps: list[_Step]) -> str:
-    shared = any(step.shared_pattern for step in steps)
-    if not steps[-1].node.detailed_metric:
-        names = (_named(step.key, _metric_value(step)) for step in steps)
-    elif shared:
-        names = (_named(step.key, step.shared_pattern or step.value) for step in steps)
+def _counter_entries(
+    entries: tuple[tuple[str, str], ...], steps: Sequence[Step], nodes: Sequence[Node]
+) -> tuple[tuple[str, str], ...]:
+    for node in nodes:
+        if node.share_threshold:
+            break
     else:
-        names = (f"{step.key}_{step.value}" for step in steps)
-    return ".".join([domain, *names])
+        return entries
+    return tuple((step.key, _shared_pattern(step, node) or step.value) for step, node in zip(steps, nodes, strict=True))
 
 
-def _metric_value(step: _Step) -> str:
-    if step.shared_pattern:
-        return step.shared_pattern
-    if step.by_pattern and not step.node.value_to_metric:
-        return step.node.composite.removeprefix(step.key + "_")
-    return step.value if step.by_value or step.node.value_to_metric else ""
+def _named_as_written(steps: Sequence[Step], nodes: Sequence[Node]) -> bool:
+    """Whether `_stat_names` are the nodes' own: a quick yes for what most limits are, no where it must be looked at."""
+    if nodes[-1].detailed_metric:
+        return False
+    for step, node in zip(steps, nodes, strict=True):
+        if step.matched is Matched.EXACT:
+            if not step.value:
+                return False
+        elif node.value_to_metric or node.key != step.key:
+            return False
+    return True
+
+
+def _stat_names(steps: Sequence[Step], nodes: Sequence[Node]) -> Iterator[str]:
+    """A part of the stat key for each step, as the reference names them: the flag of the last node decides."""
+    detailed = nodes[-1].detailed_metric
+    shared = detailed and any(_shared_pattern(step, node) for step, node in zip(steps, nodes, strict=True))
+    for step, node in zip(steps, nodes, strict=True):
+        if not detailed:
+            yield _named(step.key, _metric_value(step, node))
+        elif shared:
+            yield _named(step.key, _shared_pattern(step, node) or step.value)
+        else:
+            yield f"{step.key}_{step.value}"
+
+
+def _metric_value(step: Step, node: Node) -> str:
+    if step.matched is Matched.EXACT or (node.value_to_metric and not _shared_pattern(step, node)):
+        return step.value
+    return node.composite.removeprefix(step.key + "_") if step.matched is Matched.PATTERN else ""
+
+
+def _shared_pattern(step: Step, node: Node) -> str:
+    """The pattern that takes the value's place, or nothing."""
+    return (
+        node.composite.removeprefix(step.key + "_") if node.share_threshold and step.matched is Matched.PATTERN else ""
+    )
 
 
 def _named(key: str, value: str) -> str:

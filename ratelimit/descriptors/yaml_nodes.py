@@ -1,237 +1,252 @@
 """YAML with places: every value knows its line and key path, and nothing is read beyond the caps.
 
 Goals: a text means what is written (`value: yes` is the text "yes"), every error names file, line and key path, and no
-file can make the process slow or large. So the events are counted before anything is composed, and the composed nodes
-are converted by the schema that reads them, not by YAML's guesses.
+file can make the process slow or large. So nodes are counted while they are composed (`yaml_composer`), converted by
+the schema that reads them and not by YAML's guesses, and whatever aliases and merge keys unfold to is paid for from
+one budget, where it is visited.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
+from ratelimit.descriptors import yaml_scalars
+from ratelimit.descriptors.specification import Place, shortened, shown
+from ratelimit.descriptors.yaml_composer import TAG, LoadLimits, Mapping, Node, Scalar, Sequence, compose, implicit_tag
 from ratelimit.errors import ConfigError
 
-_NULL = "tag:yaml.org,2002:null"
-_FLOAT = "tag:yaml.org,2002:float"
-_EXPONENT = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+")
-_INTEGER = re.compile(r"[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]*|[1-9][0-9_]*)")
-_TRUE = frozenset(("y", "yes", "on", "true"))
-_FALSE = frozenset(("n", "no", "off", "false"))
-
-
-@dataclass(frozen=True, slots=True)
-class LoadLimits:
-    """The caps of one file: bytes, levels of nesting, nodes (with aliases expanded) and aliases."""
-
-    file_bytes_max: int = 4 * 1024 * 1024
-    depth_max: int = 64
-    nodes_max: int = 500_000
-    aliases_max: int = 1_000
+_STR, _NULL, _BOOL, _INT, _FLOAT = f"{TAG}str", f"{TAG}null", f"{TAG}bool", f"{TAG}int", f"{TAG}float"
+_MERGE, _VALUE, _TIMESTAMP = f"{TAG}merge", f"{TAG}value", f"{TAG}timestamp"
+_KINDS: dict[type, tuple[str, frozenset[str]]] = {
+    Scalar: ("a text", frozenset((_STR, _NULL, _BOOL, _INT, _FLOAT, _MERGE, _VALUE, _TIMESTAMP))),
+    Sequence: ("a list", frozenset((f"{TAG}seq",))),
+    Mapping: ("a mapping", frozenset((f"{TAG}map",))),
+}
+WARNINGS_MAX = 100
+_NAME_CHARACTERS_MAX = 60
+# What one file may say, aliases expanded, as a multiple of its largest size.
+_EXPANSION_MAX = 4
 
 
 @dataclass(slots=True)
 class Document:
-    """One file while it is read; `warnings` collects what the lenient mode lets pass."""
+    """One file while it is read; `warnings` collects what the lenient mode lets pass.
+
+    `nodes` and `characters` count what was visited so far, each time it was visited.
+    """
 
     name: str
     limits: LoadLimits
     strict: bool = True
     warnings: list[str] = field(default_factory=list)
     nodes: int = 0
+    characters: int = 0
 
-    def error(self, value: "Value", reason: str) -> ConfigError:
-        """The error that names the place of `value`."""
-        return ConfigError(reason, file=self.name, line=value.line, key_path=value.path)
-
-    def mistake(self, value: "Value", reason: str) -> None:
+    def mistake(self, place: Place, reason: str) -> None:
         """Raise in strict mode; in lenient mode the mistake becomes a warning."""
-        error = self.error(value, reason)
+        error = place.error(reason)
         if self.strict:
             raise error
-        self.warnings.append(str(error))
+        if len(self.warnings) < WARNINGS_MAX:
+            self.warnings.append(str(error))
+        elif len(self.warnings) == WARNINGS_MAX:
+            self.warnings.append(f"{self.name}: more than {WARNINGS_MAX} mistakes; the others are not told")
+
+    def spend(self, node: Node, path: str) -> None:
+        """Pay for one visit of a node. Raises ConfigError when the budget of the file is used up."""
+        self.nodes += 1
+        if isinstance(node, Scalar):
+            self.characters += len(node.text)
+        characters_max = _EXPANSION_MAX * self.limits.file_bytes_max
+        if self.nodes > self.limits.nodes_max or self.characters > characters_max:
+            spent = (
+                f"{characters_max} characters" if self.characters > characters_max else f"{self.limits.nodes_max} nodes"
+            )
+            reason = f"more than {spent}, with aliases expanded and merge keys filled in"
+            raise Place(self.name, node.line, path).error(reason)
 
 
 @dataclass(slots=True)
 class Value:
-    """One YAML node and where it stands; `path` is like ``descriptors[1].rate_limit.unit``."""
+    """One YAML node and where it stands; `path` is like ``descriptors[1].rate_limit.unit``.
+
+    Raises ConfigError when it is made: for a budget used up, for a tag that is not YAML's own or does not fit.
+    """
 
     document: Document
-    node: yaml.Node
+    node: Node
     path: str = ""
     depth: int = 0
 
     def __post_init__(self) -> None:
-        self.document.nodes += 1
-        if self.document.nodes > self.document.limits.nodes_max:
-            raise self.document.error(self, f"more than {self.document.limits.nodes_max} nodes, aliases expanded")
+        self.document.spend(self.node, self.path)
         if self.depth > self.document.limits.depth_max:
-            raise self.document.error(self, f"more than {self.document.limits.depth_max} levels, aliases expanded")
+            raise self.error(f"more than {self.document.limits.depth_max} levels, aliases expanded")
+        if self.node.tag not in _KINDS[type(self.node)][1]:
+            raise self.error(f"the tag {shown(self.node.tag.replace(TAG, '!!'))} means nothing here")
+        if self.node.tag != _STR and isinstance(self.node, Scalar):
+            self._check_tag(self.node)
 
     @property
-    def line(self) -> int:
-        return int(self.node.start_mark.line) + 1
+    def place(self) -> Place:
+        return Place(self.document.name, self.node.line, self.path)
 
     @property
     def is_null(self) -> bool:
-        return self.node.tag == _NULL
+        return bool(self.node.tag == _NULL)
+
+    def error(self, reason: str) -> ConfigError:
+        """The error that names the place of this value."""
+        return self.place.error(reason)
 
     def items(self) -> Iterator[tuple[str, "Value"]]:
         """The pairs of a mapping. Raises ConfigError for another shape, a key that is no text, a key given twice."""
-        if not isinstance(self.node, yaml.MappingNode):
+        if not isinstance(self.node, Mapping):
             raise self._wrong("a mapping")
         seen: dict[str, Value] = {}
-        for key_node, value_node in _merged(self.node):
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise self.document.error(Value(self.document, key_node, self.path), "a key must be a text")
-            name = str(key_node.value)
-            place = Value(self.document, value_node, f"{self.path}.{name}" if self.path else name, self.depth + 1)
+        for key_node, value_node in self._pairs(self.node):
+            if not isinstance(key_node, Scalar):
+                raise Place(self.document.name, key_node.line, self.path).error("a key must be a text")
+            name = key_node.text
+            path = _joined(self.path, name)
+            key = Value(self.document, key_node, path, self.depth + 1)
             if name in seen:
-                first = seen[name].line
-                at = Value(self.document, key_node, place.path)
-                self.document.mistake(at, f"the key {name!r} is given twice, first in line {first}")
-            seen[name] = place
+                reason = f"the key {shown(name)} is given twice, first in line {seen[name].place.line}"
+                self.document.mistake(key.place, reason)
+            seen[name] = Value(self.document, value_node, path, self.depth + 1)
         yield from seen.items()
 
     def elements(self) -> Iterator["Value"]:
         """The elements of a list; none for null."""
         if self.is_null:
             return
-        if not isinstance(self.node, yaml.SequenceNode):
+        if not isinstance(self.node, Sequence):
             raise self._wrong("a list")
-        for index, node in enumerate(self.node.value):
+        for index, node in enumerate(self.node.elements):
             yield Value(self.document, node, f"{self.path}[{index}]", self.depth + 1)
 
     def text(self) -> str:
         """A scalar exactly as written; "" for null. Floats are refused: their text is rarely what was meant."""
-        if not isinstance(self.node, yaml.ScalarNode):
+        if not isinstance(self.node, Scalar):
             raise self._wrong("a text")
         if self.is_null:
             return ""
-        if self._plain and (self.node.tag == _FLOAT or _EXPONENT.fullmatch(self.node.value)):
-            raise self.document.error(self, f"{self.node.value} is a number with a fraction; quote it if it is a text")
-        return str(self.node.value)
+        raw = self.node.text
+        if self._plain and (self.node.tag == _FLOAT or ("e" in raw.lower() and yaml_scalars.number(raw) is not None)):
+            raise self.error(f"{shortened(raw, 80)} is a number with a fraction; quote it if it is a text")
+        return raw
 
     def integer(self, most: int) -> int:
         """A YAML 1.1 integer from 0 to `most`: 10, 010 (8), 0x10, 1_000."""
         raw = self._scalar("a whole number")
-        if not _INTEGER.fullmatch(raw):
-            raise self.document.error(self, f"{raw!r} is not a whole number")
-        number = _integer(raw.replace("_", ""))
-        if not 0 <= number <= most:
-            raise self.document.error(self, f"{raw} is not between 0 and {most}")
-        return number
+        found = yaml_scalars.integer(raw)
+        if found is None:
+            raise self.error(f"{shown(raw)} is not a whole number")
+        if not 0 <= found <= most:
+            raise self.error(f"{shortened(raw, 80)} is not between 0 and {most}")
+        return found
 
     def boolean(self) -> bool:
         """A YAML 1.1 boolean: true, yes, on, y and their opposites."""
         raw = self._scalar("true or false")
-        if raw not in {raw.lower(), raw.upper(), raw.title()} or raw.lower() not in _TRUE | _FALSE:
-            raise self.document.error(self, f"{raw!r} is neither true nor false")
-        return raw.lower() in _TRUE
+        found = yaml_scalars.boolean(raw)
+        if found is None:
+            raise self.error(f"{shown(raw)} is neither true nor false")
+        return found
 
     def json(self) -> Any:
         """A value of free form, as JSON knows it."""
-        if isinstance(self.node, yaml.MappingNode):
+        if isinstance(self.node, Mapping):
             return {key: value.json() for key, value in self.items()}
-        if isinstance(self.node, yaml.SequenceNode):
+        if isinstance(self.node, Sequence):
             return [value.json() for value in self.elements()]
-        value = yaml.SafeLoader("").construct_object(self.node) if self._plain else self.node.value
-        if isinstance(value, float) and not float("-inf") < value < float("inf"):
-            raise self.document.error(self, f"{self.node.value} is not a number that JSON knows")
-        return value if value is None or isinstance(value, str | bool | int | float) else str(self.node.value)
+        raw = self.node.text
+        if self.node.tag in {_INT, _FLOAT}:
+            return self._number(raw)
+        if self.node.tag == _TIMESTAMP and not yaml_scalars.is_date(raw):
+            raise self.error(f"{raw} is no date; quote it if it is a text")
+        return None if self.is_null else yaml_scalars.boolean(raw) if self.node.tag == _BOOL else raw
 
     @property
     def _plain(self) -> bool:
-        return isinstance(self.node, yaml.ScalarNode) and not self.node.style
+        return isinstance(self.node, Scalar) and self.node.plain
+
+    def _number(self, raw: str) -> float | str:
+        if ":" in raw:  # base 60, which YAML 1.1 has for times of day: nobody means 90 with 1:30
+            return raw
+        found = yaml_scalars.integer(raw) if self.node.tag == _INT else yaml_scalars.number(raw)
+        if found is None:
+            raise self.error(f"{shown(raw)} is not a number")
+        if not yaml_scalars.fits_json(found):
+            raise self.error(f"{shortened(raw, 80)} is not a number that JSON knows")
+        return found
 
     def _scalar(self, wanted: str) -> str:
-        if not isinstance(self.node, yaml.ScalarNode):
+        if not isinstance(self.node, Scalar):
             raise self._wrong(wanted)
         if not self._plain:
-            raise self.document.error(self, f"{wanted} is wanted, not a quoted text")
-        return str(self.node.value)
+            raise self.error(f"{wanted} is wanted, not a quoted text")
+        return self.node.text
 
     def _wrong(self, wanted: str) -> ConfigError:
-        found = repr(str(self.node.value))[:80]
-        if not isinstance(self.node, yaml.ScalarNode):
-            found = "a mapping" if isinstance(self.node, yaml.MappingNode) else "a list"
-        return self.document.error(self, f"{wanted} is wanted here, not {found}")
+        found = shown(self.node.text) if isinstance(self.node, Scalar) else _KINDS[type(self.node)][0]
+        return self.error(f"{wanted} is wanted here, not {found}")
+
+    def _check_tag(self, node: Scalar) -> None:
+        """Hold a tag that was written out (`!!int x`) against what the text is without it."""
+        implicit = implicit_tag(node.text)
+        if node.tag != implicit and not (node.tag == _FLOAT and implicit == _INT):
+            raise self.error(f"{shown(node.text)} does not fit its tag {node.tag.replace(TAG, '!!')}")
+
+    def _pairs(self, node: Mapping, level: int = 0) -> Iterator[tuple[Node, Node]]:
+        """The pairs of a mapping with its merge keys (`<<`) filled in; its own keys go first and win."""
+        if level > self.document.limits.depth_max:
+            raise self.error(f"merge keys nested more than {self.document.limits.depth_max} levels")
+        own = [pair for pair in node.pairs if pair[0].tag != _MERGE]
+        yield from own
+        names = {key.text for key, _ in own if isinstance(key, Scalar)}
+        for key, value in node.pairs:
+            if key.tag != _MERGE:
+                continue
+            for source in value.elements if isinstance(value, Sequence) else [value]:
+                if not isinstance(source, Mapping):
+                    place = Place(self.document.name, source.line, _joined(self.path, "<<"))
+                    raise place.error("a merge key takes a mapping or a list of mappings")
+                self.document.spend(source, self.path)
+                for inner, inherited in self._pairs(source, level + 1):
+                    # Each level hands each pair on, so each pays: the work is what the budget bounds, not the outcome.
+                    self.document.spend(inner, self.path)
+                    if not isinstance(inner, Scalar):
+                        yield inner, inherited
+                    elif inner.text not in names:
+                        names.add(inner.text)
+                        yield inner, inherited
 
 
-def compose(document: Document, raw: bytes) -> Value | None:
+def read_root(document: Document, raw: bytes) -> Value | None:
     """Read the first document of a file; None where the file says nothing. Raises ConfigError."""
-    text = _decoded(document, raw)
-    try:
-        several = _check_caps(document, text)
-        root = next(iter(yaml.compose_all(text, Loader=yaml.CSafeLoader)), None)
-    except yaml.YAMLError as error:
-        raise _syntax_error(document.name, error) from None
+    root, several = compose(document.name, _decoded(document, raw), document.limits)
     if root is None or root.tag == _NULL:
         return None
     value = Value(document, root)
     if several:
-        document.mistake(value, "the file holds more than one YAML document; only the first counts")
+        document.mistake(value.place, "the file holds more than one YAML document; only the first counts")
     return value
 
 
 def _decoded(document: Document, raw: bytes) -> str:
     if len(raw) > document.limits.file_bytes_max:
-        raise ConfigError(f"larger than {document.limits.file_bytes_max} bytes", file=document.name)
+        raise Place(document.name).error(f"larger than {document.limits.file_bytes_max} bytes")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"not UTF-8: {error.reason}", file=document.name, line=line) from None
+        raise Place(document.name, line).error(f"not UTF-8: {error.reason}") from None
 
 
-def _check_caps(document: Document, text: str) -> bool:
-    """Count the events without building anything; tells whether there is more than one document."""
-    limits, depth, nodes, aliases, documents = document.limits, 0, 0, 0, 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-        documents += isinstance(event, yaml.DocumentStartEvent)
-        nodes += isinstance(event, yaml.NodeEvent)
-        aliases += isinstance(event, yaml.AliasEvent)
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        for count, most, what in (
-            (depth, limits.depth_max, "levels of nesting"),
-            (nodes, limits.nodes_max, "nodes"),
-            (aliases, limits.aliases_max, "aliases"),
-        ):
-            if count > most:
-                line = event.start_mark.line + 1 if event.start_mark else None
-                raise ConfigError(f"more than {most} {what}", file=document.name, line=line)
-    return documents > 1
-
-
-def _merged(node: yaml.MappingNode, depth: int = 0) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-    """The pairs of a mapping with its merge keys (`<<`) filled in; its own keys go first and win."""
-    own = [pair for pair in node.value if pair[0].tag != "tag:yaml.org,2002:merge"]
-    yield from own
-    names = {key.value for key, _ in own if isinstance(key, yaml.ScalarNode)}
-    for key, value in node.value:
-        if key.tag != "tag:yaml.org,2002:merge" or depth > 8:
-            continue
-        sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
-        for source in sources:
-            if not isinstance(source, yaml.MappingNode):
-                continue
-            for inner, inherited in _merged(source, depth + 1):
-                if isinstance(inner, yaml.ScalarNode) and inner.value not in names:
-                    names.add(inner.value)
-                    yield inner, inherited
-
-
-def _integer(digits: str) -> int:
-    sign, body = (-1, digits[1:]) if digits[0] == "-" else (1, digits.lstrip("+"))
-    if len(body) > 1 and body[0] == "0" and body[1] not in "xbo":
-        return sign * int(body, 8)
-    return sign * int(body, 0)
-
-
-def _syntax_error(name: str, error: yaml.YAMLError) -> ConfigError:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        reason = " ".join(part for part in (error.context, error.problem) if part)
-        return ConfigError(f"not YAML: {reason}", file=name, line=error.problem_mark.line + 1)
-    return ConfigError(f"not YAML: {error}".splitlines()[0], file=name)
+def _joined(path: str, name: str) -> str:
+    """The key path one level down. A name is shortened and made printable: a file could repeat it a million times."""
+    legible = shortened(name, _NAME_CHARACTERS_MAX)
+    if not legible.isprintable():
+        legible = shown(legible)[1:-1]
+    return f"{path}.{legible}" if path else legible

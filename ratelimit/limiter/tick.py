@@ -33,7 +33,7 @@ class Submitted(Protocol):
 
     @property
     def single(self) -> Charge | None:
-        """The charge of a plan that has just one, of an amount above 0."""
+        """The charge of a plan that is just that, of an amount above 0."""
 
 
 Count = int | StoreError | None

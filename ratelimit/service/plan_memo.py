@@ -21,7 +21,7 @@ from ratelimit.service.status_bytes import (
 )
 from ratelimit.settings import ResponseSettings
 
-MEMO_BYTES_MAX = 24 * 1024 * 1024
+MEMO_BYTES_MAX = 16 * 1024 * 1024
 # What an entry holds beside its texts, measured by tests/service/test_plan_memo.py: the objects of the plan itself,
 # and of each of its charges.
 PLAN_BYTES = 600
@@ -32,7 +32,7 @@ STATUSES_MAX = 4096
 class PreparedPlan:
     """A plan, and the parts of its answer that do not depend on counts.
 
-    `single`: the only charge of a plan that has just one, of an amount above 0. `status` writes its whole response,
+    `single`: the charge of a plan that is just that, of an amount above 0. `status` writes its whole response,
     where that is just a status. `statuses`, one per charge, write any other response that is just statuses;
     `verdicts` are those of descriptors that are not counted, and their places in it. Where both `status` and
     `statuses` are None, `decided` takes the full way, through protobuf.
@@ -46,13 +46,14 @@ class PreparedPlan:
         self.response = response
         self.charges = charges = plan.charges
         self.amounts = tuple(charge.amount for charge in charges)
-        self.single: Charge | None = charges[0] if len(charges) == 1 and charges[0].amount > 0 else None
+        alone = len(charges) == len(plan.steps) == 1 and charges[0].amount > 0
+        self.single: Charge | None = charges[0] if alone else None
         self.status: StatusBytes | None = None
         self.statuses: list[StatusBytes] | None = None
         self.verdicts: list[tuple[int, bytes]] = []
         if not self._just_statuses():
             return
-        if self.single is not None and len(plan.steps) == 1:
+        if self.single is not None:
             self.status = statuses.of(self.single.limit, alone=True)
         else:
             self.statuses = [statuses.of(charge.limit) for charge in charges]

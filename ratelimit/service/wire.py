@@ -7,7 +7,7 @@ seconds. So the fields of a large message are counted on its bytes first (protob
 
 from ratelimit.errors import GrpcStatus, RpcError
 
-MESSAGE_BYTES_MAX = 1024 * 1024
+MESSAGE_BYTES_MAX = 512 * 1024
 # Below this size a message cannot hold enough fields to be worth counting.
 SMALL_BYTES_MAX = 1024
 FIELDS_MAX = 128

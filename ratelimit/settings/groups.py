@@ -41,6 +41,9 @@ class ServerSettings(Group):
     port: Port = 8080
     debug_host: str = "127.0.0.1"
     debug_port: Port = 6070
+    http_connections_max: Positive = 200
+    http_header_timeout: Annotated[Duration, Field(gt=0)] = 10.0
+    reuse_port: Boolean = False
     grpc_host: str = "0.0.0.0"
     grpc_port: Port = 8081
     grpc_uds: str = ""
@@ -97,7 +100,7 @@ class LimiterSettings(Group):
     cache_key_prefix: str = ""
     counter_key_format: Literal["exact", "reference"] = "exact"
     pending_hits_max: Positive = 100_000
-    memory_store_bytes_max: Positive = 32 * 1024 * 1024
+    memory_store_bytes_max: Positive = 24 * 1024 * 1024
     stop_cache_key_increment_when_overlimit: Boolean = False
 
     _backends = not_yet("backend_type", "memcache")

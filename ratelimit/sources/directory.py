@@ -1,47 +1,48 @@
-"""A watched configuration directory: whole snapshots in, the last good one stays.
+"""A watched configuration directory: whole configurations in, the last good one stays.
 
 RUNTIME_WATCH_ROOT=true watches for a swap of the root link itself, false for changes in the directory, as a ConfigMap
-makes them. Either way the signal is only a hint: what counts is whether the files read differ from those loaded.
-Reading and parsing run in a thread, off the event loop.
+makes them. Either way the signal is only a hint: what counts is whether the files differ from those seen last. Two
+looks decide that. The cheap one, here, asks the kernel (`files.fingerprint`); only when it sees a change, a process is
+started, which compares the contents and reads them (`reader_process`).
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+import random
 from pathlib import Path
 
 import structlog
 import watchfiles
 
-from ratelimit.descriptors.loader import ConfigFile, load_config
-from ratelimit.descriptors.tree import Config
-from ratelimit.descriptors.yaml_nodes import LoadLimits
+from ratelimit.descriptors.tree import Config, Node
+from ratelimit.descriptors.yaml_composer import LoadLimits
 from ratelimit.errors import ConfigError
 from ratelimit.settings import ConfigSettings
-from ratelimit.sources.files import read_directory
+from ratelimit.sources.files import Fingerprint, fingerprint, legible
+from ratelimit.sources.handover import Job
+from ratelimit.sources.reader_process import read, release
+from ratelimit.sources.source import Listener
 
 POLL_S = 1.0
 DEBOUNCE_MS = 50
+RETRY_S_MAX = 60.0
 
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """What happens with a load, on the event loop: `loaded` for a new configuration, `failed` for a broken one."""
-
-    loaded: Callable[[Config], None]
-    failed: Callable[[ConfigError], None]
-
-
 class DirectorySource:
-    """Loads a directory, and again whenever its files change."""
+    """Loads a directory, and again whenever its files change: a `Source`."""
 
     def __init__(self, settings: ConfigSettings, listener: Listener) -> None:
         self._settings = settings
         self._listener = listener
         self.directory = config_directory(settings)
-        self._seen: list[ConfigFile] | str | None = None
+        # What was loaded or found broken last, by the kernel's look and by contents; None and "" ask for a new try.
+        self._settled: Fingerprint | None = None
+        self._digest = ""
+        self._failing = ""
+        self._pieces: list[list[Node]] = []
+        self._retry = _Retry()
+        self._refreshing = asyncio.Lock()
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -49,27 +50,84 @@ class DirectorySource:
         """Load once, then watch. Raises ConfigError for a missing directory where RUNTIME_WATCH_ROOT is false."""
         if not self._settings.runtime_watch_root and not self.directory.is_dir():
             reason = "the directory does not exist (RUNTIME_ROOT, RUNTIME_SUBDIRECTORY, RUNTIME_APPDIRECTORY)"
-            raise ConfigError(reason, file=str(self.directory))
+            raise ConfigError(reason, file=legible(self.directory))
         await self.refresh()
         self._task = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
-        """End the watch."""
+        """End the watch, and a load that runs."""
         self._stop.set()
         if self._task is not None:
-            await self._task
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
     async def refresh(self) -> None:
-        """Load if the files are others than those seen last; the same broken file is reported once."""
-        result = await asyncio.to_thread(self._load)
-        if isinstance(result, Config):
-            for warning in result.warnings:
-                _log.warning("configuration", warning=warning)
-            self._listener.loaded(result)
-        elif result is not None:
-            self._listener.failed(result)
+        """Load if the files are others than those seen last; the same broken file is reported once.
 
-    def _load(self) -> Config | ConfigError | None:
+        Raises nothing: whatever happens is told to the listener or logged, and tried again later.
+        """
+        async with self._refreshing:
+            try:
+                await self._refresh()
+            except Exception:  # noqa: BLE001 - one bad load, for a reason nobody thought of, must not end the watch
+                self._retry.later()
+                _log.exception("the configuration could not be loaded, it is tried again", directory=self._shown)
+
+    async def _refresh(self) -> None:
+        try:
+            found = await asyncio.to_thread(
+                fingerprint, self.directory, ignore_dot_files=self._settings.runtime_ignoredotfiles
+            )
+        except ConfigError as error:
+            self._settled = None
+            self._failed(error)
+            return
+        if found != self._settled and not self._retry.too_early(found):
+            await self._read(found)
+
+    async def _read(self, found: Fingerprint) -> None:
+        answer = await read(self._job())
+        if answer.error is not None:
+            if answer.digest:
+                self._settle(found, answer.digest)
+            else:
+                self._retry.later()
+            self._failed(answer.error)
+        elif answer.config is not None:
+            # Before the listener is told: if it raises, the next try must not find the files unchanged.
+            self._settled, self._digest = None, ""
+            old, self._pieces = self._pieces, answer.pieces
+            self._loaded(answer.config)
+            self._settle(found, answer.digest)
+            answer.config = None
+            await release(old)
+        else:
+            self._settle(found, self._digest)
+            if self._failing:
+                self._failing = ""
+                _log.warning("the configuration can be read again, and is unchanged", directory=self._shown)
+
+    def _settle(self, found: Fingerprint, digest: str) -> None:
+        self._settled, self._digest = found, digest
+        self._retry.reset()
+
+    def _loaded(self, config: Config) -> None:
+        for warning in config.warnings:
+            _log.warning("configuration", warning=warning)
+        if not config.domains:
+            _log.warning("no file configures a domain: every request is let pass", directory=self._shown)
+        self._listener.loaded(config)
+        if self._failing:
+            # At the level of the error it ends, so that the log does not say "not loaded" for ever.
+            self._failing = ""
+            _log.warning("the configuration is loaded again", domains=len(config.domains))
+
+    def _failed(self, error: ConfigError) -> None:
+        if self._failing != str(error):
+            self._failing = str(error)
+            self._listener.failed(error)
+
+    def _job(self) -> Job:
         settings = self._settings
         limits = LoadLimits(
             settings.config_file_bytes_max,
@@ -77,31 +135,29 @@ class DirectorySource:
             settings.config_nodes_max,
             settings.config_aliases_max,
         )
-        try:
-            files = read_directory(
-                self.directory,
-                ignore_dot_files=settings.runtime_ignoredotfiles,
-                file_bytes_max=settings.config_file_bytes_max,
-            )
-            if files == self._seen:
-                return None
-            self._seen = files
-            return load_config(
-                files, strict=settings.config_strict, merge_domains=settings.merge_domain_config, limits=limits
-            )
-        except ConfigError as error:
-            if self._seen == str(error):
-                return None
-            if not isinstance(self._seen, list):
-                self._seen = str(error)
-            return error
+        return Job(
+            str(self.directory),
+            settings.runtime_ignoredotfiles,
+            settings.config_strict,
+            settings.merge_domain_config,
+            self._digest,
+            limits,
+        )
+
+    @property
+    def _shown(self) -> str:
+        return legible(self.directory)
 
     async def _watch(self) -> None:
+        unwatchable = ""
         while not self._stop.is_set():
             try:
                 await self._watch_once()
-            except (OSError, RuntimeError) as error:
-                _log.warning("the configuration directory cannot be watched, it is polled", error=str(error))
+                unwatchable = ""
+            except Exception as error:  # noqa: BLE001 - no inotify, no thread, whatever: polling goes on
+                if unwatchable != repr(error):
+                    unwatchable = repr(error)
+                    _log.warning("the configuration directory cannot be watched, it is polled", exc_info=True)
                 await self._pause()
             await self.refresh()
 
@@ -139,6 +195,32 @@ class DirectorySource:
                 await self._stop.wait()
         except TimeoutError:
             pass
+
+
+class _Retry:
+    """When to try again what failed for another reason than the files: ever later, at random, at once for new files."""
+
+    def __init__(self) -> None:
+        self._tries = 0
+        self._at = 0.0
+        self._tried: Fingerprint | None = None
+
+    def too_early(self, found: Fingerprint) -> bool:
+        """Whether these files failed a moment ago. Remembers them otherwise, since they are tried now."""
+        if found == self._tried and asyncio.get_running_loop().time() < self._at:
+            return True
+        self._tried = found
+        return False
+
+    def later(self) -> None:
+        """The try failed."""
+        most = min(RETRY_S_MAX, POLL_S * 2**self._tries)
+        self._tries = min(self._tries + 1, 10)
+        self._at = asyncio.get_running_loop().time() + most * random.uniform(0.5, 1.0)  # noqa: S311 - only spreads
+
+    def reset(self) -> None:
+        """The try succeeded."""
+        self._tries, self._at, self._tried = 0, 0.0, None
 
 
 def config_directory(settings: ConfigSettings) -> Path:

@@ -1,63 +1,14 @@
 import asyncio
-import io
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable
 
-import aiohttp
 import pytest
-import pytest_asyncio
 
-from ratelimit.admin.server import AdminServer, AdminViews
-from ratelimit.clock import SystemClock
+from ratelimit.admin import server as admin_server
 from ratelimit.descriptors.loader import ConfigFile, load_config
-from ratelimit.limiter.counter_key import exact_counter
-from ratelimit.limiter.limiter import Limiter
-from ratelimit.limiter.over_limit_cache import OverLimitCache
-from ratelimit.limiter.planner import Planner
-from ratelimit.metrics import Metrics
-from ratelimit.service.health import Health
-from ratelimit.service.rate_limit import RateLimitService
-from ratelimit.settings import MetricsSettings, ServerSettings, Settings
-from ratelimit.stores.memory import MemoryStore
-from tests.service.test_rate_limit import CONFIG
+from tests.admin.running import ASK, Admin, settings
 
-ASK = b'{"domain": "d", "descriptors": [{"entries": [{"key": "k", "value": "v"}]}]}'
-
-
-def settings(**metrics: object) -> Settings:
-    """All listeners on free loopback ports."""
-    server = ServerSettings(host="127.0.0.1", port=0, debug_port=0)
-    return Settings(
-        server=server, metrics=MetricsSettings.model_validate({"prometheus_addr": "127.0.0.1:0", **metrics})
-    )
-
-
-class Admin:
-    """The admin of a service with one limit of 2 a minute."""
-
-    def __init__(self, given: Settings) -> None:
-        metrics, loop = Metrics(), asyncio.get_running_loop()
-        limiter = Limiter(MemoryStore(), SystemClock(), loop, OverLimitCache(0))
-        planner = Planner(exact_counter, lambda key, configured: metrics.limit(key, configured=configured))
-        self.service = RateLimitService(limiter, planner, metrics, loop.time)
-        self.health = Health()
-        self.server = AdminServer(given, AdminViews(self.service, self.health, metrics))
-
-    async def get(self, listener: str, path: str, data: bytes | None = None) -> tuple[int, str]:
-        """Status and body."""
-        address = f"http://127.0.0.1:{self.server.ports[listener]}{path}"
-        async with aiohttp.ClientSession() as session, session.post(address, data=io.BytesIO(data or b"")) as response:
-            return response.status, await response.text()
-
-
-@pytest_asyncio.fixture
-async def admin() -> AsyncIterator[Admin]:
-    """Running, with a configuration."""
-    admin = Admin(settings())
-    admin.service.swap(load_config([ConfigFile("f", CONFIG)]))
-    await admin.server.start()
-    yield admin
-    await admin.server.close()
+Start = Callable[..., Awaitable[Admin]]
 
 
 async def test_healthcheck_follows_health(admin: Admin) -> None:
@@ -65,14 +16,6 @@ async def test_healthcheck_follows_health(admin: Admin) -> None:
     assert (await admin.get("http", "/healthcheck"))[0] == 500
     admin.health.store(connected=True)
     assert await admin.get("http", "/healthcheck") == (200, "OK")
-
-
-async def test_json_decides_and_counts(admin: Admin) -> None:
-    """200 and 429 with the response, any method; every mistake is 400."""
-    assert [(await admin.get("http", "/json", ASK))[0] for _ in range(3)] == [200, 200, 429]
-    for bad in (b"{", b'{"domain": ""}', b"x" * 2_000_000):
-        assert await admin.get("http", "/json", bad) == (400, "Bad Request\n")
-    assert (await admin.get("http", "/json/", ASK))[0] == 404
 
 
 async def test_pages_show_limits_and_counts(admin: Admin) -> None:
@@ -84,6 +27,73 @@ async def test_pages_show_limits_and_counts(admin: Admin) -> None:
     for listener in ("debug", "metrics"):
         text = (await admin.get(listener, "/metrics"))[1]
         assert 'ratelimit_service_rate_limit_total_hits{domain="d",key1="k",key2=""} 1.0' in text
+        assert "process_resident_memory_bytes" in text
+
+
+async def test_scrapes_under_load_are_whole(admin: Admin) -> None:
+    """Series come while several scrapes are written: none fails, and each shows one moment."""
+    for number in range(3_000):
+        admin.metrics.limit(f"d.k_{number}").total_hits += 1
+    scrapes = [asyncio.ensure_future(admin.get("debug", path)) for path in ["/metrics", "/stats"] * 2]
+    while not all(scrape.done() for scrape in scrapes):
+        admin.metrics.limit(f"d.more_{len(admin.metrics.limits)}", configured=False).total_hits += 1
+        await asyncio.sleep(0)
+    for status, text in [await scrape for scrape in scrapes]:
+        assert status == 200
+        assert text.count("total_hits") >= 3_000
+
+
+async def test_a_scrape_lets_others_run(admin: Admin) -> None:
+    """It is written in pieces: while 5,000 series are, others get their turn hundreds of times."""
+    for number in range(5_000):
+        admin.metrics.limit(f"d.k_{number}").total_hits += 1
+    scrape = asyncio.ensure_future(admin.get("metrics", "/metrics"))
+    turns = 0
+    while not scrape.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert (await scrape)[0] == 200
+    assert turns > 300
+
+
+async def test_a_configuration_of_any_size_is_shown_in_pieces(admin: Admin) -> None:
+    """20,000 limits are 20 ms of work in one go; here others run in between."""
+    limit = "rate_limit: {unit: minute, requests_per_unit: 5}"
+    text = "domain: d\ndescriptors:\n" + "".join(f"  - key: k{number}\n    {limit}\n" for number in range(20_000))
+    admin.service.swap(load_config([ConfigFile("f", text.encode())]))
+    showing = asyncio.ensure_future(admin.get("debug", "/rlconfig"))
+    turns = 0
+    while not showing.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert (await showing)[1].count("\n") == 20_000
+    assert turns > 40
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/stats", "/rlconfig"])
+async def test_old_and_short_requests_are_answered_too(admin: Admin, path: str) -> None:
+    """HTTP/1.0 knows no chunks, and HEAD wants no body."""
+    for line in (b"GET %s HTTP/1.0", b"HEAD %s HTTP/1.1\r\nConnection: close"):
+        reader, writer = await admin.connect("debug")
+        writer.write(line % path.encode() + b"\r\nHost: x\r\n\r\n")
+        head, _, body = (await asyncio.wait_for(reader.read(), 30)).partition(b"\r\n\r\n")
+        assert b" 200 OK" in head
+        assert body == b"" if line.startswith(b"HEAD") else body.startswith((b"#", b"r", b"d.k"))
+        assert b"chunked" not in head
+        writer.close()
+
+
+async def test_a_reader_that_goes_away_is_no_error(admin: Admin, caplog: pytest.LogCaptureFixture) -> None:
+    """A scrape that times out at the other end leaves no traceback, and the next one is served."""
+    for number in range(5_000):
+        admin.metrics.limit(f"d.k_{number}").total_hits += 1
+    for _ in range(admin_server.SCRAPES_AT_ONCE + 1):
+        reader, writer = await admin.connect("metrics")
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+        writer.transport.abort()
+    assert (await asyncio.wait_for(admin.get("metrics", "/metrics"), 30))[0] == 200
+    assert not caplog.records
 
 
 async def test_an_address_that_cannot_be_bound_is_named() -> None:
@@ -100,6 +110,28 @@ async def test_an_address_that_cannot_be_bound_is_named() -> None:
         with pytest.raises(OSError, match="PROMETHEUS_ADDR"):
             await wanted.server.start()
         await wanted.server.close()
-        server = ServerSettings(host="127.0.0.1", port=taken.getsockname()[1], debug_port=0)
-        with pytest.raises(OSError, match="HOST, PORT"):
-            await Admin(Settings(server=server)).server.start()
+        with pytest.raises(OSError, match=r"HOST, PORT\): Address already in use"):
+            await Admin(settings({"port": taken.getsockname()[1]})).server.start()
+
+
+async def test_two_instances_share_a_port_only_when_asked(started: Start) -> None:
+    """With REUSE_PORT the second one starts; without, it must not take half of the traffic quietly."""
+    port = (await started()).server.ports["http"]
+    with pytest.raises(OSError, match=r"HOST, PORT\): Address already in use"):
+        await started({"port": port})
+    shared = (await started({"reuse_port": True})).server.ports["http"]
+    with pytest.raises(OSError, match="Address already in use"):
+        await started({"port": shared})
+    assert (await started({"port": shared, "reuse_port": True})).server.ports["http"] == shared
+
+
+@pytest.mark.parametrize("host", ["", "::", "[::]"])
+async def test_all_interfaces_are_those_of_both_families(started: Start, host: str) -> None:
+    """HOST, DEBUG_HOST and PROMETHEUS_ADDR take the same notations, an empty value included."""
+    admin = await started({"host": host, "debug_host": host}, prometheus_addr=f"{'[::]' if host else ''}:0")
+    for port in admin.server.ports.values():
+        for address in ("127.0.0.1", "::1"):
+            reader, writer = await asyncio.open_connection(address, port)
+            writer.write(b"GET /none HTTP/1.0\r\n\r\n")
+            assert b"404" in await asyncio.wait_for(reader.readline(), 30)
+            writer.close()

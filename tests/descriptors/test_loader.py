@@ -1,18 +1,26 @@
-import contextlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, settings
 
 from ratelimit.descriptors.limit import Unit
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.descriptors.request import Descriptor
+from ratelimit.descriptors.yaml_composer import LoadLimits
 from ratelimit.errors import ConfigError
+from tests.descriptors.texts import contents
 
 BAD = Path(__file__).parent / "bad"
 ROOT = Path(__file__).parents[2]
 BAD_FILES = sorted(BAD.glob("*.yaml"))
+
+
+def outcome(file: ConfigFile, *, strict: bool = True) -> str:
+    """The limits as /rlconfig shows them, or the error."""
+    try:
+        return load_config([file], strict=strict).dump()
+    except ConfigError as error:
+        return str(error)
 
 
 @pytest.mark.parametrize("path", BAD_FILES, ids=lambda path: path.stem)
@@ -79,8 +87,36 @@ descriptors:
     assert (limit.shadow_mode, limit.quota_mode, limit.metadata) == (True, True, {"a": 1})
 
 
-@given(st.one_of(st.binary(max_size=60), st.text("domain: escrptky_lu-[]{}&*!\n\t#'\"", max_size=80).map(str.encode)))
-def test_no_bytes_do_more_than_fail(text: bytes) -> None:
-    """Whatever a file holds, it loads or gives a ConfigError."""
-    with contextlib.suppress(ConfigError):
-        assert load_config([ConfigFile("f.yaml", text)]).domains
+@settings(max_examples=300, deadline=None)
+@given(contents)
+def test_no_text_does_more_than_fail(text: bytes) -> None:
+    """Whatever stands in whatever place of a file, it loads or gives a ConfigError that a log can take."""
+    file = ConfigFile("f.yaml", text)
+    for strict in (True, False):
+        told = outcome(file, strict=strict)
+        assert len(told.encode()) < 2000 or not told.startswith("f.yaml")
+
+
+def test_nested_merge_keys_cost_no_more_than_the_budget() -> None:
+    """857 bytes whose merge keys unfold to millions of visits are refused at the budget, wherever they stand."""
+    layers = "".join(f"    l{n}: &l{n} {{<<: [{', '.join([f'*l{n - 1}'] * 16)}]}}\n" for n in range(1, 8))
+    text = f"domain: d\ndescriptors:\n- key: k\n  metadata:\n    l0: &l0 {{}}\n{layers}#".ljust(857, "#")
+    assert len(text) == 857
+    with pytest.raises(ConfigError, match=r"^f.yaml:\d+: .*more than 500000 nodes, .* merge keys filled in"):
+        load_config([ConfigFile("f.yaml", text.encode())])
+
+
+@pytest.mark.parametrize(("depth", "depth_max"), [(40, 64), (400, 10_000)])
+def test_nesting_ends_in_an_error(depth: int, depth_max: int) -> None:
+    """Beyond the cap, and where an operator has raised it beyond what the process can follow."""
+    nested = "descriptors: [{key: k, " * depth + "value: v" + "}]" * depth
+    with pytest.raises(ConfigError, match="nest"):
+        load_config([ConfigFile("f.yaml", f"domain: d\n{nested}".encode())], limits=LoadLimits(depth_max=depth_max))
+
+
+def test_aliases_cannot_multiply_a_long_text() -> None:
+    """A thousand aliases of a megabyte are refused before anybody holds a gigabyte."""
+    aliases = "".join(f"  - {{key: k{n}, value: *v}}\n" for n in range(100))
+    text = f"domain: d\ndescriptors:\n  - {{key: k, value: &v {'x' * 1_000_000}}}\n{aliases}"
+    with pytest.raises(ConfigError, match="more than 16777216 characters"):
+        load_config([ConfigFile("f.yaml", text.encode())])

@@ -1,13 +1,14 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratelimit.descriptors.limit import Limit, Unit
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.descriptors.request import Descriptor
-from ratelimit.descriptors.tree import Config, Match, Node
+from ratelimit.descriptors.specification import Place
+from ratelimit.descriptors.tree import Config, Match, Matched, Node, TreeBuilder, walk
 
 LEVELS = b"""
 domain: d
@@ -103,6 +104,14 @@ def test_stat_keys_are_the_reference_s(config: Config, entries: tuple[tuple[str,
     match = found(config, *entries)
     assert match is not None
     assert match.stat_key == stat_key
+    assert match.configured == (stat_key in paths("d", config.domains["d"]))
+
+
+def paths(parent: str, node: Node) -> set[str]:
+    """The path of every node below `node`: as many stat keys as a configuration can have of its own."""
+    return set().union(
+        *({f"{parent}.{name}", *paths(f"{parent}.{name}", below)} for name, below in node.children.items())
+    )
 
 
 def test_share_threshold_shares_the_counter(config: Config) -> None:
@@ -117,7 +126,7 @@ def test_an_override_goes_first(config: Config) -> None:
     descriptor = Descriptor((("any", "thing"), ("k", "")), Limit(42, Unit.HOUR))
     match = config.match("d", descriptor)
     assert match is not None
-    assert (match.limit.requests_per_unit, match.stat_key) == (42, "d.any_thing.k")
+    assert (match.limit.requests_per_unit, match.stat_key, match.configured) == (42, "d.any_thing.k", False)
     assert config.match("unknown", descriptor) is None
 
 
@@ -144,3 +153,66 @@ def test_patterns_match_as_a_regular_expression(pattern: str, value: str) -> Non
     expected = re.fullmatch(re.escape(f"{pattern}*").replace(r"\*", ".*"), value) is not None
     matched = Config({"d": root}).match("d", Descriptor((("k", value),))) is not None
     assert matched == expected
+
+
+def test_the_walk_tells_where_it_stopped_and_what_it_tried(config: Config) -> None:
+    """Level by level: what took the entry, and in the end what was looked for in vain."""
+    steps = walk(config.domains["d"], (("a", "elsewhere"), ("b", "x"), ("c", "y")))
+    assert [(step.matched, step.node and step.node.composite) for step in steps] == [
+        (Matched.PATTERN, "a_e*"),
+        (Matched.NOTHING, None),
+    ]
+    assert list(steps[0].tried()) == ["a_elsewhere", "a_ex*t", "a_e*"]
+    assert list(steps[1].tried()) == ["b_x", "b"]
+    exact = walk(config.domains["d"], (("a", "exact"),))
+    assert list(exact[0].tried()) == ["a_exact"]
+
+
+def test_every_node_knows_its_key_value_and_place(config: Config) -> None:
+    """What explains a limit can say where it is written."""
+    node = config.domains["d"].children["file_*.txt"].children["who"]
+    assert (node.key, node.value) == ("who", "")
+    assert node.place == Place("levels.yaml", 23, "descriptors[4].descriptors[0]")
+
+
+def test_leaves_share_their_emptiness_and_nothing_else() -> None:
+    """A node that gets a child does not give it to every other leaf."""
+    parent, other = Node("a"), Node("b")
+    parent.add(Node("c", value="*"))
+    assert not other.children
+    assert not other.patterns
+
+
+def test_a_tree_is_built_from_nodes_that_come_one_by_one() -> None:
+    """Depth tells the parent; a domain that comes again goes on."""
+    builder = TreeBuilder()
+    for depth, key in ((0, "d"), (1, "a"), (2, "b"), (1, "c"), (0, "e"), (0, "d"), (1, "f")):
+        builder.add(depth, Node(key, Limit(1, Unit.DAY)))
+    lines = Config(builder.domains).dump().splitlines()
+    assert [line.split(":")[0] for line in lines] == ["d.a", "d.a.b", "d.c", "d.f"]
+
+
+words = st.sampled_from(("", "a", "b", "a*", "*", "ab", "b_a"))
+keys = st.sampled_from(("k", "k*", "k_a", "l"))
+flags = st.tuples(st.booleans(), st.booleans(), st.booleans())
+
+
+@st.composite
+def trees(draw: st.DrawFn, levels: int) -> Node:
+    """A node with children of every kind: exact, pattern, bare, with every mix of flags."""
+    detailed, by_value, share = draw(flags)
+    node = Node(draw(keys), Limit(1, Unit.DAY), draw(words), detailed, by_value)
+    node.share_threshold = share and "*" in node.composite
+    for child in draw(st.lists(trees(levels - 1), max_size=3)) if levels else ():
+        node.add(child)
+    return node
+
+
+@settings(max_examples=300, deadline=None)
+@given(trees(3), st.lists(st.tuples(st.sampled_from(("k", "kk", "k_a", "l")), st.text("ab*_", max_size=3)), max_size=3))
+def test_configured_stat_keys_are_bounded_by_the_configuration(root: Node, entries: list[tuple[str, str]]) -> None:
+    """Whatever values callers choose: a name that counts as configured is the path of a node, no other is."""
+    config = Config({"d": root})
+    match = config.match("d", Descriptor(tuple(entries)))
+    if match is not None:
+        assert match.configured == (match.stat_key in paths("d", root))

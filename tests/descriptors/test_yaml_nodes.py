@@ -1,12 +1,13 @@
 import pytest
 
-from ratelimit.descriptors.yaml_nodes import Document, LoadLimits, Value, compose
+from ratelimit.descriptors.yaml_composer import LoadLimits
+from ratelimit.descriptors.yaml_nodes import WARNINGS_MAX, Document, Value, read_root
 from ratelimit.errors import ConfigError
 
 
 def value(text: str) -> Value:
     """The value of `v:` in a small file."""
-    root = compose(Document("f.yaml", LoadLimits()), f"v: {text}\n".encode())
+    root = read_root(Document("f.yaml", LoadLimits()), f"v: {text}\n".encode())
     assert root is not None
     return dict(root.items())["v"]
 
@@ -69,9 +70,37 @@ def test_metadata_is_json() -> None:
         value("{a: .nan}").json()
 
 
+@pytest.mark.parametrize("text", ["1:30", "1:30.5", "2020-01-01", "=", "<<", "'0x_'", "1e3", "!!str 5", "0o17"])
+def test_metadata_does_not_guess(text: str) -> None:
+    """What is not plainly a number, true, false or null is the text that is written."""
+    assert value(text).json() == text.removeprefix("!!str ").strip("'")
+
+
+def test_a_number_that_a_double_holds_is_kept() -> None:
+    """300 digits are fine, 400 are not: an answer could not hold them."""
+    assert value("9" * 300).json() == int("9" * 300)
+    with pytest.raises(ConfigError, match="not a number that JSON knows"):
+        value("9" * 400).json()
+
+
+def test_merge_keys_take_mappings_only() -> None:
+    """Anything else is a mistake, with its place, not nothing."""
+    with pytest.raises(ConfigError, match=r"^f.yaml:1: v.<<: a merge key takes a mapping or a list of mappings"):
+        value("{<<: 5}").json()
+
+
+def test_lenient_warnings_are_bounded() -> None:
+    """A file of mistakes does not flood the log."""
+    document = Document("f.yaml", LoadLimits(), strict=False)
+    root = read_root(document, b"a: 1\n" * 1000)
+    assert root is not None
+    assert dict(root.items())["a"].integer(9) == 1
+    assert len(document.warnings) == WARNINGS_MAX + 1
+
+
 def test_merge_keys_fill_in() -> None:
     """`<<` brings another mapping's keys; the own ones win."""
-    root = compose(Document("f", LoadLimits()), b"base: &b {x: 1, y: 2}\nv: {<<: *b, y: 3}\nw: {<<: [*b, {z: 4}]}\n")
+    root = read_root(Document("f", LoadLimits()), b"base: &b {x: 1, y: 2}\nv: {<<: *b, y: 3}\nw: {<<: [*b, {z: 4}]}\n")
     assert root is not None
     fields = dict(root.items())
     assert fields["v"].json() == {"y": 3, "x": 1}
@@ -94,14 +123,14 @@ def test_the_caps_hold_before_anything_is_built(text: bytes, reason: str) -> Non
     """A hostile file costs little and is told why."""
     limits = LoadLimits(file_bytes_max=100, depth_max=3, nodes_max=9, aliases_max=1)
     with pytest.raises(ConfigError, match=reason):
-        compose(Document("f.yaml", limits), text)
+        read_root(Document("f.yaml", limits), text)
 
 
 def test_aliases_count_expanded() -> None:
     """A small file whose aliases unfold to many nodes is refused while it is read."""
     document = Document("bomb.yaml", LoadLimits(nodes_max=100))
     layers = "\n".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 6))
-    root = compose(document, f"l0: &l0 [x]\n{layers}\n".encode())
+    root = read_root(document, f"l0: &l0 [x]\n{layers}\n".encode())
     assert root is not None
     with pytest.raises(ConfigError, match="aliases expanded"):
         root.json()
@@ -109,7 +138,7 @@ def test_aliases_count_expanded() -> None:
 
 def test_a_loop_of_aliases_ends() -> None:
     """A node that holds itself is refused, not followed for ever."""
-    root = compose(Document("loop.yaml", LoadLimits(nodes_max=500)), b"a: &a [*a]\n")
+    root = read_root(Document("loop.yaml", LoadLimits(nodes_max=500)), b"a: &a [*a]\n")
     assert root is not None
     with pytest.raises(ConfigError):
         root.json()

@@ -160,9 +160,19 @@ def test_a_bad_request_ends_only_itself() -> None:
     assert bench.metrics.service_error == 1
 
 
+def test_a_descriptor_that_matches_nothing_stands_beside_one_that_does() -> None:
+    """Each has its status, in order."""
+    response = (
+        Bench().ask(request(descriptor(("none", "v")), descriptor(("k", "v")), descriptor(("none", "w")))).response
+    )
+    assert response is not None
+    assert [status.limit_remaining for status in response.statuses] == [0, 1, 0]
+    assert [status.HasField("current_limit") for status in response.statuses] == [False, True, False]
+
+
 def test_too_much_is_refused_before_it_is_built() -> None:
-    """Half a million empty descriptors cost no more than counting the first 65."""
-    error = Bench().ask(b"\x12\x00" * 500_000).error
+    """A quarter of a million empty descriptors cost no more than counting the first 65."""
+    error = Bench().ask(b"\x12\x00" * 250_000).error
     assert error is not None
     assert (error.grpc_status, error.details) == (
         GrpcStatus.INVALID_ARGUMENT,

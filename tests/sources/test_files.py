@@ -1,11 +1,15 @@
+import os
+from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deploy.demo.processes import config_map
 from ratelimit.errors import ConfigError
 from ratelimit.sources import files
-from ratelimit.sources.files import read_directory
+from ratelimit.sources.files import fingerprint, legible, read_directory
 
 
 def names(directory: Path, *, ignore_dot_files: bool = False) -> list[str]:
@@ -68,3 +72,62 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(files, "_read", refuse)
     with pytest.raises(ConfigError, match=r"a: cannot be read: Permission denied"):
         names(tmp_path)
+
+
+def test_a_file_name_that_is_not_text_is_read_and_shown_escaped(tmp_path: Path) -> None:
+    """The reference loads it; a log, JSON or terminal gets no raw byte and no line end of it."""
+    for name in (b"\xff.yaml", b"a\nb\x1b[31m", "ü".encode()):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(b"x")
+    assert sorted(names(tmp_path)) == ["\\xff.yaml", "a\\nb\\x1b[31m", "ü"]
+
+
+@given(st.binary(max_size=40))
+def test_every_name_is_made_legible(name: bytes) -> None:
+    """Any bytes become one line of printable text that can be encoded."""
+    shown = legible(os.fsdecode(name))
+    assert shown.isprintable()
+    assert shown.encode().decode() == shown
+
+
+def test_the_fingerprint_tells_every_change(tmp_path: Path) -> None:
+    """Written, touched, swapped, added, removed: all differ; looking twice does not."""
+
+    def look() -> object:
+        return fingerprint(tmp_path, ignore_dot_files=True)
+
+    file, other = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    file.write_text("one")
+    seen = [look()]
+    assert look() == seen[0]
+    for change in (
+        lambda: file.write_text("longer"),
+        lambda: os.utime(file, ns=(1, 1)),
+        lambda: other.write_text("longer"),
+        lambda: other.replace(file),
+        file.unlink,
+    ):
+        change()
+        assert look() not in seen
+        seen.append(look())
+
+
+def test_there_is_an_end_to_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A root that was set to / by mistake is an error, not a scan of the machine."""
+    for number in range(20):
+        (tmp_path / str(number)).write_text("x" * 90)
+    with pytest.raises(ConfigError, match="more than 1600 bytes in all files together"):
+        names(tmp_path)
+    monkeypatch.setattr(files, "FILES_MAX", 19)
+    for look in (names, partial(fingerprint, ignore_dot_files=False)):
+        with pytest.raises(ConfigError, match="more than 19 files and folders"):
+            look(tmp_path)
+
+
+def test_folders_may_be_as_deep_as_the_kernel_lets_them(tmp_path: Path) -> None:
+    """Deeper than Python's recursion limit is no exception."""
+    folders = [f"{tmp_path}{'/d' * depth}" for depth in range(1, 1_050)]
+    for folder in folders:
+        Path(folder).mkdir()
+    assert names(tmp_path) == []
+    for folder in reversed(folders):
+        Path(folder).rmdir()

@@ -1,0 +1,27 @@
+"""Every metric: plain integers on the loop, a snapshot of them, and its readers.
+
+counters, series   what the hot path adds to; process.Metrics holds them all
+declared           the tables: each stat once, with its names, kind and rule to merge
+snapshot           plain values of one moment, to be merged over processes
+prometheus, lines  two readers; the third, statsd, is a file of its own
+"""
+
+from ratelimit.metrics.counters import CallStats, HttpStats, LimitStats, LocalCacheView, StoreStats
+from ratelimit.metrics.declared import LIMIT_STATS
+from ratelimit.metrics.names import OTHER, sanitise
+from ratelimit.metrics.process import Metrics
+from ratelimit.metrics.snapshot import Snapshot, merge
+
+__all__ = [
+    "LIMIT_STATS",
+    "OTHER",
+    "CallStats",
+    "HttpStats",
+    "LimitStats",
+    "LocalCacheView",
+    "Metrics",
+    "Snapshot",
+    "StoreStats",
+    "merge",
+    "sanitise",
+]

@@ -1,0 +1,79 @@
+"""What the hot path adds to: plain integers, read only when somebody asks."""
+
+import bisect
+from dataclasses import dataclass, field
+from typing import Protocol
+
+BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+
+
+@dataclass(slots=True)
+class LimitStats:
+    """The counters of one limit, in hits."""
+
+    total_hits: int = 0
+    over_limit: int = 0
+    near_limit: int = 0
+    over_limit_with_local_cache: int = 0
+    within_limit: int = 0
+    shadow_mode: int = 0
+    total_negative_hits: int = 0
+
+
+@dataclass(slots=True)
+class StoreStats:
+    """The counter store's connection and its batches.
+
+    `timeouts`, `unknown_outcomes` and `errors` count batches; `poisoned` counts hits that failed alone, because of
+    their key.
+    """
+
+    cx_active: int = 0
+    cx_total: int = 0
+    cx_local_close: int = 0
+    batches: int = 0
+    errors: int = 0
+    timeouts: int = 0
+    unknown_outcomes: int = 0
+    poisoned: int = 0
+
+
+@dataclass(slots=True)
+class HttpStats:
+    """The HTTP listeners: connections open now, refused by the cap, and ended since they were silent for too long."""
+
+    cx_active: int = 0
+    cx_refused: int = 0
+    cx_timeouts: int = 0
+
+
+@dataclass(slots=True)
+class CallStats:
+    """One gRPC method: calls and their seconds, by the bucket of BUCKETS_S that a call's duration falls in.
+
+    Both lists have one bucket more for what is slower than the last bound. Seconds by bucket, and not only their sum,
+    let statsd tell the mean of each bucket.
+    """
+
+    calls: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
+    seconds: list[float] = field(default_factory=lambda: [0.0] * (len(BUCKETS_S) + 1))
+
+    def observe(self, seconds: float, calls: int = 1) -> None:
+        """Count `calls` calls that took `seconds` each."""
+        bucket = bisect.bisect_left(BUCKETS_S, seconds)
+        self.calls[bucket] += calls
+        self.seconds[bucket] += seconds * calls
+
+    @property
+    def total_requests(self) -> int:
+        """All calls so far."""
+        return sum(self.calls)
+
+
+class LocalCacheView(Protocol):
+    """The over-limit cache as the metrics see it: look-ups, and how many entries it holds."""
+
+    hits: int
+    misses: int
+
+    def __len__(self) -> int: ...

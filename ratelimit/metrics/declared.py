@@ -1,0 +1,153 @@
+"""Every stat, declared once: a row here is all that Prometheus, statsd and /stats need to know of it.
+
+To add one: an integer that the code adds to (counters.py, or Metrics itself), and its row in the table of its owner.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Kind(Enum):
+    """What a number is."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Merge(Enum):
+    """How the numbers of several processes become one."""
+
+    SUM = "sum"
+    MAX = "max"
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """One stat: where it is counted, and how it is shown.
+
+    `source` is the attribute of the row's owner, `len()` its length. `name` is the stat as the reference names it; in
+    the tables of series `{}` stands for the series. `prometheus` has no `_total` added, since the
+    reference's names have none.
+    """
+
+    source: str
+    name: str
+    prometheus: str
+    help: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    kind: Kind = Kind.COUNTER
+    merge: Merge = Merge.SUM
+
+
+LENGTH = "len()"
+_METHOD = {"grpc_method": "ShouldRateLimit"}
+
+
+def _error(source: str) -> Stat:
+    return Stat(
+        source,
+        f"ratelimit.service.call.should_rate_limit.{source}",
+        "ratelimit_service_should_rate_limit_error",
+        "Calls that failed, by the kind of error.",
+        {"err_type": source},
+    )
+
+
+def _store(source: str, help_text: str) -> Stat:
+    return Stat(source, f"ratelimit.store.{source}", f"ratelimit_store_{source}", help_text)
+
+
+def _pool(source: str, help_text: str, kind: Kind = Kind.COUNTER) -> Stat:
+    return Stat(source, f"ratelimit.redis_pool.{source}", f"ratelimit_redis_pool_{source}", help_text, kind=kind)
+
+
+def _http(source: str, help_text: str, kind: Kind = Kind.COUNTER) -> Stat:
+    return Stat(source, f"ratelimit.http.{source}", f"ratelimit_http_{source}", help_text, kind=kind)
+
+
+def _service(source: str, help_text: str, merge: Merge = Merge.SUM) -> Stat:
+    return Stat(source, f"ratelimit.service.{source}", f"ratelimit_service_{source}", help_text, merge=merge)
+
+
+def _cache(source: str, stat: str, prometheus: str, help_text: str) -> Stat:
+    # Gauges, although two of them only grow: the reference sends them so.
+    name = f"ratelimit_localcache_{prometheus}"
+    return Stat(source, f"ratelimit.localcache.{stat}", name, help_text, kind=Kind.GAUGE)
+
+
+def _limit(source: str) -> Stat:
+    name = f"ratelimit_service_rate_limit_{source}"
+    return Stat(source, f"ratelimit.service.rate_limit.{{}}.{source}", name, f"Hits: {source}, by limit.")
+
+
+# Attributes of Metrics. All processes of one instance load the same files: the sum would count a load once for each.
+PROCESS = (
+    _error("redis_error"),
+    _error("service_error"),
+    _error("internal_error"),
+    _error("deadline_exceeded"),
+    _service("config_load_success", "Configurations loaded.", Merge.MAX),
+    _service("config_load_error", "Configurations that could not be loaded.", Merge.MAX),
+    _service("global_shadow_mode", "Calls that SHADOW_MODE let pass."),
+)
+# Attributes of StoreStats.
+STORE = (
+    _store("batches", "Batches sent to the store."),
+    _store("errors", "Batches that failed."),
+    _store("timeouts", "Batches that the store did not answer in time."),
+    _store("unknown_outcomes", "Batches that were sent and never answered."),
+    _store("poisoned", "Hits that failed alone, because of their key."),
+    _pool("cx_total", "Store connections opened."),
+    _pool("cx_local_close", "Store connections closed by us."),
+    _pool("cx_active", "Store connections open.", Kind.GAUGE),
+)
+# Attributes of HttpStats.
+HTTP = (
+    _http("cx_active", "HTTP connections open.", Kind.GAUGE),
+    _http("cx_refused", "HTTP connections refused, since HTTP_CONNECTIONS_MAX were open."),
+    _http("cx_timeouts", "HTTP connections ended, since no request came within HTTP_HEADER_TIMEOUT."),
+)
+# Attributes of LocalCacheView; absent where LOCAL_CACHE_SIZE_IN_BYTES is 0.
+LOCAL_CACHE = (
+    _cache("hits", "hitCount", "hit_count", "Over-limit cache: keys found."),
+    _cache("misses", "missCount", "miss_count", "Over-limit cache: keys missed."),
+    _cache(LENGTH, "entryCount", "entry_count", "Over-limit cache: entries."),
+)
+# Attributes of CallStats.
+CALL = (
+    Stat(
+        "total_requests",
+        "ratelimit_server.ShouldRateLimit.total_requests",
+        "ratelimit_service_total_requests",
+        "Calls.",
+        _METHOD,
+    ),
+)
+RESPONSE_TIME = Stat(
+    "calls",
+    "ratelimit_server.ShouldRateLimit.response_time",
+    "ratelimit_service_response_time_seconds",
+    "Duration of calls in the service.",
+    _METHOD,
+    Kind.HISTOGRAM,
+)
+# Attributes of LimitStats: one number for each series.
+LIMIT = (
+    _limit("total_hits"),
+    _limit("over_limit"),
+    _limit("near_limit"),
+    _limit("over_limit_with_local_cache"),
+    _limit("within_limit"),
+    _limit("shadow_mode"),
+    _limit("total_negative_hits"),
+)
+DOMAIN_NOT_FOUND = Stat(
+    "domains_not_found",
+    "ratelimit.service.rate_limit.{}.domain_not_found",
+    "ratelimit_service_rate_limit_domain_not_found",
+    "Descriptors of domains not configured.",
+)
+SINGLES = (*PROCESS, *STORE, *HTTP, *LOCAL_CACHE, *CALL)
+LIMIT_STATS = tuple(stat.source for stat in LIMIT)

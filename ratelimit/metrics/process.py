@@ -1,0 +1,88 @@
+"""All counters of one process."""
+
+from collections.abc import Iterator, Mapping
+from operator import attrgetter
+from typing import Any
+
+from ratelimit.metrics import declared
+from ratelimit.metrics.counters import CallStats, HttpStats, LimitStats, LocalCacheView, StoreStats
+from ratelimit.metrics.declared import LENGTH, LIMIT_STATS, Stat
+from ratelimit.metrics.names import OTHER, stat_name
+from ratelimit.metrics.series import LimitSeries
+from ratelimit.metrics.snapshot import Snapshot
+
+# A C function that reads all counters of a series: a snapshot of 30,000 series must not hold the loop.
+_read_limit = attrgetter(*LIMIT_STATS)
+
+
+class Metrics:
+    """What the parts of the service add to. Only the event loop's thread may touch it."""
+
+    def __init__(self, series_max: int = 10_000) -> None:
+        self._series_max = series_max
+        self._series = LimitSeries(series_max)
+        self.domains_not_found: dict[str, int] = {}
+        self.config_load_success = 0
+        self.config_load_error = 0
+        self.global_shadow_mode = 0
+        self.redis_error = 0
+        self.service_error = 0
+        self.internal_error = 0
+        self.deadline_exceeded = 0
+        self.should_rate_limit = CallStats()
+        self.store = StoreStats()
+        self.http = HttpStats()
+        self.local_cache: LocalCacheView | None = None
+
+    @property
+    def limits(self) -> Mapping[str, LimitStats]:
+        """The counters of every limit that was asked for, by stat name."""
+        return self._series.all
+
+    def limit(self, stat_key: str, *, configured: bool = True) -> LimitStats:
+        """The counters of one limit, the same object for the same key.
+
+        `configured` is False where the caller of the service chose a part of the name: METRICS_SERIES_MAX bounds those,
+        and further ones share the counters of `__other__`.
+        """
+        name = stat_name(stat_key)
+        return self._series.get_configured(name) if configured else self._series.get_dynamic(name)
+
+    def configuration_loaded(self, limits: int) -> None:
+        """A configuration with so many limits is in force: series of limits that it dropped may go from now on."""
+        self._series.reloaded(limits)
+
+    def domain_not_found(self, domain: str, descriptors: int) -> None:
+        """Count the descriptors of a request for a domain that no file configures."""
+        name = stat_name(domain)
+        if name not in self.domains_not_found and len(self.domains_not_found) >= self._series_max:
+            name = OTHER
+        self.domains_not_found[name] = self.domains_not_found.get(name, 0) + descriptors
+
+    def snapshot(self) -> Snapshot:
+        """Everything as it stands now, copied in one go: some 3 ms for 10,000 series."""
+        return Snapshot(
+            dict(self._singles()),
+            list(self.should_rate_limit.calls),
+            list(self.should_rate_limit.seconds),
+            _read(self._series.configured),
+            _read(self._series.dynamic),
+            dict(self.domains_not_found),
+        )
+
+    def _singles(self) -> Iterator[tuple[str, int]]:
+        yield from _numbers(declared.PROCESS, self)
+        yield from _numbers(declared.STORE, self.store)
+        yield from _numbers(declared.HTTP, self.http)
+        yield from _numbers(declared.CALL, self.should_rate_limit)
+        if self.local_cache is not None:
+            yield from _numbers(declared.LOCAL_CACHE, self.local_cache)
+
+
+def _numbers(stats: tuple[Stat, ...], owner: Any) -> Iterator[tuple[str, int]]:
+    for stat in stats:
+        yield stat.name, len(owner) if stat.source == LENGTH else getattr(owner, stat.source)
+
+
+def _read(series: dict[str, LimitStats]) -> dict[str, tuple[int, ...]]:
+    return dict(zip(series, map(_read_limit, series.values()), strict=True))

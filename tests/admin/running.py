@@ -1,0 +1,58 @@
+"""The HTTP listeners of a service with one limit of 2 a minute, on free loopback ports."""
+
+import asyncio
+import io
+
+import aiohttp
+
+from ratelimit.admin.server import AdminServer, AdminViews
+from ratelimit.clock import SystemClock
+from ratelimit.descriptors.loader import ConfigFile, load_config
+from ratelimit.limiter.counter_key import exact_counter
+from ratelimit.limiter.limiter import Limiter
+from ratelimit.limiter.over_limit_cache import OverLimitCache
+from ratelimit.limiter.planner import Planner
+from ratelimit.metrics import Metrics
+from ratelimit.service.health import Health
+from ratelimit.service.rate_limit import RateLimitService
+from ratelimit.settings import MetricsSettings, ServerSettings, Settings
+from ratelimit.stores.memory import MemoryStore
+from tests.service.test_rate_limit import CONFIG
+
+ASK = b'{"domain": "d", "descriptors": [{"entries": [{"key": "k", "value": "v"}]}]}'
+
+
+def settings(server: dict[str, object] | None = None, **metrics: object) -> Settings:
+    """All listeners on free loopback ports."""
+    listening = {"host": "127.0.0.1", "port": 0, "debug_port": 0, **(server or {})}
+    return Settings(
+        server=ServerSettings.model_validate(listening),
+        metrics=MetricsSettings.model_validate({"prometheus_addr": "127.0.0.1:0", **metrics}),
+    )
+
+
+class Admin:
+    """Made inside the running loop."""
+
+    def __init__(self, given: Settings) -> None:
+        self.metrics, loop = Metrics(), asyncio.get_running_loop()
+        limiter = Limiter(MemoryStore(), SystemClock(), loop, OverLimitCache(0))
+        planner = Planner(exact_counter, lambda key, configured: self.metrics.limit(key, configured=configured))
+        self.service = RateLimitService(limiter, planner, self.metrics, loop.time)
+        self.service.swap(load_config([ConfigFile("f", CONFIG)]))
+        self.health = Health()
+        self.server = AdminServer(given, AdminViews(self.service, self.health, self.metrics))
+
+    async def get(self, listener: str, path: str, data: bytes | None = None, **headers: str) -> tuple[int, str]:
+        """Status and body of a POST; an underscore in the name of a header is a hyphen."""
+        address = f"http://127.0.0.1:{self.server.ports[listener]}{path}"
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(address, data=io.BytesIO(data or b""), headers=named) as response,
+        ):
+            return response.status, await response.text()
+
+    async def connect(self, listener: str = "http") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A bare connection."""
+        return await asyncio.open_connection("127.0.0.1", self.server.ports[listener])

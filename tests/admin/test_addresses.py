@@ -1,0 +1,64 @@
+import socket
+
+import pytest
+
+from ratelimit.admin.addresses import host_and_port, listening_sockets, shown
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        (":9090", ("", 9090)),
+        ("0.0.0.0:9090", ("0.0.0.0", 9090)),
+        ("[::1]:9090", ("::1", 9090)),
+        ("[::]:0", ("::", 0)),
+        ("localhost:80", ("localhost", 80)),
+    ],
+)
+def test_addresses_are_split(address: str, expected: tuple[str, int]) -> None:
+    """As Go's net.Listen reads them."""
+    assert host_and_port(address) == expected
+
+
+@pytest.mark.parametrize("address", ["", "9090", "localhost", "::1:9090", "[::1]", ":http", ":70000", ":-1", ":²"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    """With the address in the message."""
+    with pytest.raises(ValueError, match="host:port is wanted"):
+        host_and_port(address)
+
+
+def test_addresses_are_shown_as_people_write_them() -> None:
+    """IPv6 in brackets."""
+    assert (shown("::1", 1), shown("[::1]", 1), shown("", 1)) == ("[::1]:1", "[::1]:1", ":1")
+
+
+@pytest.mark.parametrize("host", ["", "::", "[::]", "::1", "[::1]", "127.0.0.1", "localhost"])
+async def test_every_notation_listens_on_one_port(host: str) -> None:
+    """Whichever families the host has."""
+    sockets = await listening_sockets(host, 0, reuse_port=False)
+    assert len({one.getsockname()[1] for one in sockets}) == 1
+    for one in sockets:
+        one.close()
+
+
+async def test_a_machine_without_ipv6_listens_on_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty host means what the machine has."""
+    real = socket.socket
+
+    def only_ipv4(family: int = socket.AF_INET, *rest: int) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(97, "Address family not supported by protocol")
+        return real(family, *rest)
+
+    monkeypatch.setattr(socket, "socket", only_ipv4)
+    (one,) = await listening_sockets("", 0, reuse_port=False)
+    assert one.family == socket.AF_INET
+    one.close()
+
+
+async def test_a_port_that_is_taken_leaves_nothing_open() -> None:
+    """The error is the system's, and no socket is left behind (an open one would be a warning, and so a failure)."""
+    (held,) = await listening_sockets("127.0.0.1", 0, reuse_port=False)
+    with pytest.raises(OSError, match="Address already in use"):
+        await listening_sockets("127.0.0.1", held.getsockname()[1], reuse_port=False)
+    held.close()

@@ -1,0 +1,127 @@
+import asyncio
+import gzip
+import json
+import logging
+from collections.abc import Iterator
+
+import aiohttp
+import pytest
+import uvloop
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ratelimit.admin.json_budget import BODY_BYTES_MAX
+from tests.admin import running
+from tests.admin.json_texts import bodies
+from tests.admin.running import ASK, Admin
+
+
+async def test_json_decides_and_counts(admin: Admin) -> None:
+    """200 and 429 with the response, any method; /json/ is 404."""
+    assert [(await admin.get("http", "/json", ASK))[0] for _ in range(3)] == [200, 200, 429]
+    assert (await admin.get("http", "/json/", ASK))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"{", "not a RateLimitRequest in JSON: Expecting property name"),
+        (b'{"domain": ""}', "rate limit domain must not be empty"),
+        (b'{"domain": "\\ud800"}', "not a RateLimitRequest in JSON"),
+        (b'{"a\\nb": 1}', "not a RateLimitRequest in JSON"),
+        (b"x" * 2_000_000, f"larger than {BODY_BYTES_MAX} bytes"),
+    ],
+    ids=range(5),
+)
+async def test_every_mistake_is_400_and_says_why(admin: Admin, body: bytes, why: str) -> None:
+    """The reference's status and first line, then one line with the reason."""
+    status, text = await admin.get("http", "/json", body)
+    first, second, rest = text.split("\n")
+    assert (status, first, rest) == (400, "Bad Request", "")
+    assert why in second
+
+
+async def test_a_content_encoding_is_read_or_refused(admin: Admin) -> None:
+    """Gzip is read; what cannot be read is 415, which tells the client to send it plainly."""
+    assert (await admin.get("http", "/json", gzip.compress(ASK), Content_Encoding="GZIP"))[0] == 200
+    for encoding in ("br", "zstd", "gzip, gzip", "x"):
+        status, text = await admin.get("http", "/json", ASK, Content_Encoding=encoding)
+        assert status == 415
+        assert text.startswith(f"Unsupported Media Type\nContent-Encoding {encoding}:")
+    assert (await admin.get("http", "/json", ASK, Content_Encoding="gzip"))[0] == 400
+
+
+async def test_a_broken_body_is_400(admin: Admin, caplog: pytest.LogCaptureFixture) -> None:
+    """Chunks that are none: no traceback in the log, whoever sends them."""
+    reader, writer = await admin.connect()
+    writer.write(b"POST /json HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+    assert b" 400 " in await asyncio.wait_for(reader.readline(), 30)
+    writer.close()
+    assert not caplog.records
+
+
+async def test_large_requests_take_turns_with_everybody(admin: Admin) -> None:
+    """Eight of the largest requests at once: the loop turns many times while they are built."""
+    entries = [{"key": "k", "value": "v"}] * 32
+    body = json.dumps({"domain": "d", "descriptors": [{"entries": entries}] * 64}).encode()
+    asking = asyncio.gather(*(admin.get("http", "/json", body) for _ in range(8)))
+    turns = 0
+    while not asking.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert {status for status, _ in await asking} == {200}
+    assert turns > 8 * 4
+
+
+class Live:
+    """A running server that a property test asks from outside of its loop."""
+
+    def __init__(self, runner: asyncio.Runner) -> None:
+        self.runner = runner
+        self.admin = runner.run(self._start())
+
+    async def _start(self) -> Admin:
+        admin = Admin(running.settings())
+        await admin.server.start()
+        self.session = aiohttp.ClientSession()
+        self.address = f"http://127.0.0.1:{admin.server.ports['http']}/json"
+        return admin
+
+    def ask(self, body: bytes, encoding: str) -> tuple[int, bytes]:
+        """Status and body."""
+
+        async def ask() -> tuple[int, bytes]:
+            headers = {"Content-Encoding": encoding} if encoding else {}
+            async with self.session.post(self.address, data=body, headers=headers, compress=False) as response:
+                return response.status, await response.read()
+
+        return self.runner.run(ask())
+
+    async def close(self) -> None:
+        await self.session.close()
+        await self.admin.server.close()
+
+
+@pytest.fixture
+def live() -> Iterator[Live]:
+    """On the loop of production."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        live = Live(runner)
+        yield live
+        runner.run(live.close())
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=bodies, encoding=st.sampled_from(["", "", "", "gzip", "deflate", "br"]))
+def test_no_body_brings_about_a_traceback(
+    live: Live, caplog: pytest.LogCaptureFixture, body: bytes, encoding: str
+) -> None:
+    """Any bytes: 200, 429, or a refusal in two lines; nothing is logged."""
+    with caplog.at_level(logging.WARNING):
+        status, text = live.ask(body, encoding)
+    assert not caplog.records
+    assert status in {200, 429, 400, 415}
+    if status in {400, 415}:
+        assert text.decode().count("\n") == 2
+    else:
+        assert json.loads(text)["overallCode"] in {"OK", "OVER_LIMIT"}

@@ -1,0 +1,137 @@
+import gzip
+import json
+import time
+import zlib
+
+import pytest
+from hypothesis import given
+
+from ratelimit.admin import json_budget
+from ratelimit.admin.json_budget import BODY_BYTES_MAX, decompressed, request_pieces
+from ratelimit.errors import RpcError
+from ratelimit.limiter import planner
+from ratelimit.service.messages import parse_request, request_bytes_from_json
+from tests.admin.json_texts import bodies
+
+ENTRY = {"key": "k", "value": "v"}
+
+
+def whole(body: bytes) -> bytes:
+    """All pieces."""
+    return b"".join(request_pieces(body))
+
+
+def test_the_largest_request_is_built_whole() -> None:
+    """64 descriptors of 32 entries, in pieces of a descriptor."""
+    body = json.dumps({"descriptors": [{"entries": [ENTRY] * 32}] * 64, "domain": "d", "hitsAddend": 3}).encode()
+    request = parse_request(whole(body))
+    assert (request.domain, request.hits_addend) == ("d", 3)
+    assert [len(descriptor.entries) for descriptor in request.descriptors] == [32] * 64
+    assert len(list(request_pieces(body))) == 65
+
+
+@given(bodies)
+def test_pieces_say_what_the_whole_says(body: bytes) -> None:
+    """Whatever protobuf's reader takes is taken with the same meaning, and nothing that it refuses."""
+    try:
+        built = whole(body)
+    except RpcError:
+        return
+    assert parse_or_none(built) == parse_or_none(request_bytes_from_json(body))
+
+
+def parse_or_none(message: bytes) -> object:
+    """None for an override that no request may have."""
+    try:
+        return parse_request(message)
+    except RpcError:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"[" * 20_000 + b"]" * 20_000, "more than 8192 values"),
+        (b'{"descriptors":[' + b"{}," * 20_000 + b"{}]}", "more than 8192 values"),
+        (b'{"a":' * 1_000 + b"1" + b"}" * 1_000, "deeper than 32 levels"),
+        (json.dumps({"descriptors": [{}] * 65}).encode(), "65 descriptors, at most 64"),
+        (json.dumps({"descriptors": [{}, {"entries": [{}] * 33}]}).encode(), r"descriptors\[1\]: 33 entries"),
+        (b" " * (BODY_BYTES_MAX + 1), "larger than 65536 bytes"),
+        (b'{"domain": "d", "domain": "e"}', "a key is given twice"),
+        (b'{"descriptors": [{}, {"entires": []}]}', r"descriptors\[1\]"),
+        (b"[]", "an object is wanted"),
+        (b'{"domain": "\xff"}', "utf-8"),
+        (b'{"domain": "\\ud800"}', "not a RateLimitRequest"),
+    ],
+    ids=range(11),
+)
+def test_what_is_refused_says_why(body: bytes, reason: str) -> None:
+    """Before it is built, as far as counting can tell."""
+    with pytest.raises(RpcError, match=reason):
+        whole(body)
+
+
+def test_what_stands_in_a_string_is_not_counted() -> None:
+    """A value may be full of brackets and commas: only the structure is budgeted."""
+    value = '{[,\\"' * 700
+    body = json.dumps({"domain": "d", "descriptors": [{"entries": [{"key": "k", "value": value}]}] * 8}).encode()
+    assert parse_request(whole(body)).descriptors[7].entries == (("k", value),)
+
+
+@pytest.mark.parametrize(
+    "unit", ['"\\"', '"', '"a",', '\\"', "[", "{}", "[],", '{"a":1},', "1,", '"\\\\', "\\"], ids=ascii
+)
+def test_no_body_takes_long_in_one_piece(unit: str) -> None:
+    """64 KiB of whatever is most work: the loop may be held for 10 ms; twice that allows for a busy machine."""
+    body = (unit * BODY_BYTES_MAX)[:BODY_BYTES_MAX].encode()
+    longest = min(longest_piece(body) for _ in range(3))
+    assert longest < 0.02
+
+
+def longest_piece(body: bytes) -> float:
+    """In seconds."""
+    pieces, longest, more = request_pieces(body), 0.0, True
+    while more:
+        started = time.perf_counter()
+        try:
+            next(pieces)
+        except (StopIteration, RpcError):
+            more = False
+        longest = max(longest, time.perf_counter() - started)
+    return longest
+
+
+def test_limits_are_those_of_every_request() -> None:
+    """The budget must not refuse what gRPC takes."""
+    assert (json_budget.DESCRIPTORS_MAX, json_budget.ENTRIES_MAX) == (planner.DESCRIPTORS_MAX, planner.ENTRIES_MAX)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("", b"{}"),
+        ("identity", b"{}"),
+        ("gzip", gzip.compress(b"{}")),
+        ("deflate", zlib.compress(b"{}")),
+        ("deflate", zlib.compress(b"{}", wbits=-15)),
+    ],
+)
+def test_what_clients_compress_is_read(encoding: str, body: bytes) -> None:
+    """With and without zlib's header, since both are sent."""
+    assert decompressed(body, encoding) == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "reason"),
+    [
+        ("gzip", gzip.compress(b" " * 50_000_000), "larger than 65536 bytes"),
+        ("gzip", gzip.compress(b"{}")[:-4], "ends too early"),
+        ("gzip", b"{}", "not gzip"),
+        ("deflate", b"", "ends too early"),
+    ],
+    ids=["bomb", "cut", "plain", "empty"],
+)
+def test_what_cannot_be_read_is_refused(encoding: str, body: bytes, reason: str) -> None:
+    """A bomb never grows beyond the limit of a body."""
+    with pytest.raises(RpcError, match=reason):
+        decompressed(body, encoding)

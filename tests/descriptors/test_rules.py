@@ -1,0 +1,75 @@
+import pytest
+
+from ratelimit.descriptors.rules import METADATA_BYTES_MAX, REPLACES_MAX, Rules
+from ratelimit.descriptors.specification import (
+    DescriptorSpecification,
+    DomainSpecification,
+    LimitSpecification,
+    Place,
+)
+from ratelimit.errors import ConfigError
+
+HERE = Place("resource", None, "descriptors[0]")
+DAY = LimitSpecification(HERE, "Day", 1)
+
+
+def descriptor(
+    key: str = "k", rate_limit: LimitSpecification | None = None, **fields: object
+) -> DescriptorSpecification:
+    """A descriptor of a source that is no file."""
+    return DescriptorSpecification(HERE, key, rate_limit=rate_limit, **fields)
+
+
+def nodes(*descriptors: DescriptorSpecification, rules: Rules | None = None) -> list[tuple[int, str]]:
+    """Depth and composite key of what one domain gives."""
+    found = (rules or Rules()).nodes(DomainSpecification(HERE, "d", descriptors))
+    return [(depth, node.composite) for depth, node in found]
+
+
+def test_a_parent_comes_before_its_children() -> None:
+    """In the order written, with the depth of each."""
+    below = [descriptor("b", DAY, value="x"), descriptor("c")]
+    assert nodes(descriptor("a", descriptors=below), descriptor("d")) == [
+        (0, "d"), (1, "a"), (2, "b_x"), (2, "c"), (1, "d"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (descriptor(""), "descriptor has empty key"),
+        (descriptor(rate_limit=LimitSpecification(HERE, "fortnight")), "invalid rate limit unit 'fortnight'"),
+        (descriptor(rate_limit=LimitSpecification(HERE)), "invalid rate limit unit ''"),
+        (descriptor(rate_limit=LimitSpecification(HERE, "day", unlimited=True)), "unit when unlimited"),
+        (descriptor(rate_limit=LimitSpecification(HERE, "day", name="a", replaces=["a"])), "name of same descriptor"),
+        (descriptor(rate_limit=LimitSpecification(HERE, "day", replaces=[""])), "empty replaces entry"),
+        (descriptor(rate_limit=LimitSpecification(HERE, "day", replaces=["x"] * (REPLACES_MAX + 1))), "more than 1000"),
+        (descriptor(share_threshold=True), r"share_threshold can only be used with wildcard values"),
+        (descriptor(metadata={"a": "x" * METADATA_BYTES_MAX}), "more than 65536 bytes as JSON"),
+        (descriptor(descriptors=[descriptor("a"), descriptor("a")]), "duplicate descriptor composite key 'd.k.a'"),
+    ],
+)
+def test_each_rule_holds_for_every_reader(wrong: DescriptorSpecification, reason: str) -> None:
+    """A specification that no YAML was read for breaks the same rules, and the error has its place."""
+    with pytest.raises(ConfigError, match=reason) as caught:
+        nodes(wrong)
+    assert caught.value.file == "resource"
+
+
+def test_a_domain_may_come_again_where_domains_are_merged() -> None:
+    """Else it is refused; a descriptor that stands in both is refused either way, naming the first."""
+    rules = Rules(merge_domains=True)
+    nodes(descriptor("a"), rules=rules)
+    nodes(descriptor("b"), rules=rules)
+    with pytest.raises(ConfigError, match=r"duplicate descriptor composite key 'd\.a', first in"):
+        nodes(descriptor("a"), rules=rules)
+    strict = Rules()
+    nodes(rules=strict)
+    with pytest.raises(ConfigError, match="duplicate domain 'd' in config file, first in resource"):
+        nodes(rules=strict)
+
+
+def test_a_domain_needs_a_name() -> None:
+    """Whoever sends it."""
+    with pytest.raises(ConfigError, match="empty domain"):
+        next(Rules().nodes(DomainSpecification(HERE, "")))

@@ -1,0 +1,16 @@
+import subprocess
+import sys
+
+import pytest
+
+RESIDENT_MB_MAX = 120
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("requests", "value_bytes"), [(150_000, 10), (40_000, 1_000), (10_000, 4_000)])
+def test_unique_values_cannot_grow_the_process(requests: int, value_bytes: int) -> None:
+    """The memo of plans, the memory store and the over-limit cache together stay within what is said."""
+    command = [sys.executable, "-m", "tests.integration.flood", str(requests), str(value_bytes)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
+    before, after = map(int, done.stdout.split())
+    assert 30 < before < after <= RESIDENT_MB_MAX
