@@ -64,6 +64,7 @@ class Direction:
         while True:
             await self._flowing.wait()
             data = await loop.sock_recv(source, PIECE_BYTES_MAX)
+            swallowed = self.swallow  # what holds when bytes arrive is their fate, whatever the test does next
             await self._note(len(data))
             await self._flowing.wait()
             await asyncio.sleep(self.delay_s)
@@ -71,7 +72,7 @@ class Direction:
             try:
                 if not data:
                     sink.shutdown(socket.SHUT_WR)
-                elif not self.swallow:
+                elif not swallowed:
                     await loop.sock_sendall(sink, passing)
             except BrokenPipeError:  # this way is half-closed already; the other one goes on
                 return
