@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-floors protos
+.PHONY: help setup demo test check bench bench-floors bench-reload protos
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ bench: setup ## The load test with its comparison table (PEER_CMD= names the ref
 
 bench-floors: setup ## What a request costs in our own floors, beside a bare loop (ROUNDS= sizes it)
 	@$(BIN)/python -m loadtest.bench_floors
+
+bench-reload: setup ## Two instances that reload 20,000 descriptors under load: loop lag, failed calls
+	@$(BIN)/python -m loadtest.reload
 
 protos: setup ## Lint protos/ and generate ratelimit/pb anew, with buf
 	@$(BIN)/python protos/generate.py

@@ -23,12 +23,14 @@ from typing import Any
 
 import grpc.aio
 
-from deploy.demo.processes import LOOPBACK, config_map, free_port, start, start_valkey, until
+from deploy.demo.processes import LOOPBACK, config_map, free_port, run_to_the_end, start, start_valkey, until
 from ratelimit.pb.envoy.extensions.common.ratelimit.v3 import ratelimit_pb2
 from ratelimit.pb.envoy.service.ratelimit.v3 import rls_pb2
 
 PATH = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
 SHAPES = ((1, 1), (4, 32), (16, 16))
+# One for each stream of the widest shape.
+REQUESTS_MIN = 256
 CONFIG = """
 domain: bench
 descriptors:
@@ -161,9 +163,17 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, client {client}"
 
 
-async def main() -> None:
+def number_of(variable: str, default: int, least: int) -> int:
+    """A number from the environment. Raises ValueError naming the variable."""
+    text = os.environ.get(variable, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least):
+        raise ValueError(f"{variable}: a whole number from {least} on is wanted (is {text[:100]!r})")
+    return int(text)
+
+
+async def main() -> int:
     """Start everything, measure in turns, print the table."""
-    requests, rounds = int(os.environ.get("REQUESTS", "8000")), int(os.environ.get("ROUNDS", "3"))
+    requests, rounds = number_of("REQUESTS", 8000, REQUESTS_MIN), number_of("ROUNDS", 3, 1)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ratelimit-bench-")))
         config_map(folder / "runtime", CONFIG)
@@ -185,7 +195,8 @@ async def main() -> None:
                     key = (f"{clients}x{streams}", server.name)
                     rates.setdefault(key, []).append(await measure(server, clients, streams, many))
     print(f"\n{machine()}\n{table(rates)}")
+    return 0
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    sys.exit(run_to_the_end(main, "bench"))

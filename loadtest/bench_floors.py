@@ -10,13 +10,13 @@ responses, replies)
 """
 
 import gc
-import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from loadtest.bench import number_of
 from ratelimit.clock import SystemClock
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.errors import RpcError
@@ -123,7 +123,7 @@ class BarePlan:
     def __init__(self, key: bytes) -> None:
         self.key, self.limit = key, LIMIT
         current = b"\x08" + varint(LIMIT) + b"\x10\x02"
-        self.head = b"\x08\x01\x12" + bytes((len(current) + 13,)) + b"\x08\x01\x12" + bytes((len(current),)) + current
+        self.head = b"\x08\x01\x12" + bytes((len(current) + 14,)) + b"\x08\x01\x12" + bytes((len(current),)) + current
 
 
 class Bare:
@@ -187,9 +187,10 @@ def measure(name: str, rounds: int, messages: Callable[[], bytes]) -> float:
 
 def main() -> None:
     """Measure and print the table."""
-    rounds = int(os.environ.get("ROUNDS", "2000"))
-    if rounds < 1:
-        sys.exit("bench-floors: ROUNDS: a whole number of at least 1 is wanted")
+    try:
+        rounds = number_of("ROUNDS", 2000, 20)
+    except ValueError as error:
+        sys.exit(f"bench-floors: {error}")
     gc.collect()
     gc.freeze()
     numbers = iter(range(10**9))

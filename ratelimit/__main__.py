@@ -4,20 +4,26 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 import structlog
 
 from ratelimit.errors import RateLimitError, SettingsError
 from ratelimit.logs import configure_logs
+from ratelimit.open_files import raise_open_files
 from ratelimit.settings import Settings, load_settings
 
 EXIT_FAILED = 1
+PACKAGE = "envoy-ratelimit"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code."""
     options = _parser().parse_args(arguments)
+    if options.version:
+        sys.stdout.write(f"ratelimit {version()}\n")
+        return 0
     try:
         settings = load_settings()
     except SettingsError as error:
@@ -31,6 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return serve(settings)
 
 
+def version() -> str:
+    """The version of the installed package."""
+    try:
+        return metadata.version(PACKAGE)
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
 def serve(settings: Settings) -> int:
     """Serve until a signal: 0, or 1 when the start fails."""
     import uvloop  # noqa: PLC0415
@@ -41,6 +55,8 @@ def serve(settings: Settings) -> int:
     log = structlog.get_logger("ratelimit")
     for warning in settings.warnings:
         log.warning(warning)
+    before, now = raise_open_files()
+    log.info("open files", limit=now, before=before)
 
     async def run() -> None:
         await App(settings).run()
@@ -60,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         description="A global rate limit service for Envoy. Without a command it serves; settings come from the "
         "environment, as for envoyproxy/ratelimit (docs/configuration.md).",
     )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     checking = commands.add_parser("check", help="validate a configuration directory")
     checking.add_argument("directory", type=Path, metavar="DIR", help="every file below it is one domain")

@@ -1,18 +1,42 @@
 """Fixtures for all tests, and the rule that CI skips nothing."""
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import uvloop
+from hypothesis import settings
 
 from deploy.demo.processes import start_valkey
+
+# Production runs on uvloop; asyncio's own loop differs in small things, and a fault may show on one of them only.
+LOOPS: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": uvloop.new_event_loop,
+}
+
+# How long an example takes tells how busy the machine is.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], object]]:
+    """Every async test runs on both loops; those that only drive other processes run on production's."""
+    heavy = drives_processes(item)
+    return {name: loop for name, loop in LOOPS.items() if name == "uvloop" or not heavy}
+
+
+def drives_processes(item: pytest.Item) -> bool:
+    """Whether a test starts whole processes, Envoy among them, and only looks at them from outside."""
+    return item.get_closest_marker("integration") is not None or item.nodeid.startswith("tests/deploy/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the pure tests first: they are fast, and tell most."""
-    items.sort(key=lambda item: any(part in item.nodeid for part in ("integration", "deploy")))
+    items.sort(key=drives_processes)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,15 +1,22 @@
 import asyncio
 import signal
+import socket
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from deploy.demo.processes import config_map, free_port
 from ratelimit.app import App
-from ratelimit.errors import StoreError
+from ratelimit.descriptors.loader import ConfigFile, load_config
+from ratelimit.errors import ConfigError, StoreError
 from ratelimit.settings import load_settings
+from ratelimit.sources.directory import DirectorySource
+from ratelimit.stores import redis_store
 
 CONFIG = "domain: d\ndescriptors: [{key: k, rate_limit: {unit: minute, requests_per_unit: 2}}]"
+GOOD = [ConfigFile("f", CONFIG.encode())]
 
 
 def app(folder: Path, **environ: str) -> App:
@@ -24,7 +31,7 @@ def app(folder: Path, **environ: str) -> App:
 async def until_serving(app: App) -> None:
     """Wait until calls are welcome."""
     ready = asyncio.Event()
-    app.health.on_change(lambda: ready.set() if app.health.healthy else None)
+    app.worker.health.on_change(lambda: ready.set() if app.worker.health.healthy else None)
     await asyncio.wait_for(ready.wait(), 30)
 
 
@@ -33,10 +40,10 @@ async def test_a_signal_drains_and_ends(tmp_path: Path) -> None:
     made = app(tmp_path, LOCAL_CACHE_SIZE_IN_BYTES="1000", COUNTER_KEY_FORMAT="reference")
     running = asyncio.ensure_future(made.run())
     await until_serving(made)
-    assert made.service.config is not None
+    assert made.worker.service.config is not None
     signal.raise_signal(signal.SIGTERM)
     await asyncio.wait_for(running, 30)
-    assert not made.health.healthy
+    assert not made.worker.health.healthy
 
 
 async def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
@@ -45,7 +52,7 @@ async def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
     running = asyncio.ensure_future(made.run())
     await until_serving(made)
     draining = asyncio.Event()
-    made.health.on_change(lambda: None if made.health.healthy else draining.set())
+    made.worker.health.on_change(lambda: None if made.worker.health.healthy else draining.set())
     signal.raise_signal(signal.SIGTERM)
     await asyncio.wait_for(draining.wait(), 30)
     signal.raise_signal(signal.SIGTERM)
@@ -66,6 +73,22 @@ async def test_a_store_that_never_comes_ends_the_start_when_told_to(tmp_path: Pa
         await asyncio.wait_for(made.run(), 30)
 
 
+async def test_an_interval_of_zero_does_not_spin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """REDIS_STARTUP_INITIAL_INTERVAL=0 is taken as by Go; a store that is away costs no core all the same."""
+    tries = Counter[str]()
+
+    async def refuse(*_: object) -> None:
+        tries["connect"] += 1
+        raise OSError("away")
+
+    monkeypatch.setattr(redis_store, "open_transport", refuse)
+    none = {"REDIS_STARTUP_INITIAL_INTERVAL": "0", "REDIS_STARTUP_MAX_INTERVAL": "0"}
+    made = app(tmp_path, BACKEND_TYPE="redis", REDIS_STARTUP_MAX_ELAPSED_TIME="300ms", **none)
+    with pytest.raises(StoreError, match="away"):
+        await asyncio.wait_for(made.run(), 30)
+    assert 2 <= tries["connect"] <= 20
+
+
 async def test_a_bad_first_configuration_does_not_end_the_process(tmp_path: Path) -> None:
     """It is counted, and every call fails until a good one comes."""
     made = app(tmp_path)
@@ -73,6 +96,51 @@ async def test_a_bad_first_configuration_does_not_end_the_process(tmp_path: Path
     running = asyncio.ensure_future(made.run())
     await until_serving(made)
     assert made.metrics.config_load_error == 1
-    assert made.service.config is None
+    assert made.worker.service.config is None
     signal.raise_signal(signal.SIGINT)
     await asyncio.wait_for(running, 30)
+
+
+async def test_a_part_that_fails_to_close_keeps_no_other_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source's watch ended with an exception: it is logged, and the ports are free all the same."""
+
+    async def fail(_: DirectorySource) -> None:
+        raise RuntimeError("the watch is gone")
+
+    monkeypatch.setattr(DirectorySource, "close", fail)
+    made = app(tmp_path)
+    running = asyncio.ensure_future(made.run())
+    await until_serving(made)
+    with capture_logs() as logs:
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.wait_for(running, 30)
+    assert [line["part"] for line in logs if line["log_level"] == "error"] == ["source"]
+    for port in (*made.admin.ports.values(), made.worker.grpc.port):
+        socket.create_server(("127.0.0.1", port)).close()
+
+
+async def test_the_end_of_a_wrong_configuration_is_told_at_the_same_level(tmp_path: Path) -> None:
+    """ERROR for the wrong one, WARN for the right one after it, INFO for one after a right one."""
+    made = app(tmp_path)
+    with capture_logs() as logs:
+        for config in ([], None, GOOD, GOOD):
+            made._config_failed(ConfigError("bad")) if config is None else made._config_loaded(load_config(config))
+    assert [line["log_level"] for line in logs] == ["warning", "error", "warning", "info"]
+    assert "no domain" in logs[0]["event"]
+    await made._close()
+
+
+async def test_a_clean_life_is_silent_at_the_default_level(tmp_path: Path, valkey_port: int) -> None:
+    """Start, first connection and stop go well: nothing at WARN from app, worker or health."""
+    made = app(
+        tmp_path, BACKEND_TYPE="redis", REDIS_SOCKET_TYPE="tcp", REDIS_URL=f"127.0.0.1:{valkey_port}",
+        REDIS_HEALTH_CHECK_ACTIVE_CONNECTION="true",
+    )  # fmt: skip
+    with capture_logs() as logs:
+        running = asyncio.ensure_future(made.run())
+        await until_serving(made)
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.wait_for(running, 30)
+    own = [line for line in logs if "store" not in line["event"]]
+    assert [line["log_level"] for line in own] == ["info"] * len(own)
+    assert [line["event"] for line in own][-2:] == ["draining", "stopped"]

@@ -13,8 +13,10 @@ PACKAGE = ROOT / "ratelimit"
 # A floor may import those that stand before it, as far as this table lists them.
 FOUNDATION = {"errors", "clock", "settings", "metrics", "logs"}
 MAY_IMPORT = {
+    "__init__": set(),
     "errors": set(),
     "clock": set(),
+    "open_files": set(),
     "settings": {"errors"},
     "metrics": set(),
     "logs": {"settings"},
@@ -23,12 +25,15 @@ MAY_IMPORT = {
     "limiter": {"errors", "clock", "descriptors"},
     "stores": {*FOUNDATION, "limiter"},
     "transport": {"errors", "settings"},
-    "service": {*FOUNDATION, "descriptors", "limiter", "transport", "pb"},
+    "service": {*FOUNDATION, "descriptors", "limiter", "pb"},
     "sources": {*FOUNDATION, "descriptors"},
     "admin": {*FOUNDATION, "service"},
     "check": {*FOUNDATION, "descriptors", "sources"},
     "pb": {"pb"},
+    # What a worker process has; it is handed configurations, and knows neither where they come from nor the pages.
+    "worker": {*FOUNDATION, "descriptors", "limiter", "stores", "service", "transport"},
 }
+SEES_EVERYTHING = {"app", "__main__"}
 FORBIDDEN = {
     "descriptors": {"asyncio", "google", "grpc", "redis", "prometheus_client"},
     "limiter": {"asyncio", "google", "grpc", "redis", "prometheus_client"},
@@ -37,7 +42,7 @@ FORBIDDEN = {
     "transport": {"google", "redis"},
 }
 # The service hands its methods to the transport through this seam and knows nothing else of it.
-SEAM = "ratelimit.transport.methods"
+SEAM = {"service": ("ratelimit.transport.methods", "ratelimit.transport.awaited_call")}
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "pb" not in path.relative_to(PACKAGE).parts)
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 ALL = [*SOURCES, *TESTS, *sorted((ROOT / "deploy").rglob("*.py")), *sorted((ROOT / "loadtest").rglob("*.py"))]
@@ -53,13 +58,39 @@ def floor_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Every module that a file imports, anywhere in it."""
-    for node in ast.walk(ast.parse(path.read_text())):
+def imports(path: Path) -> list[str]:
+    """Every name that a file imports, anywhere in it."""
+    return imported(path.read_text())
+
+
+def imported(source: str) -> list[str]:
+    """Every name that a text imports, whole: `from ratelimit import app` gives `ratelimit.app`, `.` a leading dot."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            found += [f"{module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Name | ast.Attribute):
+            name = node.id if isinstance(node, ast.Name) else node.attr
+            found += [f".{name}"] if name in {"import_module", "__import__"} else []
+    return found
+
+
+def faults(floor: str, names: list[str]) -> list[str]:
+    """The imports that a file of `floor` must not have: other floors, relative ones, ones made at run time."""
+    if floor in SEES_EVERYTHING:
+        return [name for name in names if name.startswith(".")]
+    seam = tuple(f"{module}." for module in SEAM.get(floor, ()))
+    return [name for name in names if not _is_allowed(floor, name) and not f"{name}.".startswith(seam or "-")]
+
+
+def _is_allowed(floor: str, name: str) -> bool:
+    package, _, rest = name.partition(".")
+    if package != "ratelimit":
+        return bool(package) and package not in FORBIDDEN.get(floor, set())
+    return rest.split(".")[0] in MAY_IMPORT[floor] | {floor}
 
 
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -72,12 +103,40 @@ def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
 @pytest.mark.parametrize("path", SOURCES, ids=ids(SOURCES))
 def test_imports_go_only_up_the_floors(path: Path) -> None:
     """No file imports a floor that its own may not know; only app sees everything."""
-    floor = floor_of(path)
-    if floor in {"app", "__main__", "__init__"}:
-        return
-    ours = {name.split(".")[1] for name in imports(path) if name.startswith("ratelimit.") and name != SEAM}
-    assert ours <= MAY_IMPORT[floor] | {floor}
-    assert not {name.split(".")[0] for name in imports(path)} & FORBIDDEN.get(floor, set())
+    assert faults(floor_of(path), imports(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("floor", "source", "fault"),
+    [
+        ("limiter", "from ratelimit.service.health import Health", "ratelimit.service.health.Health"),
+        ("limiter", "from ratelimit import metrics, clock", "ratelimit.metrics"),
+        ("limiter", "import ratelimit.stores.memory as memory", "ratelimit.stores.memory"),
+        ("limiter", "import ratelimit", "ratelimit"),
+        ("limiter", "def late():\n    import asyncio", "asyncio"),
+        ("limiter", "from .window import Window", ".window.Window"),
+        ("app", "from ..ratelimit import worker", "..ratelimit.worker"),
+        ("limiter", "import importlib\nimportlib.import_module('ratelimit.app')", ".import_module"),
+        ("service", "from ratelimit.transport.grpcio_server import GrpcioServer", "ratelimit.transport.grpcio_server."),
+        ("service", "from ratelimit.transport import methods_of_mine", "ratelimit.transport.methods_of_mine"),
+        ("service", "from ratelimit.transport import *", "ratelimit.transport.*"),
+        ("admin", "from ratelimit.transport.methods import Call", "ratelimit.transport.methods.Call"),
+        ("worker", "from ratelimit.sources.directory import Listener", "ratelimit.sources.directory.Listener"),
+    ],
+)
+def test_the_checker_sees_through_every_way_to_import(floor: str, source: str, fault: str) -> None:
+    """A relative import, `from ratelimit import x`, a late one, and the seam from a floor that does not own it."""
+    found = faults(floor, imported(source))
+    assert len(found) == 1
+    assert found[0].startswith(fault)
+
+
+def test_the_checker_lets_pass_what_is_allowed() -> None:
+    """The seam for the service, higher floors and their like for all."""
+    seam = "from ratelimit.transport import methods\nfrom ratelimit.transport.awaited_call import AwaitedCall"
+    assert faults("service", imported(f"{seam}\nfrom ratelimit import errors\nimport asyncio")) == []
+    assert faults("limiter", imported("from ratelimit.limiter.window import Window\nimport math")) == []
+    assert faults("app", imported("from ratelimit.stores.memory import MemoryStore")) == []
 
 
 def test_only_settings_reads_the_environment() -> None:

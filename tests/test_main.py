@@ -1,9 +1,11 @@
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+from ratelimit import __main__ as module
 from ratelimit.__main__ import main
 
 ROOT = Path(__file__).parents[1]
@@ -13,6 +15,28 @@ def test_check_needs_no_server(capsys: pytest.CaptureFixture[str]) -> None:
     """`ratelimit check config` reads the shipped files."""
     assert main(["check", str(ROOT / "config")]) == 0
     assert "catalog-ratelimit: 4 limits" in capsys.readouterr().out
+
+
+def test_the_version_needs_no_settings(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ratelimit --version` is that of the installed package, whatever the environment says."""
+    monkeypatch.setenv("GRPC_PORT", "http")
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"ratelimit {metadata.version('envoy-ratelimit')}\n"
+    monkeypatch.setattr(module, "PACKAGE", "nobody-has-this")
+    assert main(["--version"]) == 0
+    assert "not installed" in capsys.readouterr().out
+
+
+def test_a_redis_url_that_can_never_work_ends_the_start(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named, and not shown: it may hold a password."""
+    monkeypatch.setenv("REDIS_SOCKET_TYPE", "tcp")
+    monkeypatch.setenv("REDIS_URL", "redis://user:s3cret/@:6379")
+    assert main([]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("ratelimit: REDIS_URL: ")
+    assert "s3cret" not in error
 
 
 def test_a_wrong_variable_ends_the_start(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,3 +66,13 @@ def test_a_start_that_fails_says_why(tmp_path: Path) -> None:
     assert "did you mean REDIS_TIMEOUT" in ended.stderr
     assert "cannot serve" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_the_soft_limit_of_open_files_is_raised_at_the_start(tmp_path: Path) -> None:
+    """To the hard one, and at LOG_LEVEL=info it is told."""
+    environ = {"RUNTIME_ROOT": str(tmp_path), "RUNTIME_WATCH_ROOT": "false", "LOG_LEVEL": "info"}
+    command = f"ulimit -S -n 64; ulimit -H -n 512; exec {sys.executable} -m ratelimit"
+    ended = subprocess.run(
+        ["bash", "-c", command], env=environ, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert "limit=512 before=64" in ended.stderr.replace("before=64 limit=512", "limit=512 before=64")

@@ -1,9 +1,7 @@
 """Start everything, drive every tier, print what was admitted and denied."""
 
 import asyncio
-import contextlib
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -21,9 +19,9 @@ from deploy.demo.processes import (
     Envoy,
     Instance,
     Process,
-    ProcessFailedError,
     config_map,
     free_port,
+    run_to_the_end,
     start_envoy,
     start_service,
     start_valkey,
@@ -81,9 +79,10 @@ async def set_up(stack: AsyncExitStack, folder: Path) -> Scene:
         "REDIS_TIMEOUT": "200ms",  # this machine is shared with everything that the demo starts
         "DRAIN_DELAY": "0",
     }
-    instances = list(await asyncio.gather(*(start_service(f"ratelimit-{n}", folder, environ) for n in (1, 2))))
-    for instance in instances:
-        _ends(stack, instance.program)
+    instances = []
+    for number in (1, 2):  # one after the other, so that each is known to the stack as soon as it runs
+        instances.append(await start_service(f"ratelimit-{number}", folder, environ))
+        _ends(stack, instances[-1].program)
     upstream_port = await _start_upstream(stack)
     bootstrap = yaml.safe_load((ROOT / "deploy" / "envoy" / "bootstrap.yaml").read_text())
     endpoints = {"catalog": [upstream_port], "ratelimit": [instance.grpc_port for instance in instances]}
@@ -173,19 +172,5 @@ async def _send(session: aiohttp.ClientSession, port: int, tier: Tier) -> tuple[
     return statuses.count(200), statuses.count(429)
 
 
-async def _run() -> int:
-    task = asyncio.ensure_future(main())
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        return await task
-    say("demo: ended, everything it started is stopped")
-    return 130
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(asyncio.run(_run()))
-    except (ProcessFailedError, aiohttp.ClientError) as error:
-        say(f"demo: {error}")
-        sys.exit(1)
+    sys.exit(run_to_the_end(main, "demo"))

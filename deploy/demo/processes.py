@@ -8,7 +8,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,39 @@ class Process:
         )
 
 
+def run_to_the_end(main: Callable[[], Coroutine[Any, Any, int]], name: str) -> int:
+    """Run `main` until it ends, or a signal ends it; the exit code. Whatever it started is stopped either way.
+
+    A closed terminal (SIGHUP) counts like Ctrl-C: the programs run in sessions of their own and would not hear of it.
+    What goes wrong is one line, or several where a program's log tells more.
+    """
+    try:
+        return asyncio.run(_until_signalled(main, name))
+    except (ProcessFailedError, aiohttp.ClientError, ValueError) as error:
+        _tell(f"{name}: {error}")
+        return 1
+
+
+async def _until_signalled(main: Callable[[], Coroutine[Any, Any, int]], name: str) -> int:
+    task = asyncio.ensure_future(main())
+
+    def end() -> None:
+        if not task.cancelling():  # another signal must not cut the stopping short
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, end)
+    with contextlib.suppress(asyncio.CancelledError):
+        return await task
+    _tell(f"{name}: ended, everything it started is stopped")
+    return 130
+
+
+def _tell(text: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        print(text, flush=True)
+
+
 def free_port() -> int:
     """A port that nobody listens on now."""
     with socket.socket() as listener:
@@ -82,15 +115,23 @@ async def start(
 
 
 async def until(program: Process, ready: Callable[[], Any], what: str) -> None:
-    """Wait until the coroutine function `ready` says True. Raises ProcessFailedError."""
+    """Wait until the coroutine function `ready` says True; without success the program is stopped.
+
+    Raises ProcessFailedError.
+    """
     try:
         async with asyncio.timeout(START_S):
-            while not await ready():
-                if program.process.returncode is not None:
-                    raise program.failed(f"ended with code {program.process.returncode}")
+            while program.process.returncode is None:
+                if await ready():
+                    return
                 await asyncio.sleep(0.02)
     except TimeoutError:
+        await program.stop()
         raise program.failed(f"is not {what} after {START_S:g} s") from None
+    except BaseException:  # cancelled, above all: nobody else knows of the program yet
+        await program.stop()
+        raise
+    raise program.failed(f"ended with code {program.process.returncode}")
 
 
 async def start_valkey(folder: Path, port: int | None = None, *options: str) -> tuple[Process, int]:

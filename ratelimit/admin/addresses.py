@@ -8,7 +8,8 @@ import asyncio
 import errno
 import socket
 
-BACKLOG = 512
+# So many may be accepted in one turn of the loop, before those that must make room for them are closed.
+BACKLOG = 100
 _ALL_V6 = "::"
 _ALL_V4 = "0.0.0.0"
 _NOT_ON_THIS_MACHINE = frozenset((errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL))

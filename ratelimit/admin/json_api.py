@@ -40,7 +40,8 @@ class JsonApi:
             return _refusal(400, "Bad Request", error.details)
         except web.HTTPRequestEntityTooLarge:
             return _refusal(400, "Bad Request", f"larger than {BODY_BYTES_MAX} bytes")
-        except web.RequestPayloadError as error:
+        except (web.RequestPayloadError, ConnectionError) as error:
+            # Nobody may be there to read this any more, but a client that goes away is nothing to log.
             return _refusal(400, "Bad Request", f"the body cannot be read: {error}")
         async with self._turn:
             over_limit, text = response_json(answer)

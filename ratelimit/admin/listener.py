@@ -24,7 +24,7 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from ratelimit.admin.addresses import listening_sockets
+from ratelimit.admin.addresses import BACKLOG, listening_sockets
 from ratelimit.metrics import HttpStats
 
 BUSY_S = 30.0
@@ -77,7 +77,7 @@ class Listener:
         self.port = sockets[0].getsockname()[1]
         await self._runner.setup()
         loop = asyncio.get_running_loop()
-        self._servers = [await loop.create_server(lambda: _Guard(self), sock=one) for one in sockets]
+        self._servers = [await loop.create_server(lambda: _Guard(self), sock=one, backlog=BACKLOG) for one in sockets]
 
     async def close(self) -> None:
         """Stop listening, and let requests end for a moment."""

@@ -26,8 +26,10 @@ from ratelimit.service.health import Health
 from ratelimit.service.rate_limit import RateLimitService
 from ratelimit.settings import Settings
 
-# A scrape holds a snapshot while it is written; so many hold one at a time, and others wait.
+# A scrape holds a snapshot while it is written; so many hold one at a time, and others wait. Whoever reads so slowly
+# that it is not out in SCRAPE_S, which is as long as Prometheus waits, is cut off.
 SCRAPES_AT_ONCE = 2
+SCRAPE_S = 10.0
 LINES_AT_ONCE = 500
 TEXT = "text/plain; charset=utf-8"
 
@@ -68,10 +70,13 @@ class AdminServer:
             return
         try:
             address = host_and_port(metrics.prometheus_addr)
+        except ValueError as error:
+            raise OSError(f"PROMETHEUS_ADDR: {error}") from None
+        try:
             await self._listen("metrics", {metrics.prometheus_path: self._metrics}, address, "PROMETHEUS_ADDR")
-        except (OSError, ValueError) as error:
+        except OSError as error:
             if metrics.use_prometheus:
-                raise OSError(f"PROMETHEUS_ADDR: {error}") from None
+                raise
             _log.warning("metrics are served on the debug port only", reason=str(error))
 
     async def close(self) -> None:
@@ -129,13 +134,15 @@ async def _stream(request: web.Request, pieces: Iterator[bytes], content_type: s
         return web.Response(headers=headers)
     response = web.StreamResponse(headers=headers)
     try:
-        await response.prepare(request)
-        for piece in pieces:
-            if piece:
-                await response.write(piece)
-            await asyncio.sleep(0)
-        await response.write_eof()
-    except ConnectionError:
-        # Whoever asked has gone; aiohttp ends the connection, and there is nothing to log.
-        pass
+        async with asyncio.timeout(SCRAPE_S):
+            await response.prepare(request)
+            for piece in pieces:
+                if piece:
+                    await response.write(piece)
+                await asyncio.sleep(0)
+            await response.write_eof()
+    except (ConnectionError, TimeoutError):
+        # Whoever asked has gone or does not read: there is nothing to log, and half an answer is not ended as a whole.
+        if request.transport is not None:
+            request.transport.abort()
     return response

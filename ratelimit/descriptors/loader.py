@@ -30,7 +30,7 @@ def load_config(
     builder, warnings = TreeBuilder(), list[str]()
     for depth, node in read_nodes(files, warnings, strict=strict, merge_domains=merge_domains, limits=limits):
         builder.add(depth, node)
-    return Config(builder.domains, tuple(warnings))
+    return Config(builder.domains, tuple(warnings), builder.limits)
 
 
 def read_nodes(

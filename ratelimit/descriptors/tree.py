@@ -76,6 +76,7 @@ class TreeBuilder:
 
     def __init__(self) -> None:
         self.domains: dict[str, Node] = {}
+        self.limits = 0
         self._path: list[Node] = []
 
     def add(self, depth: int, node: Node) -> None:
@@ -83,6 +84,7 @@ class TreeBuilder:
         if depth == 0:
             self._path = [self.domains.setdefault(node.key, node)]
             return
+        self.limits += node.limit is not None
         del self._path[depth:]
         self._path[-1].add(node)
         self._path.append(node)
@@ -121,10 +123,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A whole configuration, never changed after it is loaded. `warnings` are those of the lenient mode."""
+    """A whole configuration, never changed after it is loaded.
+
+    `warnings` are those of the lenient mode; `limits` is how many limits there are.
+    """
 
     domains: Mapping[str, Node]
     warnings: tuple[str, ...] = ()
+    limits: int = 0
 
     def has_domain(self, domain: str) -> bool:
         """Whether any file configures `domain`."""

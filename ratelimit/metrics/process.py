@@ -54,9 +54,11 @@ class Metrics:
 
     def domain_not_found(self, domain: str, descriptors: int) -> None:
         """Count the descriptors of a request for a domain that no file configures."""
-        name = stat_name(domain)
-        if name not in self.domains_not_found and len(self.domains_not_found) >= self._series_max:
-            name = OTHER
+        name = domain
+        if name not in self.domains_not_found:
+            name = stat_name(domain)
+            if name not in self.domains_not_found and len(self.domains_not_found) >= self._series_max:
+                name = OTHER
         self.domains_not_found[name] = self.domains_not_found.get(name, 0) + descriptors
 
     def snapshot(self) -> Snapshot:

@@ -28,16 +28,14 @@ def add_services(server: GrpcServer, service: RateLimitService, health: Health, 
 
 
 def _add_health(server: GrpcServer, health: Health) -> None:
-    servicer = HealthServicer()
+    servicer = _HealthServicer(health)
     registered: Any = server  # the generated code names grpcio's classes, and needs only our protocol
     health_pb2_grpc.add_HealthServicer_to_server(servicer, registered)
     tasks: set[asyncio.Task[None]] = set()
 
     async def publish() -> None:
-        serving = health_pb2.HealthCheckResponse.SERVING
-        status = serving if health.healthy else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in SERVICES:
-            await servicer.set(name, status)
+            await servicer.set(name, _status(health))
 
     def changed() -> None:
         task = asyncio.get_running_loop().create_task(publish())
@@ -45,6 +43,25 @@ def _add_health(server: GrpcServer, health: Health) -> None:
         task.add_done_callback(tasks.discard)
 
     health.on_change(changed)
+
+
+class _HealthServicer(HealthServicer):
+    """grpcio's own, with the List that its stubs know and its asyncio servicer does not have."""
+
+    def __init__(self, health: Health) -> None:
+        super().__init__()
+        self._health = health
+
+    async def List(self, _: Any, __: Any) -> Any:  # noqa: N802 - the name of the method on the wire
+        """The status of every service."""
+        status = health_pb2.HealthCheckResponse(status=_status(self._health))
+        messages: Any = health_pb2  # the published types are older than List
+        return messages.HealthListResponse(statuses=dict.fromkeys(SERVICES, status))
+
+
+def _status(health: Health) -> Any:
+    serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+    return serving if health.healthy else not_serving
 
 
 def _add_reflection(server: GrpcServer) -> None:

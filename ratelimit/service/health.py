@@ -6,9 +6,13 @@ REDIS_HEALTH_CHECK_ACTIVE_CONNECTION, a missing configuration only with HEALTHY_
 
 from collections.abc import Callable
 
+import structlog
+
 from ratelimit.service.messages import SERVICE_NAME
 
 SERVICES = ("", "ratelimit", SERVICE_NAME)
+
+_log = structlog.get_logger(__name__)
 
 
 class Health:
@@ -29,13 +33,13 @@ class Health:
         store = self._store_connected if self._needs_active_store else self._store_was_connected
         return store and not self._draining and (self._config_loaded or not self._needs_config)
 
-    def store(self, *, connected: bool) -> None:
+    def store_changed(self, *, connected: bool) -> None:
         """The store came or went."""
         with _Change(self):
             self._store_connected = connected
             self._store_was_connected |= connected
 
-    def config(self, *, loaded: bool) -> None:
+    def config_changed(self, *, loaded: bool) -> None:
         """A configuration with at least one domain is in force, or none is."""
         with _Change(self):
             self._config_loaded = loaded
@@ -49,6 +53,26 @@ class Health:
         """Call `listener` now and at every change of `healthy`."""
         self._listeners.append(listener)
         listener()
+
+    def log_changes(self) -> None:
+        """One line for each change, but for the drain, which has its own.
+
+        The first health is INFO, as everything that goes well; a loss is WARN, and so is its end, so that the last
+        line at the default level is never out of date.
+        """
+        was_healthy = False
+
+        def changed() -> None:
+            nonlocal was_healthy
+            if self.healthy:
+                (_log.warning if was_healthy else _log.info)("healthy: calls are welcome")
+                was_healthy = True
+            elif was_healthy and not self._draining:
+                _log.warning(
+                    "not healthy: calls are unwelcome", store=self._store_connected, config=self._config_loaded
+                )
+
+        self.on_change(changed)
 
     def notify(self) -> None:
         """Tell every listener."""

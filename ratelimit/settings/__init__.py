@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ratelimit.errors import SettingsError
 from ratelimit.settings.groups import (
+    BrokenRulesError,
     ConfigSettings,
     Group,
     LimiterSettings,
@@ -33,8 +33,9 @@ __all__ = [
     "load_settings",
 ]
 
+SHOWN_MAX = 100
+# Their values appear nowhere: not in an error, not in a log, not in the settings' repr.
 _SECRETS = frozenset(("REDIS_AUTH", "REDIS_URL"))
-_NAMED = re.compile(r"([A-Z][A-Z0-9_]+): (.*)", re.DOTALL)
 
 
 class Settings(BaseModel):
@@ -69,20 +70,38 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         try:
             loaded[name] = group.model_validate(given)
         except ValidationError as error:
-            problems += [_problem(found, environ) for found in error.errors()]
+            problems += _problems(group, given, error)
     if problems:
         raise SettingsError(problems)
     return Settings(**loaded, warnings=tuple(_misspelt(environ)))
 
 
-def _problem(found: Any, environ: Mapping[str, str]) -> tuple[str, str]:
-    reason = str(found["msg"]).removeprefix("Value error, ")
-    if not found["loc"]:
-        named = _NAMED.fullmatch(reason)
-        return (named[1], named[2]) if named else ("settings", reason)
-    name = str(found["loc"][0]).upper()
-    value = "" if name in _SECRETS else f" (is {environ.get(name, '')!r})"
-    return name, f"{reason}{value}"
+def _problems(group: type[Group], given: Mapping[str, str], error: ValidationError) -> list[tuple[str, str]]:
+    """All that is wrong with a group.
+
+    Rules are looked at only when every field passes: a second try without the wrong fields finds the broken ones, but
+    for those that read a wrong field.
+    """
+    wrong = {str(found["loc"][0]): str(found["msg"]) for found in error.errors() if found["loc"]}
+    problems = [(field.upper(), _reason(field, message, given)) for field, message in wrong.items()]
+    try:
+        group.model_validate({field: value for field, value in given.items() if field not in wrong})
+    except ValidationError as rules:
+        for found in rules.errors():
+            broken: BrokenRulesError = found["ctx"]["error"]
+            problems += [
+                (rule.fields[0].upper(), reason)
+                for rule, reason in broken.problems
+                if wrong.keys().isdisjoint(rule.fields)
+            ]
+    return problems
+
+
+def _reason(field: str, message: str, given: Mapping[str, str]) -> str:
+    reason = message.removeprefix("Value error, ")
+    value = given[field]
+    shown = f" (is {value[:SHOWN_MAX]!r}{'…' if len(value) > SHOWN_MAX else ''})"
+    return reason if field.upper() in _SECRETS else f"{reason}{shown}"
 
 
 def _misspelt(environ: Mapping[str, str]) -> list[str]:

@@ -6,6 +6,11 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 _UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+# Go holds a duration as nanoseconds in an int64, and an integer in one too.
+DURATION_S_MAX = (2**63 - 1) * 1e-9
+INTEGER_MAX = 2**63 - 1
+# Longer than any duration or integer that a person writes; it bounds the work on what nobody wrote.
+TEXT_MAX = 100
 _PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
@@ -18,12 +23,14 @@ def duration_s(value: object) -> object:
     body = value.removeprefix("-").removeprefix("+")
     if body == "0":
         return 0.0
-    parts = _PART.findall(body)
+    parts = _PART.findall(body[:TEXT_MAX])
     if not parts or "".join(number + unit for number, unit in parts) != body:
         raise ValueError("a duration with its unit is wanted, for instance 10s, 150ms or 1m30s")
     seconds = sum(float(number) * _UNITS_S[unit] for number, unit in parts)
     if value.startswith("-"):
         raise ValueError("a duration must not be negative")
+    if seconds > DURATION_S_MAX:
+        raise ValueError("a duration must be shorter than 292 years")
     return seconds
 
 
@@ -40,11 +47,14 @@ def integer(value: object) -> object:
     """A whole number: decimal, 0x hexadecimal, 0 or 0o octal, 0b binary."""
     if not isinstance(value, str):
         return value
+    octal = re.fullmatch(r"[-+]?0[0-7_]+", value)
     try:
-        octal = re.fullmatch(r"[-+]?0[0-7_]+", value)
-        return int(value, 8 if octal else 0)
+        number = int(value if value.isascii() else "", 8 if octal else 0)
     except ValueError:
         raise ValueError("a whole number is wanted") from None
+    if abs(number) > INTEGER_MAX:
+        raise ValueError("a whole number must fit into 64 bits")
+    return number
 
 
 def pairs(value: object) -> object:

@@ -3,54 +3,98 @@
 Durations are in seconds. Defaults are envoyproxy/ratelimit's, but for those that docs/differences.md names.
 """
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from ratelimit.settings.addresses import host, host_and_port
 from ratelimit.settings.go_values import Boolean, Duration, Integer, Pairs
+from ratelimit.settings.redis_url import RedisTarget, parse_redis_url, parse_socket_path
+
+INT32_MAX = 2**31 - 1
 
 Port = Annotated[Integer, Field(ge=0, le=65535)]
+Host = Annotated[str, BeforeValidator(host)]
 Count = Annotated[Integer, Field(ge=0)]
 Positive = Annotated[Integer, Field(ge=1)]
 Upper = BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
 Lower = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+HeaderName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What fields of a group must fulfil together.
+
+    `broken` tells what is wrong, None for nothing; the first of `fields`, those that it reads, is to blame.
+    """
+
+    fields: tuple[str, ...]
+    broken: Callable[[Any], str | None]
+
+
+class BrokenRulesError(ValueError):
+    """Rules of a group that do not hold: `problems` has (rule, what is wrong) for each."""
+
+    def __init__(self, problems: list[tuple[Rule, str]]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(f"{rule.fields[0].upper()}: {reason}" for rule, reason in problems))
 
 
 class Group(BaseModel):
-    """Settings of one concern, frozen."""
+    """Settings of one concern, frozen. What holds between fields is a rule, so that all broken ones come together."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, hide_input_in_errors=True)
+
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+    @model_validator(mode="after")
+    def _keeps_the_rules(self) -> "Group":
+        problems = [(rule, reason) for rule in self.rules if (reason := rule.broken(self))]
+        if problems:
+            raise BrokenRulesError(problems)
+        return self
 
 
-def not_yet(field: str, *refused: Any) -> Any:
+def not_yet(*refused: Any) -> AfterValidator:
     """Refuse values that envoyproxy/ratelimit knows and this version does not act on: better than counting wrongly."""
 
-    def check(group: Any) -> Any:
-        if getattr(group, field) in refused:
-            value = str(getattr(group, field))
-            raise ValueError(f"{field.upper()}: {value.lower() if value == 'True' else value} is not supported yet")
-        return group
+    def check(value: Any) -> Any:
+        if value in refused:
+            raise ValueError("not supported yet")
+        return value
 
-    return model_validator(mode="after")(check)
+    return AfterValidator(check)
+
+
+def a_file_for(field: str) -> Rule:
+    """TLS without its files cannot be served."""
+
+    def broken(group: Any) -> str | None:
+        wanted = group.grpc_server_use_tls and not getattr(group, field)
+        return "a file is wanted, since GRPC_SERVER_USE_TLS is true" if wanted else None
+
+    return Rule((field, "grpc_server_use_tls"), broken)
 
 
 class ServerSettings(Group):
     """Where the service listens, and how it ends."""
 
-    host: str = "0.0.0.0"
+    host: Host = "0.0.0.0"
     port: Port = 8080
-    debug_host: str = "127.0.0.1"
+    debug_host: Host = "127.0.0.1"
     debug_port: Port = 6070
     http_connections_max: Positive = 200
     http_header_timeout: Annotated[Duration, Field(gt=0)] = 10.0
-    reuse_port: Boolean = False
-    grpc_host: str = "0.0.0.0"
+    grpc_host: Host = "0.0.0.0"
     grpc_port: Port = 8081
     grpc_uds: str = ""
     grpc_transport: Literal["grpcio"] = "grpcio"
     grpc_max_connection_age: Duration = 24 * 3600.0
     grpc_max_connection_age_grace: Duration = 3600.0
-    grpc_max_recv_msg_bytes: Positive = 4 * 1024 * 1024
+    grpc_max_recv_msg_bytes: Annotated[Positive, Field(le=INT32_MAX)] = 4 * 1024 * 1024
     grpc_reflection: Boolean = True
     grpc_error_codes: Literal["exact", "reference"] = "exact"
     grpc_server_use_tls: Boolean = False
@@ -58,21 +102,17 @@ class ServerSettings(Group):
     grpc_server_tls_key: str = ""
     grpc_client_tls_cacert: str = ""
     grpc_client_tls_san: str = ""
+    reuse_port: Boolean = False
     drain_delay: Duration = 2.0
     drain_grace: Duration = 30.0
 
-    @model_validator(mode="after")
-    def _tls_needs_files(self) -> "ServerSettings":
-        for name in ("grpc_server_tls_cert", "grpc_server_tls_key"):
-            if self.grpc_server_use_tls and not getattr(self, name):
-                raise ValueError(f"{name.upper()}: a file is wanted, since GRPC_SERVER_USE_TLS is true")
-        return self
+    rules = (a_file_for("grpc_server_tls_cert"), a_file_for("grpc_server_tls_key"))
 
 
 class ConfigSettings(Group):
     """Where the rate limit configuration comes from, and how much of it is accepted."""
 
-    config_type: Literal["FILE", "GRPC_XDS_SOTW"] = "FILE"
+    config_type: Annotated[Literal["FILE", "GRPC_XDS_SOTW"], not_yet("GRPC_XDS_SOTW")] = "FILE"
     runtime_root: str = "/srv/runtime_data/current"
     runtime_subdirectory: str = ""
     runtime_appdirectory: str = "config"
@@ -87,32 +127,35 @@ class ConfigSettings(Group):
     config_nodes_max: Positive = 500_000
     config_aliases_max: Count = 1_000
 
-    _sources = not_yet("config_type", "GRPC_XDS_SOTW")
-
 
 class LimiterSettings(Group):
     """How hits are counted."""
 
-    backend_type: Literal["redis", "memory", "memcache"] = "redis"
+    backend_type: Annotated[Literal["redis", "memory", "memcache"], not_yet("memcache")] = "redis"
     near_limit_ratio: float = Field(default=0.8, ge=0, le=1)
     local_cache_size_in_bytes: Count = 0
-    expiration_jitter_max_seconds: Count = 300
+    expiration_jitter_max_seconds: Annotated[Count, Field(le=INT32_MAX)] = 300
     cache_key_prefix: str = ""
     counter_key_format: Literal["exact", "reference"] = "exact"
     pending_hits_max: Positive = 100_000
     memory_store_bytes_max: Positive = 24 * 1024 * 1024
-    stop_cache_key_increment_when_overlimit: Boolean = False
+    stop_cache_key_increment_when_overlimit: Annotated[Boolean, not_yet(True)] = False
 
-    _backends = not_yet("backend_type", "memcache")
-    _stop = not_yet("stop_cache_key_increment_when_overlimit", True)
+
+def _redis_url_is_usable(group: Any) -> str | None:
+    try:
+        group.target  # noqa: B018 - reading it is the test
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 class RedisSettings(Group):
     """The counter store. Pool and pipeline sizes are accepted without effect: one multiplexed connection serves."""
 
     redis_socket_type: Literal["tcp", "unix"] = "unix"
-    redis_type: Annotated[Literal["SINGLE", "SENTINEL", "CLUSTER"], Upper] = "SINGLE"
-    redis_url: str = "/var/run/nutcracker/ratelimit.sock"
+    redis_type: Annotated[Literal["SINGLE", "SENTINEL", "CLUSTER"], Upper, not_yet("SENTINEL", "CLUSTER")] = "SINGLE"
+    redis_url: str = Field(default="/var/run/nutcracker/ratelimit.sock", repr=False)
     redis_auth: str = Field(default="", repr=False)
     redis_tls: Boolean = False
     redis_tls_client_cert: str = ""
@@ -124,14 +167,21 @@ class RedisSettings(Group):
     redis_startup_initial_interval: Duration = 1.0
     redis_startup_max_interval: Duration = 30.0
     redis_startup_max_elapsed_time: Duration = 0.0
-    redis_persecond: Boolean = False
+    redis_persecond: Annotated[Boolean, not_yet(True)] = False
     redis_pool_size: Count = 10
     redis_pipeline_window: Duration = 0.0
     redis_pipeline_limit: Count = 0
     redis_cluster_pipeline_parallelism: Count = 1
 
-    _types = not_yet("redis_type", "SENTINEL", "CLUSTER")
-    _persecond = not_yet("redis_persecond", True)
+    rules = (Rule(("redis_url", "redis_socket_type"), _redis_url_is_usable),)
+
+    @property
+    def target(self) -> RedisTarget:
+        """Where the store is and who asks: REDIS_URL with REDIS_AUTH and REDIS_TLS. Raises ValueError while made."""
+        if self.redis_socket_type == "unix":
+            return parse_socket_path(self.redis_url).with_credentials(self.redis_auth)
+        target = parse_redis_url(self.redis_url).with_credentials(self.redis_auth)
+        return replace(target, tls=target.tls or self.redis_tls)
 
 
 class ResponseSettings(Group):
@@ -140,35 +190,39 @@ class ResponseSettings(Group):
     shadow_mode: Boolean = False
     quota_mode: Boolean = False
     limit_response_headers_enabled: Boolean = False
-    limit_limit_header: str = "RateLimit-Limit"
-    limit_remaining_header: str = "RateLimit-Remaining"
-    limit_reset_header: str = "RateLimit-Reset"
+    limit_limit_header: HeaderName = "RateLimit-Limit"
+    limit_remaining_header: HeaderName = "RateLimit-Remaining"
+    limit_reset_header: HeaderName = "RateLimit-Reset"
     response_dynamic_metadata: Boolean = False
+
+
+def _at_most_one_sink(group: Any) -> str | None:
+    both = group.use_prometheus and group.use_statsd and not group.disable_stats
+    return "at most one of USE_STATSD and USE_PROMETHEUS may be true" if both else None
+
+
+def _checked_address(text: str) -> str:
+    host_and_port(text)
+    return text
 
 
 class MetricsSettings(Group):
     """Where metrics go. Prometheus is on unless another sink or DISABLE_STATS is chosen."""
 
     use_prometheus: Boolean | None = None
-    prometheus_addr: str = ":9090"
-    prometheus_path: str = Field(default="/metrics", pattern="^/")
+    prometheus_addr: Annotated[str, AfterValidator(_checked_address)] = ":9090"
+    prometheus_path: str = Field(default="/metrics", pattern=r"^/[^\s{}?#]*$")
     prometheus_mapper_yaml: str = Field(default="", max_length=0)
     metrics_series_max: Positive = 10_000
     disable_stats: Boolean = False
     use_statsd: Boolean | None = None
-    use_dog_statsd: Boolean = False
+    use_dog_statsd: Annotated[Boolean, not_yet(True)] = False
     statsd_host: str = "localhost"
     statsd_port: Port = 8125
     extra_tags: Pairs = Field(default_factory=dict)
     stats_flush_interval: Annotated[Duration, Field(gt=0)] = 10.0
 
-    _dog = not_yet("use_dog_statsd", True)
-
-    @model_validator(mode="after")
-    def _one_sink(self) -> "MetricsSettings":
-        if self.use_prometheus and self.use_statsd and not self.disable_stats:
-            raise ValueError("USE_STATSD: at most one of USE_STATSD and USE_PROMETHEUS may be true")
-        return self
+    rules = (Rule(("use_statsd", "use_prometheus", "disable_stats"), _at_most_one_sink),)
 
     @property
     def statsd_on(self) -> bool:
@@ -193,6 +247,4 @@ class LogSettings(Group):
 class TracingSettings(Group):
     """Traces: known, not supported yet."""
 
-    tracing_enabled: Boolean = False
-
-    _tracing = not_yet("tracing_enabled", True)
+    tracing_enabled: Annotated[Boolean, not_yet(True)] = False

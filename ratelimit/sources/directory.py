@@ -114,13 +114,8 @@ class DirectorySource:
     def _loaded(self, config: Config) -> None:
         for warning in config.warnings:
             _log.warning("configuration", warning=warning)
-        if not config.domains:
-            _log.warning("no file configures a domain: every request is let pass", directory=self._shown)
         self._listener.loaded(config)
-        if self._failing:
-            # At the level of the error it ends, so that the log does not say "not loaded" for ever.
-            self._failing = ""
-            _log.warning("the configuration is loaded again", domains=len(config.domains))
+        self._failing = ""
 
     def _failed(self, error: ConfigError) -> None:
         if self._failing != str(error):

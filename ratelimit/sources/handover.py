@@ -65,6 +65,11 @@ class Receiver:
         """The roots of the tree so far."""
         return self._builder.domains
 
+    @property
+    def limits(self) -> int:
+        """How many limits there are so far."""
+        return self._builder.limits
+
     def take(self, rows: Sequence[Any]) -> None:
         """Add the nodes of one piece."""
         nodes = []

@@ -111,7 +111,7 @@ async def _receive(stdout: asyncio.StreamReader, receiver: Receiver) -> Answer |
 
 def _ended(fields: Any, receiver: Receiver) -> Answer:
     if "loaded" in fields:
-        config = Config(receiver.domains, tuple(fields["warnings"]))
+        config = Config(receiver.domains, tuple(fields["warnings"]), receiver.limits)
         return Answer(config, digest=fields["loaded"], pieces=receiver.pieces)
     if "failed" in fields:
         return Answer(error=ConfigError(**fields["failed"]), digest=fields["digest"])

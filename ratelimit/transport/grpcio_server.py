@@ -1,7 +1,10 @@
 """The gRPC server of grpcio (`grpc.aio`), behind the seam of methods.py."""
 
 import asyncio
+import errno
 import math
+import os
+import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,10 +13,13 @@ import grpc.aio
 
 from ratelimit.errors import RpcError
 from ratelimit.settings import ServerSettings
-from ratelimit.transport.awaited_call import AwaitedCall
+from ratelimit.settings.addresses import joined
 from ratelimit.transport.methods import DirectMethod
+from ratelimit.transport.open_calls import EndingHandler, OpenCalls
 from ratelimit.transport.tls import client_is_allowed, server_credentials
 
+# What answers need to reach the socket once everything is decided.
+ANSWER_S = 0.5
 _STATUS = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -23,6 +29,8 @@ class GrpcioServer:
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
         self._server = grpc.aio.server(options=_options(settings))
+        self._open = OpenCalls()
+        self._stops: list[asyncio.Future[None]] = []
         self.port = 0
 
     @property
@@ -33,57 +41,98 @@ class GrpcioServer:
     def add_direct_method(self, path: str, method: DirectMethod) -> None:
         """Serve `path` with raw bytes in and out."""
         _, service, name = path.split("/")
-        handler: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(_unary(method, self._settings))
+        handler: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(self._unary(method))
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {name: handler}),))
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """As `grpc.aio.Server.add_generic_rpc_handlers`."""
-        self._server.add_generic_rpc_handlers(generic_rpc_handlers)
+        self._server.add_generic_rpc_handlers([EndingHandler(handler, self._open) for handler in generic_rpc_handlers])
 
     def add_registered_method_handlers(
         self, service_name: str, method_handlers: "Mapping[str, grpc.RpcMethodHandler[Any, Any]]"
     ) -> None:
         """As `grpc.aio.Server.add_registered_method_handlers`."""
-        self._server.add_registered_method_handlers(service_name, dict(method_handlers))
+        handlers = {name: self._open.ending(handler) for name, handler in method_handlers.items()}
+        self._server.add_registered_method_handlers(service_name, handlers)
 
     async def start(self) -> None:
         """Bind and accept. Raises OSError naming the address."""
         settings = self._settings
-        where = f"{settings.grpc_host}:{settings.grpc_port} (GRPC_HOST, GRPC_PORT)"
-        address = f"{settings.grpc_host}:{settings.grpc_port}"
         if settings.grpc_uds:
-            address = f"unix:{settings.grpc_uds}"
-            where = f"{settings.grpc_uds} (GRPC_UDS)"
+            address, where = f"unix:{settings.grpc_uds}", f"{settings.grpc_uds} (GRPC_UDS)"
+            if _is_served(settings.grpc_uds):
+                # grpcio would take the socket's file away from whoever serves it.
+                raise _cannot_listen(where, os.strerror(errno.EADDRINUSE))
+        else:
+            address = joined(settings.grpc_host, settings.grpc_port)
+            where = f"{address} (GRPC_HOST, GRPC_PORT)"
         try:
             if settings.grpc_server_use_tls:
                 self.port = self._server.add_secure_port(address, server_credentials(settings))
             else:
                 self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:
-            raise OSError(f"cannot listen for gRPC on {where}: {error}") from None
+            raise _cannot_listen(where, _reason(settings) or str(error)) from None
         await self._server.start()
 
     async def stop(self, grace_s: float) -> None:
-        """Refuse new calls, let open ones end for at most `grace_s` seconds, then close."""
-        await self._server.stop(grace_s)
+        """Refuse new calls, let open ones be answered for at most `grace_s` seconds, then close.
 
-
-def _unary(
-    method: DirectMethod, settings: ServerSettings
-) -> "Callable[[bytes, grpc.aio.ServicerContext[Any, Any]], Awaitable[bytes]]":
-    async def serve(message: bytes, context: "grpc.aio.ServicerContext[Any, Any]") -> bytes:
-        if settings.grpc_client_tls_san and not client_is_allowed(context.auth_context(), settings.grpc_client_tls_san):
-            await context.abort(
-                grpc.StatusCode.UNAVAILABLE, "the client certificate does not carry GRPC_CLIENT_TLS_SAN"
-            )
-        call = AwaitedCall(_deadline(context))
-        method([call], [message])
+        Streams end with UNAVAILABLE at once, calls without an answer after the grace. May be called again with a
+        shorter grace.
+        """
+        self._open.end_streams()
         try:
-            return await call.answer()
-        except RpcError as error:
-            await context.abort(_STATUS[error.grpc_status.value], error.details)
+            if grace_s > 0:
+                await self._open.hold()
+            stopping = asyncio.ensure_future(self._server.stop(grace_s + ANSWER_S))
+            self._stops.append(stopping)  # it goes on when this coroutine is cancelled for a shorter grace
+            await asyncio.sleep(0)  # GOAWAY goes out
+        finally:
+            self._open.release()
+        done, _ = await asyncio.wait((stopping,), timeout=grace_s)
+        if not done:
+            self._open.fail()
+        await asyncio.shield(stopping)
 
-    return serve
+    def _unary(self, method: DirectMethod) -> "Callable[[bytes, grpc.aio.ServicerContext[Any, Any]], Awaitable[bytes]]":
+        san = self._settings.grpc_client_tls_san
+
+        async def serve(message: bytes, context: "grpc.aio.ServicerContext[Any, Any]") -> bytes:
+            if san and not client_is_allowed(context.auth_context(), san):
+                reason = "the client certificate does not carry GRPC_CLIENT_TLS_SAN"
+                await context.abort(grpc.StatusCode.UNAVAILABLE, reason)
+            answer = await self._open.serve(method, message, _deadline(context))
+            if isinstance(answer, RpcError):
+                await context.abort(_STATUS[answer.grpc_status.value], answer.details)
+            return answer
+
+        return serve
+
+
+def _cannot_listen(where: str, reason: str) -> OSError:
+    return OSError(f"cannot listen for gRPC on {where}: {reason}")
+
+
+def _is_served(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
+
+
+def _reason(settings: ServerSettings) -> str:
+    """Why the port cannot be bound: grpcio only says that it cannot, so the system is asked once more."""
+    if settings.grpc_uds:
+        return ""
+    family = socket.AF_INET6 if ":" in settings.grpc_host else socket.AF_INET
+    try:
+        socket.create_server((settings.grpc_host, settings.grpc_port), family=family).close()
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    return ""
 
 
 def _deadline(context: "grpc.aio.ServicerContext[Any, Any]") -> float:
@@ -94,7 +143,8 @@ def _deadline(context: "grpc.aio.ServicerContext[Any, Any]") -> float:
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:
     return [
-        ("grpc.so_reuseport", 1),
+        # Without REUSE_PORT a second instance on the port is an error, not a silent half of the traffic.
+        ("grpc.so_reuseport", int(settings.reuse_port)),
         ("grpc.max_receive_message_length", settings.grpc_max_recv_msg_bytes),
         ("grpc.max_connection_age_ms", _ms(settings.grpc_max_connection_age)),
         ("grpc.max_connection_age_grace_ms", _ms(settings.grpc_max_connection_age_grace)),

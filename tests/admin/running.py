@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from collections.abc import Callable
 
 import aiohttp
 
@@ -56,3 +57,9 @@ class Admin:
     async def connect(self, listener: str = "http") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A bare connection."""
         return await asyncio.open_connection("127.0.0.1", self.server.ports[listener])
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Let the loop turn until it is so."""
+    while not true():  # noqa: ASYNC110 - nothing tells when a connection was accepted
+        await asyncio.sleep(0)

@@ -2,7 +2,7 @@ import asyncio
 import gzip
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import aiohttp
 import pytest
@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from ratelimit.admin.json_budget import BODY_BYTES_MAX
 from tests.admin import running
 from tests.admin.json_texts import bodies
-from tests.admin.running import ASK, Admin
+from tests.admin.running import ASK, Admin, until
+
+Start = Callable[..., Awaitable[Admin]]
+CHUNKED = b"POST /json HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 async def test_json_decides_and_counts(admin: Admin) -> None:
@@ -51,11 +54,33 @@ async def test_a_content_encoding_is_read_or_refused(admin: Admin) -> None:
     assert (await admin.get("http", "/json", ASK, Content_Encoding="gzip"))[0] == 400
 
 
-async def test_a_broken_body_is_400(admin: Admin, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("broken", [b"zz\r\n", b"1\r\nxy\r\n", b"-1\r\n"], ids=ascii)
+async def test_a_broken_body_is_400(admin: Admin, caplog: pytest.LogCaptureFixture, broken: bytes) -> None:
     """Chunks that are none: no traceback in the log, whoever sends them."""
     reader, writer = await admin.connect()
-    writer.write(b"POST /json HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+    writer.write(CHUNKED + broken)
     assert b" 400 " in await asyncio.wait_for(reader.readline(), 30)
+    writer.close()
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("goes_away", [False, True])
+async def test_a_body_that_breaks_off_is_no_error_of_ours(
+    started: Start, caplog: pytest.LogCaptureFixture, goes_away: bool
+) -> None:
+    """Broken in its middle, or the client is gone: the connection ends in its time, and nothing is logged."""
+    admin = await started({"http_header_timeout": 0.2})
+    reader, writer = await admin.connect()
+    writer.write(CHUNKED + b"1\r\n{\r\n")
+    server = admin.server._listeners[0]._runner.server
+    assert server is not None
+    await until(lambda: server.requests_count == 1)
+    if goes_away:
+        writer.transport.abort()
+    else:
+        writer.write(b"zz\r\n")
+        assert await asyncio.wait_for(reader.read(), 30) == b""
+    await until(lambda: admin.metrics.http.cx_active == 0)
     writer.close()
     assert not caplog.records
 

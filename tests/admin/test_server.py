@@ -14,7 +14,7 @@ Start = Callable[..., Awaitable[Admin]]
 async def test_healthcheck_follows_health(admin: Admin) -> None:
     """200 OK or 500."""
     assert (await admin.get("http", "/healthcheck"))[0] == 500
-    admin.health.store(connected=True)
+    admin.health.store_changed(connected=True)
     assert await admin.get("http", "/healthcheck") == (200, "OK")
 
 
@@ -94,6 +94,51 @@ async def test_a_reader_that_goes_away_is_no_error(admin: Admin, caplog: pytest.
         writer.transport.abort()
     assert (await asyncio.wait_for(admin.get("metrics", "/metrics"), 30))[0] == 200
     assert not caplog.records
+
+
+async def test_a_reader_that_does_not_read_is_cut_off(
+    admin: Admin, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds a place among the scrapes no longer than SCRAPE_S."""
+    for number in range(5_000):
+        admin.metrics.limit(f"d.{'x' * 150}_{number}").total_hits += 1
+    monkeypatch.setattr(admin_server, "SCRAPE_S", 0.05)
+    connections = [await silent_scrape(admin) for _ in range(admin_server.SCRAPES_AT_ONCE)]
+    monkeypatch.setattr(admin_server, "SCRAPE_S", 30)
+    status, text = await asyncio.wait_for(admin.get("metrics", "/metrics"), 60)
+    assert (status, text.count("rate_limit_total_hits{")) == (200, 5_000)
+    assert not caplog.records
+    for one in connections:
+        one.close()
+
+
+async def silent_scrape(admin: Admin) -> socket.socket:
+    """A scrape that has begun and whose answer nobody reads."""
+    loop, one = asyncio.get_running_loop(), socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    one.setblocking(False)
+    await loop.sock_connect(one, ("127.0.0.1", admin.server.ports["metrics"]))
+    await loop.sock_sendall(one, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert await loop.sock_recv(one, 12) == b"HTTP/1.1 200"
+    return one
+
+
+async def test_a_slow_reader_gets_everything(admin: Admin) -> None:
+    """It slows the writing, and no piece is lost."""
+    for number in range(2_000):
+        admin.metrics.limit(f"d.{'x' * 150}_{number}").total_hits += 1
+    one = await silent_scrape(admin)
+    found = bytearray()
+    while b"\r\n0\r\n\r\n" not in found[-16:]:
+        found += await asyncio.wait_for(asyncio.get_running_loop().sock_recv(one, 16_384), 30)
+    assert found.count(b"rate_limit_total_hits{") == 2_000
+    one.close()
+
+
+async def test_an_address_without_a_port_ends_the_start(started: Start) -> None:
+    """Metrics must not be missing quietly."""
+    with pytest.raises(OSError, match="PROMETHEUS_ADDR: '9090' is no address"):
+        await started(prometheus_addr="9090")
 
 
 async def test_an_address_that_cannot_be_bound_is_named() -> None:

@@ -120,3 +120,9 @@ def test_aliases_cannot_multiply_a_long_text() -> None:
     text = f"domain: d\ndescriptors:\n  - {{key: k, value: &v {'x' * 1_000_000}}}\n{aliases}"
     with pytest.raises(ConfigError, match="more than 16777216 characters"):
         load_config([ConfigFile("f.yaml", text.encode())])
+
+
+def test_limits_are_counted() -> None:
+    """However deep they stand; a descriptor without one is none."""
+    text = b"domain: d\ndescriptors: [{key: a, descriptors: [{key: b, rate_limit: {unlimited: true}}, {key: c}]}]"
+    assert load_config([ConfigFile("f.yaml", text)]).limits == 1

@@ -1,4 +1,5 @@
 import asyncio
+import os
 import re
 import subprocess
 import sys
@@ -31,6 +32,18 @@ def test_the_table_has_medians_and_ratios() -> None:
 def test_messages_have_grpc_s_prefix() -> None:
     """A flag, and the length in four bytes."""
     assert framed(b"abc") == b"\0\0\0\0\3abc"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("REQUESTS", "many"), ("REQUESTS", "255"), ("ROUNDS", "0"), ("ROUNDS", ""), ("ROUNDS", "9" * 5000)],
+)
+def test_a_wrong_number_ends_the_bench_in_one_line(variable: str, value: str) -> None:
+    """It names the variable and what is wanted, before anything is started."""
+    command, environ = [sys.executable, "-m", "loadtest.bench"], {**os.environ, variable: value}
+    ended = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert re.fullmatch(rf"bench: {variable}: a whole number from \d+ on is wanted \(is .*\)\n", ended.stdout)
 
 
 @pytest.mark.integration

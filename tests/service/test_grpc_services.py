@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,7 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
 from ratelimit.service.grpc_services import add_services
-from ratelimit.service.health import Health
+from ratelimit.service.health import SERVICES, Health
 from ratelimit.settings import ServerSettings
 from ratelimit.transport.grpcio_server import GrpcioServer
 from tests.service.test_rate_limit import Bench
@@ -45,7 +46,7 @@ async def test_watch_answers_at_once_and_then_changes(served: Served) -> None:
     """grpc.health.v1: NOT_SERVING, SERVING with the store, NOT_SERVING while draining."""
     statuses = served.stub.Watch(health_pb2.HealthCheckRequest(service="ratelimit"))
     assert (await statuses.read()).status == NOT_SERVING
-    served.health.store(connected=True)
+    served.health.store_changed(connected=True)
     assert (await statuses.read()).status == SERVING
     served.health.drain()
     assert (await statuses.read()).status == NOT_SERVING
@@ -58,6 +59,29 @@ async def test_check_of_an_unknown_service_is_not_found(served: Served) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await served.stub.Check(health_pb2.HealthCheckRequest(service="nobody"))
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_list_tells_every_service(served: Served) -> None:
+    """grpc.health.v1's List: the names that Check knows, with what it would say."""
+    served.health.store_changed(connected=True)
+    messages: Any = health_pb2  # the published types are older than List
+    statuses = (await served.stub.List(messages.HealthListRequest())).statuses
+    assert {name: status.status for name, status in statuses.items()} == dict.fromkeys(SERVICES, SERVING)
+
+
+async def test_streams_end_with_the_server(served: Served) -> None:
+    """An open Watch and an open reflection do not hold a stop, even one that has just been written to."""
+    watch = served.stub.Watch(health_pb2.HealthCheckRequest())
+    reflection: Any = served.channel.stream_stream(
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+    )()
+    await reflection.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+    await asyncio.gather(watch.read(), reflection.read())
+    served.health.drain()
+    await asyncio.wait_for(served.server.stop(3600), 30)
+    unavailable = grpc.StatusCode.UNAVAILABLE
+    assert (await watch.code(), await reflection.code()) == (unavailable, unavailable)
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])

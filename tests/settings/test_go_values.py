@@ -21,7 +21,7 @@ def test_durations_are_go_s(text: str, seconds: float) -> None:
     assert duration_s(text) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["10", "", "s", "1x", "1s2", "-1s", "1 s"])
+@pytest.mark.parametrize("text", ["10", "", "s", "1x", "1s2", "-1s", "1 s", "9" * 5000 + "h", "300" + "0" * 9 + "h"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     """A number without a unit is an error, as in Go."""
     with pytest.raises(ValueError, match="duration"):
@@ -43,6 +43,13 @@ def test_integers_have_go_s_bases(text: str, number: int) -> None:
     assert integer(text) == number
     with pytest.raises(ValueError, match="whole number"):
         integer(text + ".5")
+
+
+@pytest.mark.parametrize("text", ["9223372036854775808", "0x" + "f" * 400, "1" * 5000, "٣", "", "0_", "1 2"])
+def test_what_go_has_no_integer_for_is_refused(text: str) -> None:
+    """64 bits, and the digits of ASCII."""
+    with pytest.raises(ValueError, match="whole number"):
+        integer(text)
 
 
 def test_pairs() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from ratelimit.errors import SettingsError
 from ratelimit.settings import MetricsSettings, groups, load_settings
+from ratelimit.settings.redis_url import RedisTarget
 
 ROOT = Path(__file__).parents[2]
 VARIABLES = sorted(field.upper() for group in groups().values() for field in group.model_fields)
@@ -82,6 +83,37 @@ def test_one_sink(given: dict[str, bool], prometheus: bool, statsd: bool) -> Non
     """Prometheus unless something else is chosen; DISABLE_STATS wins."""
     settings = MetricsSettings.model_validate(given)
     assert (settings.prometheus_on, settings.statsd_on) == (prometheus, statsd)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("GRPC_MAX_RECV_MSG_BYTES", "2147483648"),
+        ("GRPC_MAX_CONNECTION_AGE", "9999999999h"),
+        ("EXPIRATION_JITTER_MAX_SECONDS", "2147483648"),
+        ("PROMETHEUS_ADDR", "localhost"),
+        ("PROMETHEUS_ADDR", ""),
+        ("PROMETHEUS_PATH", "/{"),
+        ("LIMIT_RESET_HEADER", ""),
+        ("GRPC_HOST", "127.0.0.1:8081"),
+        ("REDIS_URL", "redis:6379"),
+    ],
+)
+def test_what_would_fail_later_ends_the_start(variable: str, value: str) -> None:
+    """A traceback, metrics that nobody serves, and a store that never comes are start-up errors."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings({variable: value})
+    assert [name for name, _ in caught.value.problems] == [variable]
+
+
+def test_the_target_has_everything_of_a_connection() -> None:
+    """REDIS_URL, REDIS_AUTH and REDIS_TLS; a socket has no TLS."""
+    given = {"REDIS_AUTH": "u:pw", "REDIS_TLS": "true"}
+    tcp = load_settings({**given, "REDIS_SOCKET_TYPE": "tcp", "REDIS_URL": "redis:6379"}).redis.target
+    assert tcp == RedisTarget("redis", 6379, username="u", password="pw", tls=True)
+    assert load_settings({**given, "REDIS_URL": "/s"}).redis.target == RedisTarget(
+        username="u", password="pw", path="/s"
+    )
 
 
 def test_a_misspelt_variable_is_told() -> None:

@@ -226,27 +226,6 @@ async def test_a_missing_directory_is_one_line_and_its_return_another(mounted: W
     assert logs[0]["log_level"] == "warning"
 
 
-async def test_a_configuration_without_a_domain_is_a_warning(tmp_path: Path) -> None:
-    """It loads, as the reference does, but every request passes, so it is said."""
-    (tmp_path / "config").mkdir()
-    watched = Watched(tmp_path)
-    with structlog.testing.capture_logs() as logs:
-        await watched.source.start()
-        assert await watched.domains() == []
-    assert [(log["log_level"], "every request" in log["event"]) for log in logs] == [("warning", True)]
-    await watched.source.close()
-
-
-async def test_a_recovery_is_told_at_the_level_of_the_failure(mounted: Watched, tmp_path: Path) -> None:
-    """The last line at the default level is not the error for ever."""
-    config_map(tmp_path, "nonsense: [", "2")
-    assert isinstance(await mounted.next(), ConfigError)
-    with structlog.testing.capture_logs() as logs:
-        config_map(tmp_path, "domain: one", "3")
-        assert await mounted.domains() == ["one"]
-    assert [(log["log_level"], log["event"]) for log in logs] == [("warning", "the configuration is loaded again")]
-
-
 async def test_closing_ends_a_load_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process is gone, and nothing more is told."""
     config_map(tmp_path, "domain: d")

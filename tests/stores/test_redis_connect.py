@@ -58,4 +58,4 @@ def test_retries_are_off() -> None:
 )
 def test_credentials_are_not_shown(url: str, shown: str) -> None:
     """Logs and errors name the server only."""
-    assert address(RedisSettings(redis_url=url)) == shown
+    assert address(RedisSettings(redis_socket_type="tcp", redis_url=url)) == shown

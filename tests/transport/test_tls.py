@@ -1,12 +1,16 @@
 import asyncio
+import ssl
 import subprocess
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import grpc.aio
 import pytest
+from structlog.testing import capture_logs
 
 from ratelimit.settings import ServerSettings
-from ratelimit.transport.tls import server_credentials
+from ratelimit.transport.tls import CertificateFiles, server_credentials
 from tests.transport.test_grpcio_server import PATH, serve
 
 
@@ -92,3 +96,116 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     )
     with pytest.raises(OSError, match=r"GRPC_SERVER_TLS_CERT: cannot read .*none"):
         server_credentials(settings)
+
+
+def settings_of(pair: tuple[str, str], authority: str = "") -> ServerSettings:
+    """A server with these files."""
+    return ServerSettings(
+        grpc_server_use_tls=True,
+        grpc_server_tls_cert=pair[0],
+        grpc_server_tls_key=pair[1],
+        grpc_client_tls_cacert=authority,
+    )
+
+
+def renew(pair: tuple[str, str], fresh: tuple[str, str]) -> None:
+    """Put the fresh files in the place of the old ones."""
+    for old, new in zip(pair, fresh, strict=True):
+        Path(new).rename(old)
+
+
+def test_no_copy_of_the_key_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read-only root file system has no place for temporary files."""
+    pair = certificate(tmp_path, "server", "IP:127.0.0.1")
+    fresh = certificate(tmp_path, "fresh", "IP:127.0.0.1")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    files = CertificateFiles(settings_of(pair))
+    files.load()
+    renew(pair, fresh)
+    assert files.renewed() is not None
+
+
+def test_a_handshake_reads_nothing_while_nothing_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files are read and tried once for each change, a refused pair too."""
+    pair = certificate(tmp_path, "server", "IP:127.0.0.1")
+    files = CertificateFiles(settings_of(pair))
+    files.load()
+    tries: list[object] = []
+    trying = ssl.SSLContext.load_cert_chain
+
+    def counted(*args: Any, **named: Any) -> None:
+        tries.append(args)
+        trying(*args, **named)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", counted)
+    assert [files.renewed() for _ in range(100)] == [None] * 100
+    assert tries == []
+    Path(certificate(tmp_path, "fresh", "IP:127.0.0.1")[0]).rename(pair[0])
+    assert [files.renewed() for _ in range(100)] == [None] * 100
+    assert len(tries) == 1
+
+
+def test_a_refused_pair_is_told_once_and_so_is_its_end(tmp_path: Path) -> None:
+    """Both at the level that the default shows; a renewal without trouble is INFO."""
+    pair = certificate(tmp_path, "server", "IP:127.0.0.1")
+    fresh, later = (certificate(tmp_path, name, "IP:127.0.0.1") for name in ("fresh", "later"))
+    files = CertificateFiles(settings_of(pair))
+    files.load()
+    with capture_logs() as logs:
+        Path(fresh[0]).rename(pair[0])
+        assert [files.renewed(), files.renewed()] == [None, None]
+        Path(fresh[1]).rename(pair[1])
+        assert files.renewed() is not None
+        renew(pair, later)
+        assert files.renewed() is not None
+    assert [(line["log_level"], "cannot" in line["event"]) for line in logs] == [
+        ("warning", True),
+        ("warning", False),
+        ("info", False),
+    ]
+
+
+def test_files_that_go_away_keep_the_pair(tmp_path: Path) -> None:
+    """A secret that is unmounted for a moment ends nothing."""
+    pair = certificate(tmp_path, "server", "IP:127.0.0.1")
+    files = CertificateFiles(settings_of(pair))
+    files.load()
+    Path(pair[1]).rename(tmp_path / "away")
+    assert files.renewed() is None
+    (tmp_path / "away").rename(pair[1])
+    assert files.renewed() is not None
+
+
+def test_files_that_change_while_they_are_read_are_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was tried is what was read: certificate and key never come from two generations."""
+    pair = certificate(tmp_path, "server", "IP:127.0.0.1")
+    fresh = certificate(tmp_path, "fresh", "IP:127.0.0.1")
+    files = CertificateFiles(settings_of(pair))
+    files.load()
+    Path(pair[0]).touch()
+    reading = Path.read_bytes
+
+    def read_before_a_rename(path: Path) -> bytes:
+        found = reading(path)
+        if str(path) == pair[0]:
+            renew(pair, fresh)
+        return found
+
+    monkeypatch.setattr(Path, "read_bytes", read_before_a_rename)
+    with capture_logs() as logs:
+        assert files.renewed() is None
+        monkeypatch.undo()
+        assert files.renewed() is not None
+    assert [line["log_level"] for line in logs] == ["info"]
+
+
+def test_what_cannot_be_used_at_the_start_is_named(tmp_path: Path) -> None:
+    """A foreign key, a key with a password, which nobody is there to type, and an authority that is none."""
+    one, two = (certificate(tmp_path, name, "IP:127.0.0.1") for name in ("one", "two"))
+    locked = tmp_path / "locked.key"
+    subprocess.run(["openssl", "rsa", "-aes128", "-passout", "pass:x", "-in", one[1], "-out", locked], check=True)
+    for pair in ((one[0], two[1]), (one[0], str(locked)), (one[1], one[1])):
+        with pytest.raises(OSError, match="GRPC_SERVER_TLS_CERT and GRPC_SERVER_TLS_KEY do not fit"):
+            CertificateFiles(settings_of(pair)).load()
+    with pytest.raises(OSError, match="GRPC_CLIENT_TLS_CACERT"):
+        CertificateFiles(settings_of(one, one[1])).load()

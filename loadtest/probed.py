@@ -1,0 +1,43 @@
+"""`ratelimit` with a probe on its event loop: serves until SIGTERM, then writes the lags it saw to the file named.
+
+    python -m loadtest.probed FILE
+
+The environment is that of `ratelimit`. The file holds JSON: the number of lags, and their percentiles in milliseconds.
+"""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import uvloop
+
+from loadtest.loop_lag import percentile, probe
+from ratelimit.app import App
+from ratelimit.logs import configure_logs
+from ratelimit.settings import load_settings
+
+PARTS = (0.5, 0.9, 0.99, 0.999, 1.0)
+
+
+async def serve(file: Path) -> None:
+    """Serve, and probe for as long as that."""
+    settings, done = load_settings(), asyncio.Event()
+    configure_logs(settings.log)
+    app = App(settings)
+    serving = asyncio.ensure_future(app.run())
+    while not (app.worker.health.healthy or serving.done()):  # noqa: ASYNC110 - the start is not what is measured
+        await asyncio.sleep(0.01)
+    probing = asyncio.ensure_future(probe(done))
+    try:
+        await serving
+    finally:
+        done.set()
+        lags = await probing
+        found = {f"p{100 * part:g}": round(percentile(lags, part) * 1000, 2) for part in PARTS}
+        file.write_text(json.dumps({"lags": len(lags), **found}))  # noqa: ASYNC240 - it is over
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(Path(sys.argv[1])))

@@ -1,0 +1,144 @@
+"""What a process that answers calls has: the store, the limiter, the service, health and the gRPC server.
+
+It is handed configurations and knows neither where they come from nor who shows its numbers; that is app.py's, which
+runs one worker in its own process today.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+import structlog
+
+from ratelimit.clock import SystemClock
+from ratelimit.descriptors.tree import Config
+from ratelimit.limiter.counter_key import exact_counter, reference_counter
+from ratelimit.limiter.counter_store import CounterStore
+from ratelimit.limiter.limiter import Limiter, LimiterOptions
+from ratelimit.limiter.over_limit_cache import OverLimitCache
+from ratelimit.limiter.plan import DecisionRules
+from ratelimit.limiter.planner import Planner
+from ratelimit.metrics import LimitStats, Metrics
+from ratelimit.service.grpc_services import add_services
+from ratelimit.service.health import Health
+from ratelimit.service.rate_limit import RateLimitService, Rules
+from ratelimit.settings import Settings
+from ratelimit.stores.memory import MemoryStore
+from ratelimit.stores.redis_store import RedisStore
+from ratelimit.transport.grpcio_server import GrpcioServer
+
+# A part that does not close in this time is left behind: the process ends with it.
+CLOSE_S_MAX = 10.0
+
+Part = tuple[str, Callable[[], Awaitable[None]]]
+
+_log = structlog.get_logger("ratelimit")
+
+
+class Worker:
+    """Made inside the running event loop; counts in `metrics`."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self.health = Health(
+            needs_active_store=settings.redis.redis_health_check_active_connection,
+            needs_config=settings.config.healthy_with_at_least_one_config_loaded,
+        )
+        self._redis = self._make_redis() if settings.limiter.backend_type == "redis" else None
+        memory_bytes_max = settings.limiter.memory_store_bytes_max
+        self.service = self._make_service(MemoryStore(memory_bytes_max) if self._redis is None else self._redis)
+        self.grpc = GrpcioServer(settings.server)
+
+    async def start(self) -> None:
+        """Connect in the background, and take calls. Raises OSError."""
+        self.health.log_changes()
+        if self._redis is not None:
+            await self._redis.start()
+        else:
+            self.health.store_changed(connected=True)
+        add_services(self.grpc, self.service, self.health, with_reflection=self._settings.server.grpc_reflection)
+        await self.grpc.start()
+
+    def swap(self, config: Config) -> None:
+        """Put a configuration in force for every call from now on, with the rules that the settings give it."""
+        self.service.swap(config, rules(self._settings))
+        self._metrics.configuration_loaded(config.limits)
+        self.health.config_changed(loaded=bool(config.domains))
+
+    async def gave_up(self) -> None:
+        """Wait for what ends the process: raises StoreError where REDIS_STARTUP_MAX_ELAPSED_TIME passes in vain."""
+        if self._redis is None:
+            await asyncio.get_running_loop().create_future()
+        else:
+            await asyncio.shield(self._redis.gave_up)
+
+    async def drain(self, hurry: asyncio.Event) -> None:
+        """Be seen as not serving before anything is refused, then answer what is open; `hurry` ends each wait."""
+        server = self._settings.server
+        self.health.drain()
+        _log.info("draining", delay_s=server.drain_delay, grace_s=server.drain_grace)
+        await first(hurry.wait(), asyncio.sleep(server.drain_delay))
+        await first(hurry.wait(), self.grpc.stop(server.drain_grace))
+
+    async def close(self) -> None:
+        """End at once. The store goes last: calls that are still open wait for it."""
+        parts: list[Part] = [("gRPC server", lambda: self.grpc.stop(0))]
+        if self._redis is not None:
+            parts.append(("store", self._redis.close))
+        await close_each(parts)
+
+    def _make_redis(self) -> RedisStore:
+        def changed(connected: bool) -> None:  # noqa: FBT001 - the store's listener
+            self.health.store_changed(connected=connected)
+
+        prefix = self._settings.limiter.cache_key_prefix
+        return RedisStore(self._settings.redis, self._metrics.store, changed, prefix)
+
+    def _make_service(self, store: CounterStore) -> RateLimitService:
+        reference = self._settings.server.grpc_error_codes == "reference"
+        time_s = asyncio.get_running_loop().time
+        limiter, planner = self._make_limiter(store), self._make_planner()
+        return RateLimitService(limiter, planner, self._metrics, time_s, reference_error_codes=reference)
+
+    def _make_planner(self) -> Planner:
+        limits = self._settings.limiter
+        counter = exact_counter if limits.counter_key_format == "exact" else reference_counter
+
+        def stats(key: str, configured: bool) -> LimitStats:  # noqa: FBT001 - the planner's port
+            return self._metrics.limit(key, configured=configured)
+
+        return Planner(counter, stats, limits.cache_key_prefix)
+
+    def _make_limiter(self, store: CounterStore) -> Limiter:
+        limits = self._settings.limiter
+        cache = OverLimitCache(limits.local_cache_size_in_bytes)
+        if cache.enabled:
+            self._metrics.local_cache = cache
+        timeout_s = self._settings.redis.redis_timeout
+        options = LimiterOptions(timeout_s, limits.expiration_jitter_max_seconds, limits.pending_hits_max)
+        return Limiter(store, SystemClock(), asyncio.get_running_loop(), cache, options)
+
+
+def rules(settings: Settings) -> Rules:
+    """What the settings, and not the configuration, say of each request; made anew at each reload."""
+    decision = DecisionRules(settings.limiter.near_limit_ratio, settings.response.quota_mode)
+    return Rules(decision, settings.response)
+
+
+async def first(*coroutines: Coroutine[Any, Any, object]) -> None:
+    """Run until one has ended; the others are cancelled."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def close_each(parts: Sequence[Part]) -> None:
+    """Close one part after the other; one that fails or hangs is logged, and keeps none of the rest from closing."""
+    for name, close in parts:
+        # In a task of its own, so that a part's cancelled inside is that part's failure and not ours.
+        (failure,) = await asyncio.gather(asyncio.wait_for(close(), CLOSE_S_MAX), return_exceptions=True)
+        if failure is not None:
+            _log.error("a part did not close", part=name, exc_info=failure)

@@ -1,0 +1,129 @@
+import asyncio
+from typing import Any
+
+import grpc.aio
+import pytest
+from structlog.testing import capture_logs
+
+from deploy.demo.processes import free_port
+from ratelimit import worker as module
+from ratelimit.descriptors.loader import ConfigFile, load_config
+from ratelimit.errors import StoreError
+from ratelimit.metrics import Metrics
+from ratelimit.pb.envoy.service.ratelimit.v3 import rls_pb2
+from ratelimit.settings import load_settings
+from ratelimit.stores.redis_store import RedisStore
+from ratelimit.transport.grpcio_server import GrpcioServer
+from ratelimit.worker import Worker, close_each
+from tests.service.test_rate_limit import ASK
+from tests.service.test_rate_limit import CONFIG as TEXT
+
+CONFIG = load_config([ConfigFile("f", TEXT)])
+PATH = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
+
+
+def worker(**environ: str) -> Worker:
+    """A worker on a free loopback port, counting in memory."""
+    given = {"GRPC_HOST": "127.0.0.1", "GRPC_PORT": "0", "BACKEND_TYPE": "memory", "DRAIN_DELAY": "0", **environ}
+    return Worker(load_settings(given), Metrics())
+
+
+async def test_a_worker_serves_the_configuration_it_is_handed() -> None:
+    """It has no source of its own: calls fail until the first swap, and follow each."""
+    made = worker(LOCAL_CACHE_SIZE_IN_BYTES="1000", COUNTER_KEY_FORMAT="reference")
+    await made.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{made.grpc.port}") as channel:
+        ask: Any = channel.unary_unary(PATH)
+        with pytest.raises(grpc.aio.AioRpcError, match="no rate limit configuration loaded"):
+            await ask(ASK)
+        made.swap(CONFIG)
+        answers = [rls_pb2.RateLimitResponse.FromString(await ask(ASK)) for _ in range(3)]
+    assert [answer.overall_code for answer in answers] == [1, 1, 2]
+    await made.close()
+
+
+async def test_the_configuration_counts_for_health_where_it_must() -> None:
+    """HEALTHY_WITH_AT_LEAST_ONE_CONFIG_LOADED: healthy with a domain, not without."""
+    made = worker(HEALTHY_WITH_AT_LEAST_ONE_CONFIG_LOADED="true")
+    await made.start()
+    seen = [made.health.healthy]
+    for config in (CONFIG, load_config([])):
+        made.swap(config)
+        seen.append(made.health.healthy)
+    assert seen == [False, True, False]
+    await made.close()
+
+
+async def test_a_drain_is_seen_before_anything_is_refused() -> None:
+    """Not healthy at once, calls are taken during DRAIN_DELAY, and after it no more."""
+    made, hurry = worker(DRAIN_DELAY="1h"), asyncio.Event()
+    await made.start()
+    made.swap(CONFIG)
+    draining = asyncio.ensure_future(made.drain(hurry))
+    await asyncio.sleep(0)
+    assert not made.health.healthy
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{made.grpc.port}") as channel:
+        ask: Any = channel.unary_unary(PATH)
+        await ask(ASK)
+        hurry.set()
+        await asyncio.wait_for(draining, 30)
+        await made.close()
+        with pytest.raises(grpc.aio.AioRpcError):
+            await ask(ASK)
+
+
+async def test_giving_up_on_the_store_is_told() -> None:
+    """REDIS_STARTUP_MAX_ELAPSED_TIME ends the wait with the reason; memory is never given up."""
+    url = {"REDIS_SOCKET_TYPE": "tcp", "REDIS_URL": f"127.0.0.1:{free_port()}"}
+    waits = {"REDIS_STARTUP_INITIAL_INTERVAL": "10ms", "REDIS_STARTUP_MAX_ELAPSED_TIME": "20ms"}
+    made, memory = worker(BACKEND_TYPE="redis", **url, **waits), worker()
+    await made.start()
+    never = asyncio.ensure_future(memory.gave_up())
+    with pytest.raises(StoreError, match="cannot connect"):
+        await asyncio.wait_for(made.gave_up(), 30)
+    assert not never.done()
+    never.cancel()
+    await made.close()
+    await memory.close()
+
+
+async def test_the_store_closes_after_the_last_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call in flight waits for the store, so the server ends first, with a drain and without one."""
+    order: list[str] = []
+
+    async def store_closes(_: RedisStore) -> None:
+        order.append("store")
+
+    async def server_stops(_: GrpcioServer, __: float) -> None:
+        order.append("server")
+
+    monkeypatch.setattr(RedisStore, "close", store_closes)
+    monkeypatch.setattr(GrpcioServer, "stop", server_stops)
+    made = worker(BACKEND_TYPE="redis")
+    await made.drain(asyncio.Event())
+    await made.close()
+    assert order == ["server", "server", "store"]
+
+
+async def test_each_part_closes_whatever_the_others_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One raises, one was cancelled inside, one hangs: each is logged by name, and the rest is closed."""
+    monkeypatch.setattr(module, "CLOSE_S_MAX", 0.01)
+    closed: list[str] = []
+
+    async def raises() -> None:
+        raise OSError("no more")
+
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    async def hangs() -> None:
+        await asyncio.Event().wait()
+
+    async def closes() -> None:
+        closed.append("good")
+
+    with capture_logs() as logs:
+        await close_each([("bad", raises), ("odd", cancelled), ("slow", hangs), ("good", closes)])
+    assert closed == ["good"]
+    assert [line["part"] for line in logs if line["log_level"] == "error"] == ["bad", "odd", "slow"]
+    assert isinstance(logs[0]["exc_info"], OSError)
