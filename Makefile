@@ -18,10 +18,10 @@ $(STAMP): pyproject.toml constraints.txt .ci/setup
 demo: setup ## The catalog example with a real Envoy and an embedded Valkey (KEEP=1 leaves it running)
 	@$(BIN)/python -m deploy.demo
 
-test: setup ## Every test, with the coverage gate (ARGS= goes to pytest)
-	@.ci/test $(ARGS)
+test: setup ## Every test in random order, with the coverage gate (ARGS= goes to pytest, SEED= repeats an order)
+	@SEED=$(SEED) .ci/test $(ARGS)
 
-check: setup ## Formatting, lint and types
+check: setup ## Formatting, lint, spelling, types and the wire contract
 	@.ci/check
 
 bench: setup ## The load test with its comparison table (PEER_CMD= names the reference's binary)
@@ -33,5 +33,5 @@ bench-floors: setup ## What a request costs in our own floors, beside a bare loo
 bench-reload: setup ## Two instances that reload 20,000 descriptors under load: loop lag, failed calls
 	@$(BIN)/python -m loadtest.reload
 
-protos: setup ## Generate ratelimit/pb anew from protos/
+protos: setup ## Lint protos/ and generate ratelimit/pb anew, with buf
 	@$(BIN)/python protos/generate.py

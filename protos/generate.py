@@ -1,10 +1,11 @@
 """Generate ratelimit/pb from the .proto files beside this script: `make protos`.
 
-grpcio-tools brings protoc and the Python plugins, so neither Node nor buf is needed; with `buf` on PATH the files are
-linted first. The modules live under ratelimit.pb, while the file names in the descriptor pool stay upstream's, which
-is what reflection shows.
+buf lints and generates (buf.yaml, buf.gen.yaml). What is left to do here is Python's: the modules live under
+ratelimit.pb, so their imports of each other are rewritten and every folder becomes a package. The file names in the
+descriptor pool stay upstream's; reflection shows those.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -18,14 +19,18 @@ OURS = re.compile(r"^(from|import) (envoy|google\.rpc|ratelimit\.config)\b", re.
 PACKAGE = '"""Generated from protos/ by `make protos`; not to be edited."""\n'
 
 
+def buf(*arguments: str | Path) -> None:
+    """Run buf on protos/ with the programs of this virtual environment first. Raises CalledProcessError."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    program = shutil.which("buf", path=path)
+    if program is None:
+        raise FileNotFoundError("buf is not there: `make setup` installs it")
+    subprocess.run([program, *arguments], cwd=PROTOS, env={**os.environ, "PATH": path}, check=True)
+
+
 def generate(target: Path) -> None:
     """Write the stubs of every .proto file below PROTOS into `target`. Raises CalledProcessError."""
-    files = sorted(str(file.relative_to(PROTOS)) for file in PROTOS.rglob("*.proto"))
-    options = [f"--{kind}_out={target}" for kind in ("python", "pyi", "grpc_python")]
-    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTOS}", *options, *files], check=True)
-    for stub in target.rglob("*_grpc.py"):
-        if "class " not in stub.read_text():
-            stub.unlink()  # the file declares no service
+    buf("generate", "--output", target)
     for stub in [*target.rglob("*.py"), *target.rglob("*.pyi")]:
         stub.write_text(OURS.sub(r"\1 ratelimit.pb.\2", stub.read_text()))
     for folder in [target, *(path for path in target.rglob("*") if path.is_dir())]:
@@ -33,9 +38,8 @@ def generate(target: Path) -> None:
 
 
 def main() -> None:
-    """Lint where buf is there, then replace ratelimit/pb whole."""
-    if shutil.which("buf"):
-        subprocess.run(["buf", "lint", str(PROTOS)], check=True)
+    """Lint, then replace ratelimit/pb whole."""
+    buf("lint")
     with tempfile.TemporaryDirectory() as folder:
         generate(Path(folder))
         shutil.rmtree(TARGET, ignore_errors=True)

@@ -27,7 +27,7 @@ from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 from ratelimit.pb.google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*envoy/service/discovery/v3/discovery.proto\x12\x1a\x65nvoy.service.discovery.v3\x1a\x1f\x65nvoy/config/core/v3/base.proto\x1a\x19google/protobuf/any.proto\x1a\x17google/rpc/status.proto\"\xbe\x01\n\x10\x44iscoveryRequest\x12\x14\n\x0cversion_info\x18\x01 \x01(\t\x12(\n\x04node\x18\x02 \x01(\x0b\x32\x1a.envoy.config.core.v3.Node\x12\x16\n\x0eresource_names\x18\x03 \x03(\t\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\x16\n\x0eresponse_nonce\x18\x05 \x01(\t\x12(\n\x0c\x65rror_detail\x18\x06 \x01(\x0b\x32\x12.google.rpc.Status\"s\n\x11\x44iscoveryResponse\x12\x14\n\x0cversion_info\x18\x01 \x01(\t\x12\'\n\tresources\x18\x02 \x03(\x0b\x32\x14.google.protobuf.Any\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\r\n\x05nonce\x18\x05 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*envoy/service/discovery/v3/discovery.proto\x12\x1a\x65nvoy.service.discovery.v3\x1a\x1f\x65nvoy/config/core/v3/base.proto\x1a\x19google/protobuf/any.proto\x1a\x17google/rpc/status.proto\"\x85\x02\n\x10\x44iscoveryRequest\x12!\n\x0cversion_info\x18\x01 \x01(\tR\x0bversionInfo\x12.\n\x04node\x18\x02 \x01(\x0b\x32\x1a.envoy.config.core.v3.NodeR\x04node\x12%\n\x0eresource_names\x18\x03 \x03(\tR\rresourceNames\x12\x19\n\x08type_url\x18\x04 \x01(\tR\x07typeUrl\x12%\n\x0eresponse_nonce\x18\x05 \x01(\tR\rresponseNonce\x12\x35\n\x0c\x65rror_detail\x18\x06 \x01(\x0b\x32\x12.google.rpc.StatusR\x0b\x65rrorDetail\"\x9b\x01\n\x11\x44iscoveryResponse\x12!\n\x0cversion_info\x18\x01 \x01(\tR\x0bversionInfo\x12\x32\n\tresources\x18\x02 \x03(\x0b\x32\x14.google.protobuf.AnyR\tresources\x12\x19\n\x08type_url\x18\x04 \x01(\tR\x07typeUrl\x12\x14\n\x05nonce\x18\x05 \x01(\tR\x05nonceb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,7 +35,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'envoy.service.discovery.v3.
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DISCOVERYREQUEST']._serialized_start=160
-  _globals['_DISCOVERYREQUEST']._serialized_end=350
-  _globals['_DISCOVERYRESPONSE']._serialized_start=352
-  _globals['_DISCOVERYRESPONSE']._serialized_end=467
+  _globals['_DISCOVERYREQUEST']._serialized_end=421
+  _globals['_DISCOVERYRESPONSE']._serialized_start=424
+  _globals['_DISCOVERYRESPONSE']._serialized_end=579
 # @@protoc_insertion_point(module_scope)

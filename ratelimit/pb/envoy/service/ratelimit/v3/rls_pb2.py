@@ -30,7 +30,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$envoy/service/ratelimit/v3/rls.proto\x12\x1a\x65nvoy.service.ratelimit.v3\x1a\x1f\x65nvoy/config/core/v3/base.proto\x1a\x34\x65nvoy/extensions/common/ratelimit/v3/ratelimit.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\x87\x01\n\x10RateLimitRequest\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12N\n\x0b\x64\x65scriptors\x18\x02 \x03(\x0b\x32\x39.envoy.extensions.common.ratelimit.v3.RateLimitDescriptor\x12\x13\n\x0bhits_addend\x18\x03 \x01(\r\"\xc9\t\n\x11RateLimitResponse\x12H\n\x0coverall_code\x18\x01 \x01(\x0e\x32\x32.envoy.service.ratelimit.v3.RateLimitResponse.Code\x12P\n\x08statuses\x18\x02 \x03(\x0b\x32>.envoy.service.ratelimit.v3.RateLimitResponse.DescriptorStatus\x12\x42\n\x17response_headers_to_add\x18\x03 \x03(\x0b\x32!.envoy.config.core.v3.HeaderValue\x12\x41\n\x16request_headers_to_add\x18\x04 \x03(\x0b\x32!.envoy.config.core.v3.HeaderValue\x12\x10\n\x08raw_body\x18\x05 \x01(\x0c\x12\x31\n\x10\x64ynamic_metadata\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x42\n\x05quota\x18\x07 \x01(\x0b\x32\x33.envoy.service.ratelimit.v3.RateLimitResponse.Quota\x1a\x96\x02\n\tRateLimit\x12\x19\n\x11requests_per_unit\x18\x01 \x01(\r\x12J\n\x04unit\x18\x02 \x01(\x0e\x32<.envoy.service.ratelimit.v3.RateLimitResponse.RateLimit.Unit\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x35\n\x0funit_multiplier\x18\x04 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\"]\n\x04Unit\x12\x0b\n\x07UNKNOWN\x10\x00\x12\n\n\x06SECOND\x10\x01\x12\n\n\x06MINUTE\x10\x02\x12\x08\n\x04HOUR\x10\x03\x12\x07\n\x03\x44\x41Y\x10\x04\x12\t\n\x05MONTH\x10\x05\x12\x08\n\x04YEAR\x10\x06\x12\x08\n\x04WEEK\x10\x07\x1ap\n\x05Quota\x12\x10\n\x08requests\x18\x01 \x01(\r\x12\x31\n\x0bvalid_until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12\n\n\x02id\x18\x03 \x01(\tB\x16\n\x14\x65xpiration_specifier\x1a\xcf\x02\n\x10\x44\x65scriptorStatus\x12@\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x32.envoy.service.ratelimit.v3.RateLimitResponse.Code\x12N\n\rcurrent_limit\x18\x02 \x01(\x0b\x32\x37.envoy.service.ratelimit.v3.RateLimitResponse.RateLimit\x12\x17\n\x0flimit_remaining\x18\x03 \x01(\r\x12\x37\n\x14\x64uration_until_reset\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x44\n\x05quota\x18\x05 \x01(\x0b\x32\x33.envoy.service.ratelimit.v3.RateLimitResponse.QuotaH\x00\x42\x11\n\x0fquota_specifier\"+\n\x04\x43ode\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x06\n\x02OK\x10\x01\x12\x0e\n\nOVER_LIMIT\x10\x02\x32\x82\x01\n\x10RateLimitService\x12n\n\x0fShouldRateLimit\x12,.envoy.service.ratelimit.v3.RateLimitRequest\x1a-.envoy.service.ratelimit.v3.RateLimitResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$envoy/service/ratelimit/v3/rls.proto\x12\x1a\x65nvoy.service.ratelimit.v3\x1a\x1f\x65nvoy/config/core/v3/base.proto\x1a\x34\x65nvoy/extensions/common/ratelimit/v3/ratelimit.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xa8\x01\n\x10RateLimitRequest\x12\x16\n\x06\x64omain\x18\x01 \x01(\tR\x06\x64omain\x12[\n\x0b\x64\x65scriptors\x18\x02 \x03(\x0b\x32\x39.envoy.extensions.common.ratelimit.v3.RateLimitDescriptorR\x0b\x64\x65scriptors\x12\x1f\n\x0bhits_addend\x18\x03 \x01(\rR\nhitsAddend\"\xb3\x0b\n\x11RateLimitResponse\x12U\n\x0coverall_code\x18\x01 \x01(\x0e\x32\x32.envoy.service.ratelimit.v3.RateLimitResponse.CodeR\x0boverallCode\x12Z\n\x08statuses\x18\x02 \x03(\x0b\x32>.envoy.service.ratelimit.v3.RateLimitResponse.DescriptorStatusR\x08statuses\x12X\n\x17response_headers_to_add\x18\x03 \x03(\x0b\x32!.envoy.config.core.v3.HeaderValueR\x14responseHeadersToAdd\x12V\n\x16request_headers_to_add\x18\x04 \x03(\x0b\x32!.envoy.config.core.v3.HeaderValueR\x13requestHeadersToAdd\x12\x19\n\x08raw_body\x18\x05 \x01(\x0cR\x07rawBody\x12\x42\n\x10\x64ynamic_metadata\x18\x06 \x01(\x0b\x32\x17.google.protobuf.StructR\x0f\x64ynamicMetadata\x12I\n\x05quota\x18\x07 \x01(\x0b\x32\x33.envoy.service.ratelimit.v3.RateLimitResponse.QuotaR\x05quota\x1a\xc3\x02\n\tRateLimit\x12*\n\x11requests_per_unit\x18\x01 \x01(\rR\x0frequestsPerUnit\x12P\n\x04unit\x18\x02 \x01(\x0e\x32<.envoy.service.ratelimit.v3.RateLimitResponse.RateLimit.UnitR\x04unit\x12\x12\n\x04name\x18\x03 \x01(\tR\x04name\x12\x45\n\x0funit_multiplier\x18\x04 \x01(\x0b\x32\x1c.google.protobuf.UInt32ValueR\x0eunitMultiplier\"]\n\x04Unit\x12\x0b\n\x07UNKNOWN\x10\x00\x12\n\n\x06SECOND\x10\x01\x12\n\n\x06MINUTE\x10\x02\x12\x08\n\x04HOUR\x10\x03\x12\x07\n\x03\x44\x41Y\x10\x04\x12\t\n\x05MONTH\x10\x05\x12\x08\n\x04YEAR\x10\x06\x12\x08\n\x04WEEK\x10\x07\x1a\x8a\x01\n\x05Quota\x12\x1a\n\x08requests\x18\x01 \x01(\rR\x08requests\x12=\n\x0bvalid_until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00R\nvalidUntil\x12\x0e\n\x02id\x18\x03 \x01(\tR\x02idB\x16\n\x14\x65xpiration_specifier\x1a\x8e\x03\n\x10\x44\x65scriptorStatus\x12\x46\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x32.envoy.service.ratelimit.v3.RateLimitResponse.CodeR\x04\x63ode\x12\\\n\rcurrent_limit\x18\x02 \x01(\x0b\x32\x37.envoy.service.ratelimit.v3.RateLimitResponse.RateLimitR\x0c\x63urrentLimit\x12\'\n\x0flimit_remaining\x18\x03 \x01(\rR\x0elimitRemaining\x12K\n\x14\x64uration_until_reset\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationR\x12\x64urationUntilReset\x12K\n\x05quota\x18\x05 \x01(\x0b\x32\x33.envoy.service.ratelimit.v3.RateLimitResponse.QuotaH\x00R\x05quotaB\x11\n\x0fquota_specifier\"+\n\x04\x43ode\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x06\n\x02OK\x10\x01\x12\x0e\n\nOVER_LIMIT\x10\x02\x32\x82\x01\n\x10RateLimitService\x12n\n\x0fShouldRateLimit\x12,.envoy.service.ratelimit.v3.RateLimitRequest\x1a-.envoy.service.ratelimit.v3.RateLimitResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,19 +38,19 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'envoy.service.ratelimit.v3.
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RATELIMITREQUEST']._serialized_start=283
-  _globals['_RATELIMITREQUEST']._serialized_end=418
-  _globals['_RATELIMITRESPONSE']._serialized_start=421
-  _globals['_RATELIMITRESPONSE']._serialized_end=1646
-  _globals['_RATELIMITRESPONSE_RATELIMIT']._serialized_start=871
-  _globals['_RATELIMITRESPONSE_RATELIMIT']._serialized_end=1149
-  _globals['_RATELIMITRESPONSE_RATELIMIT_UNIT']._serialized_start=1056
-  _globals['_RATELIMITRESPONSE_RATELIMIT_UNIT']._serialized_end=1149
-  _globals['_RATELIMITRESPONSE_QUOTA']._serialized_start=1151
-  _globals['_RATELIMITRESPONSE_QUOTA']._serialized_end=1263
-  _globals['_RATELIMITRESPONSE_DESCRIPTORSTATUS']._serialized_start=1266
-  _globals['_RATELIMITRESPONSE_DESCRIPTORSTATUS']._serialized_end=1601
-  _globals['_RATELIMITRESPONSE_CODE']._serialized_start=1603
-  _globals['_RATELIMITRESPONSE_CODE']._serialized_end=1646
-  _globals['_RATELIMITSERVICE']._serialized_start=1649
-  _globals['_RATELIMITSERVICE']._serialized_end=1779
+  _globals['_RATELIMITREQUEST']._serialized_end=451
+  _globals['_RATELIMITRESPONSE']._serialized_start=454
+  _globals['_RATELIMITRESPONSE']._serialized_end=1913
+  _globals['_RATELIMITRESPONSE_RATELIMIT']._serialized_start=1003
+  _globals['_RATELIMITRESPONSE_RATELIMIT']._serialized_end=1326
+  _globals['_RATELIMITRESPONSE_RATELIMIT_UNIT']._serialized_start=1233
+  _globals['_RATELIMITRESPONSE_RATELIMIT_UNIT']._serialized_end=1326
+  _globals['_RATELIMITRESPONSE_QUOTA']._serialized_start=1329
+  _globals['_RATELIMITRESPONSE_QUOTA']._serialized_end=1467
+  _globals['_RATELIMITRESPONSE_DESCRIPTORSTATUS']._serialized_start=1470
+  _globals['_RATELIMITRESPONSE_DESCRIPTORSTATUS']._serialized_end=1868
+  _globals['_RATELIMITRESPONSE_CODE']._serialized_start=1870
+  _globals['_RATELIMITRESPONSE_CODE']._serialized_end=1913
+  _globals['_RATELIMITSERVICE']._serialized_start=1916
+  _globals['_RATELIMITSERVICE']._serialized_end=2046
 # @@protoc_insertion_point(module_scope)

@@ -25,21 +25,21 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,ratelimit/config/ratelimit/v3/rls_conf.proto\x12\x1dratelimit.config.ratelimit.v3\x1a\x1cgoogle/protobuf/struct.proto\"x\n\x0fRateLimitConfig\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12G\n\x0b\x64\x65scriptors\x18\x03 \x03(\x0b\x32\x32.ratelimit.config.ratelimit.v3.RateLimitDescriptor\"\xab\x02\n\x13RateLimitDescriptor\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x42\n\nrate_limit\x18\x03 \x01(\x0b\x32..ratelimit.config.ratelimit.v3.RateLimitPolicy\x12G\n\x0b\x64\x65scriptors\x18\x04 \x03(\x0b\x32\x32.ratelimit.config.ratelimit.v3.RateLimitDescriptor\x12\x13\n\x0bshadow_mode\x18\x05 \x01(\x08\x12\x17\n\x0f\x64\x65tailed_metric\x18\x06 \x01(\x08\x12\x12\n\nquota_mode\x18\x07 \x01(\x08\x12)\n\x08metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\"\xfe\x01\n\x0fRateLimitPolicy\x12:\n\x04unit\x18\x01 \x01(\x0e\x32,.ratelimit.config.ratelimit.v3.RateLimitUnit\x12\x19\n\x11requests_per_unit\x18\x02 \x01(\r\x12\x11\n\tunlimited\x18\x03 \x01(\x08\x12\x0c\n\x04name\x18\x04 \x01(\t\x12Q\n\x08replaces\x18\x05 \x03(\x0b\x32?.ratelimit.config.ratelimit.v3.RateLimitPolicy.RateLimitReplace\x1a \n\x10RateLimitReplace\x12\x0c\n\x04name\x18\x01 \x01(\t*f\n\rRateLimitUnit\x12\x0b\n\x07UNKNOWN\x10\x00\x12\n\n\x06SECOND\x10\x01\x12\n\n\x06MINUTE\x10\x02\x12\x08\n\x04HOUR\x10\x03\x12\x07\n\x03\x44\x41Y\x10\x04\x12\t\n\x05MONTH\x10\x05\x12\x08\n\x04YEAR\x10\x06\x12\x08\n\x04WEEK\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,ratelimit/config/ratelimit/v3/rls_conf.proto\x12\x1dratelimit.config.ratelimit.v3\x1a\x1cgoogle/protobuf/struct.proto\"\x93\x01\n\x0fRateLimitConfig\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n\x06\x64omain\x18\x02 \x01(\tR\x06\x64omain\x12T\n\x0b\x64\x65scriptors\x18\x03 \x03(\x0b\x32\x32.ratelimit.config.ratelimit.v3.RateLimitDescriptorR\x0b\x64\x65scriptors\"\x80\x03\n\x13RateLimitDescriptor\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value\x12M\n\nrate_limit\x18\x03 \x01(\x0b\x32..ratelimit.config.ratelimit.v3.RateLimitPolicyR\trateLimit\x12T\n\x0b\x64\x65scriptors\x18\x04 \x03(\x0b\x32\x32.ratelimit.config.ratelimit.v3.RateLimitDescriptorR\x0b\x64\x65scriptors\x12\x1f\n\x0bshadow_mode\x18\x05 \x01(\x08R\nshadowMode\x12\'\n\x0f\x64\x65tailed_metric\x18\x06 \x01(\x08R\x0e\x64\x65tailedMetric\x12\x1d\n\nquota_mode\x18\x07 \x01(\x08R\tquotaMode\x12\x33\n\x08metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\"\xb6\x02\n\x0fRateLimitPolicy\x12@\n\x04unit\x18\x01 \x01(\x0e\x32,.ratelimit.config.ratelimit.v3.RateLimitUnitR\x04unit\x12*\n\x11requests_per_unit\x18\x02 \x01(\rR\x0frequestsPerUnit\x12\x1c\n\tunlimited\x18\x03 \x01(\x08R\tunlimited\x12\x12\n\x04name\x18\x04 \x01(\tR\x04name\x12[\n\x08replaces\x18\x05 \x03(\x0b\x32?.ratelimit.config.ratelimit.v3.RateLimitPolicy.RateLimitReplaceR\x08replaces\x1a&\n\x10RateLimitReplace\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name*f\n\rRateLimitUnit\x12\x0b\n\x07UNKNOWN\x10\x00\x12\n\n\x06SECOND\x10\x01\x12\n\n\x06MINUTE\x10\x02\x12\x08\n\x04HOUR\x10\x03\x12\x07\n\x03\x44\x41Y\x10\x04\x12\t\n\x05MONTH\x10\x05\x12\x08\n\x04YEAR\x10\x06\x12\x08\n\x04WEEK\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ratelimit.config.ratelimit.v3.rls_conf_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RATELIMITUNIT']._serialized_start=790
-  _globals['_RATELIMITUNIT']._serialized_end=892
-  _globals['_RATELIMITCONFIG']._serialized_start=109
-  _globals['_RATELIMITCONFIG']._serialized_end=229
-  _globals['_RATELIMITDESCRIPTOR']._serialized_start=232
-  _globals['_RATELIMITDESCRIPTOR']._serialized_end=531
-  _globals['_RATELIMITPOLICY']._serialized_start=534
-  _globals['_RATELIMITPOLICY']._serialized_end=788
-  _globals['_RATELIMITPOLICY_RATELIMITREPLACE']._serialized_start=756
-  _globals['_RATELIMITPOLICY_RATELIMITREPLACE']._serialized_end=788
+  _globals['_RATELIMITUNIT']._serialized_start=959
+  _globals['_RATELIMITUNIT']._serialized_end=1061
+  _globals['_RATELIMITCONFIG']._serialized_start=110
+  _globals['_RATELIMITCONFIG']._serialized_end=257
+  _globals['_RATELIMITDESCRIPTOR']._serialized_start=260
+  _globals['_RATELIMITDESCRIPTOR']._serialized_end=644
+  _globals['_RATELIMITPOLICY']._serialized_start=647
+  _globals['_RATELIMITPOLICY']._serialized_end=957
+  _globals['_RATELIMITPOLICY_RATELIMITREPLACE']._serialized_start=919
+  _globals['_RATELIMITPOLICY_RATELIMITREPLACE']._serialized_end=957
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,118 @@
+"""The Redis store on a connection that breaks: always acknowledged <= stored <= acknowledged + unknown."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+import pytest_asyncio
+import redis.asyncio
+
+from ratelimit.errors import StoreError
+from ratelimit.limiter.counter_store import Batch, Results
+from tests.faults import FaultProxy
+from tests.limiter.plans import NOW, hit
+from tests.stores.test_redis_store import Store
+
+PATIENT_S = 20.0
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What callers were told about hits on one counter, to compare with what the server holds."""
+
+    held: Store
+    proxy: FaultProxy
+    server_port: int
+    acknowledged: int = 0
+    unknown: int = 0
+    answers: list[int] = field(default_factory=list)
+
+    def charge(self, amounts: list[int], timeout_s: float = PATIENT_S) -> asyncio.Future[Results]:
+        """Send a batch; `answers` counts how often it was answered."""
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[Results] = loop.create_future()
+        place = len(self.answers)
+        self.answers.append(0)
+
+        def done(results: Results) -> None:
+            self.answers[place] += 1
+            for amount, result in zip(amounts, results, strict=True):
+                if not isinstance(result, StoreError):
+                    self.acknowledged += amount
+                elif result.outcome_unknown:
+                    self.unknown += amount
+            if not ended.done():
+                ended.set_result(results)
+
+        self.held.store.count(Batch([hit(b"k", amount) for amount in amounts], NOW, loop.time() + timeout_s), done)
+        return ended
+
+    async def stored(self) -> int:
+        """The count that the server holds, past the proxy; asserts the bracket."""
+        async with redis.asyncio.Redis(port=self.server_port) as client:
+            stored = int(await client.get("k") or 0)
+        assert self.acknowledged <= stored <= self.acknowledged + self.unknown
+        return stored
+
+
+@pytest_asyncio.fixture
+async def ledger(valkey_port: int) -> AsyncIterator[Ledger]:
+    """A store that is ready, behind a proxy that does nothing yet."""
+    async with FaultProxy(valkey_port) as proxy:
+        held = Store(proxy.port, redis_startup_initial_interval=0.02, redis_timeout=0.2)
+        await held.store.start()
+        await held.connected()
+        yield Ledger(held, proxy, valkey_port)
+        await held.store.close()
+
+
+async def test_swallowed_replies_are_unknown_and_never_sent_again(ledger: Ledger) -> None:
+    """The server counted, nobody heard: the caller has an error, and the counter each hit once."""
+    await ledger.charge([2])
+    ledger.proxy.replies.swallow = True
+    (lost,) = await ledger.charge([5], 0.1)
+    assert isinstance(lost, StoreError)
+    assert lost.outcome_unknown
+    await ledger.held.connected(False)
+    ledger.proxy.replies.swallow = False
+    await ledger.held.connected()
+    await ledger.charge([1])
+    assert await ledger.stored() == 2 + 5 + 1
+    assert (ledger.acknowledged, ledger.unknown, ledger.held.stats.unknown_outcomes) == (3, 5, 5)
+    assert ledger.proxy.accepted == 2
+
+
+@pytest.mark.parametrize("size", [1, 40, 333])
+@pytest.mark.parametrize("way", ["requests", "replies"])
+async def test_a_reset_within_a_batch_answers_every_caller_once(ledger: Ledger, way: str, size: int) -> None:
+    """Those before the cut are counted, the others unknown, and nobody waits or is told twice."""
+    getattr(ledger.proxy, way).cut_after(size)
+    ended = [ledger.charge([1] * 50) for _ in range(10)]
+    async with asyncio.timeout(PATIENT_S):
+        await asyncio.gather(*ended)
+        await ledger.held.connected(False)
+        await ledger.held.connected()
+        await ledger.charge([1] * 50)
+    assert ledger.answers == [1] * 11
+    assert ledger.unknown == ledger.held.stats.unknown_outcomes > 0
+    assert ledger.acknowledged + ledger.unknown == 11 * 50
+    await ledger.stored()
+
+
+async def test_a_half_closed_connection_is_left(ledger: Ledger) -> None:
+    """A server that will write no more cannot acknowledge: what waits is unknown, and a new connection is opened."""
+    await ledger.charge([2])
+    ledger.proxy.replies.stall()
+    heard = ledger.proxy.replies.bytes_seen
+    waiting = ledger.charge([3])
+    await ledger.proxy.replies.seen(heard + 1)
+    ledger.proxy.half_close()
+    (lost,) = await asyncio.wait_for(waiting, PATIENT_S)
+    assert isinstance(lost, StoreError)
+    await ledger.held.connected(False)
+    ledger.proxy.replies.flow()
+    await ledger.held.connected()
+    await ledger.charge([1])
+    assert await ledger.stored() == 2 + 3 + 1
+    assert (ledger.acknowledged, ledger.unknown, ledger.proxy.accepted) == (3, 3, 2)
