@@ -16,7 +16,8 @@ OVER_LIMIT = b"\x08\x02"
 _REMAINING_UNLIMITED = b"\x12\x08\x08\x01\x18\xff\xff\xff\xff\x0f"
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
+    """A protobuf varint of a number that is not negative."""
     parts = bytearray()
     while number > 127:
         parts.append(number & 127 | 128)
@@ -25,21 +26,10 @@ def _varint(number: int) -> bytes:
     return bytes(parts)
 
 
-# Two bytes of a varint at a time: as its end, and as what more bytes follow.
-_ENDS = [_varint(number) for number in range(1 << 14)]
-_STARTS = [bytes((number & 127 | 128, number >> 7 | 128)) for number in range(1 << 14)]
-
-
-def varint(number: int) -> bytes:
-    """A protobuf varint of a number that is not negative."""
-    if number < 1 << 14:
-        return _ENDS[number]
-    return _STARTS[number & 16383] + varint(number >> 14)
-
-
-# The field limit_remaining: whole for small numbers (nothing for 0), and its first three bytes for others.
-_REMAINING = [b"", *(b"\x18" + end for end in _ENDS[1:])]
-_REMAINING_STARTS = [b"\x18" + start for start in _STARTS]
+# The field limit_remaining: whole for a number of 14 bits (nothing for 0), or its first three bytes for a larger one,
+# by its lowest 14 bits.
+_REMAINING = [b"", *(b"\x18" + varint(number) for number in range(1, 1 << 14))]
+_REMAINING_STARTS = [bytes((0x18, number & 127 | 128, number >> 7 | 128)) for number in range(1 << 14)]
 
 
 def verdict_bytes(verdict: Verdict) -> bytes:

@@ -138,7 +138,7 @@ class LimiterSettings(Group):
     cache_key_prefix: str = ""
     counter_key_format: Literal["exact", "reference"] = "exact"
     pending_hits_max: Positive = 100_000
-    memory_store_bytes_max: Positive = 24 * 1024 * 1024
+    memory_store_bytes_max: Positive = 20 * 1024 * 1024
     stop_cache_key_increment_when_overlimit: Annotated[Boolean, not_yet(True)] = False
 
 

@@ -13,7 +13,7 @@ from ratelimit.errors import StoreError
 from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.counter_store import COUNT_MAX, UNGROUPED, Batch, Hit, Results
 
-BYTES_MAX = 24 * 1024 * 1024
+BYTES_MAX = 20 * 1024 * 1024
 # What a counter takes beside the bytes of its name: their object, its place in two dictionaries, its numbers.
 COUNTER_BYTES = 250
 CLEARED_PER_HIT = 4

@@ -41,7 +41,7 @@ def held_mb() -> int:
 def main(requests: int, value_bytes: int) -> None:
     """Flood with values of that size, each one once; all caches on, every request over its limit."""
     loop, metrics = StepLoop(), Metrics()
-    limiter = Limiter(MemoryStore(), SystemClock(), loop, OverLimitCache(4 * 1024 * 1024))
+    limiter = Limiter(MemoryStore(), SystemClock(), loop, OverLimitCache(1024 * 1024))
     planner = Planner(exact_counter, lambda key, configured: metrics.limit(key, configured=configured))
     service = RateLimitService(limiter, planner, metrics, loop.time)
     service.swap(load_config([ConfigFile("f", CONFIG)]))
