@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-RESIDENT_MB_MAX = 120
+# 120 MB resident, less 23 MB of library files: see flood.py.
+HELD_MB_MAX = 97
 
 
 @pytest.mark.integration
@@ -16,4 +17,4 @@ def test_unique_values_cannot_grow_the_process(requests: int, value_bytes: int) 
     environ = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100, env=environ)
     before, after = map(int, done.stdout.split())
-    assert 30 < before < after <= RESIDENT_MB_MAX
+    assert 30 < before < after <= HELD_MB_MAX
