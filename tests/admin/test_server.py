@@ -57,17 +57,17 @@ async def test_a_scrape_lets_others_run(admin: Admin) -> None:
 
 
 async def test_a_configuration_of_any_size_is_shown_in_pieces(admin: Admin) -> None:
-    """20,000 limits are 20 ms of work in one go; here others run in between."""
+    """5,000 limits are 5 ms of work in one go; here others run in between."""
     limit = "rate_limit: {unit: minute, requests_per_unit: 5}"
-    text = "domain: d\ndescriptors:\n" + "".join(f"  - key: k{number}\n    {limit}\n" for number in range(20_000))
+    text = "domain: d\ndescriptors:\n" + "".join(f"  - key: k{number}\n    {limit}\n" for number in range(5_000))
     admin.service.swap(load_config([ConfigFile("f", text.encode())]))
     showing = asyncio.ensure_future(admin.get("debug", "/rlconfig"))
     turns = 0
     while not showing.done():
         await asyncio.sleep(0)
         turns += 1
-    assert (await showing)[1].count("\n") == 20_000
-    assert turns > 40
+    assert (await showing)[1].count("\n") == 5_000
+    assert turns > 10
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/stats", "/rlconfig"])

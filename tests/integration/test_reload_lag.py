@@ -1,4 +1,5 @@
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from ratelimit.sources.directory import DirectorySource
 from ratelimit.sources.source import Listener
 
 DESCRIPTORS = 20_000
-ROUNDS = 3
+ROUNDS = 2
 LAG_S_MAX = 0.010
 
 
@@ -49,7 +50,9 @@ async def lags(folder: Path) -> list[float]:
     return found[1:]
 
 
-def test_a_reload_does_not_hold_the_loop(tmp_path: Path) -> None:
+def test_a_reload_does_not_hold_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """20,000 descriptors: the 99th percentile of the lag is below 10 ms, in the best round, since machines are busy."""
+    for name in [name for name in os.environ if name.startswith("COVERAGE")]:
+        monkeypatch.delenv(name)  # it would follow into the process that reads, and take most of its time
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert min(runner.run(lags(tmp_path))) < LAG_S_MAX
