@@ -143,7 +143,8 @@ class Config:
             return None
         entries = descriptor.entries
         if descriptor.limit is not None:
-            stat_key = ".".join([domain, *(_named(key, value) for key, value in entries)])
+            # The dot stands there without entries too, as the reference has it.
+            stat_key = f"{domain}.{'.'.join(_named(key, value) for key, value in entries)}"
             return Match(descriptor.limit, entries, stat_key, configured=False)
         steps = walk(root, entries)
         if not steps:
@@ -224,8 +225,8 @@ def _named_as_written(steps: Sequence[Step], nodes: Sequence[Node]) -> bool:
         if step.matched is Matched.EXACT:
             if not step.value:
                 return False
-        elif node.value_to_metric or node.key != step.key:
-            return False
+        elif node.value_to_metric or node.key != step.key or not (step.matched is Matched.KEY or node.value):
+            return False  # the last: `*` in the key of a node without value, and a caller who sends just that key
     return True
 
 

@@ -130,6 +130,23 @@ def test_an_override_goes_first(config: Config) -> None:
     assert config.match("unknown", descriptor) is None
 
 
+def test_an_override_without_entries_is_named_as_the_reference_names_it(config: Config) -> None:
+    """The dot between domain and descriptor stands there all the same."""
+    match = config.match("d", Descriptor((), Limit(42, Unit.HOUR)))
+    assert match is not None
+    assert match.stat_key == "d."
+
+
+@pytest.mark.parametrize("key", ["k*", "kk"])
+def test_a_key_with_a_wildcard_is_named_after_the_entry_and_the_pattern(key: str) -> None:
+    """Whatever key the entry has, `*` itself included."""
+    root = Node("d")
+    root.add(Node("k*", Limit(1, Unit.DAY)))
+    match = Config({"d": root}).match("d", Descriptor(((key, "v"),)))
+    assert match is not None
+    assert (match.stat_key, match.configured) == (f"d.{key}_k*", False)
+
+
 def test_metadata_is_kept_with_a_detailed_metric(config: Config) -> None:
     """The reference loses it there."""
     match = found(config, ("plain", "p"), ("deep", "x"))

@@ -54,3 +54,11 @@ def test_what_was_not_counted_is_raised() -> None:
     with pytest.raises(StoreError, match="poisoned"):
         judged((charge(),), (failed,), (count,), NOW)
     assert next_count(None, charge()) is None
+
+
+def test_what_the_cache_knew_is_told_of_the_window_it_was_asked_in() -> None:
+    """A window that turned while the other charges of the request were counted changes nothing."""
+    known = charge()
+    last = NOW - NOW % 60 + 59
+    known.turn(last + 1, 0)
+    assert judged((known,), (None,), (None,), last) == [Counted(11, allowed=False, remaining=0, reset_s=1)]
