@@ -181,9 +181,20 @@ class Limiter:
             self._counted(tick, [broken] * len(tick.hits))
 
     def _counted(self, tick: Tick, results: Results) -> None:
-        if tick.counts:
+        if tick.settled:
             return
+        tick.settled = True
         self.pending -= len(tick.hits)
+        try:
+            self._give_counts(tick, results)
+        except Exception as error:  # noqa: BLE001 - a store that breaks its contract later, from the event loop
+            assert self._answers is not None  # noqa: S101 - `hand_back_to` comes first
+            self._answers.broken(tick.callers, error, tick.started)
+        else:
+            self._hand_back(tick)
+
+    def _give_counts(self, tick: Tick, results: Results) -> None:
+        """Give each request of the tick its counts."""
         tick.whole = self._settle(tick, results) and not tick.partly_known
         if tick.whole:
             tell_apart(tick)
@@ -192,7 +203,6 @@ class Limiter:
                 shares = share if plan.single is None else [share]
                 counts = [next_count(hit, charge) for hit, charge in zip(shares, plan.charges, strict=True)]
                 tick.counts.append(counts if plan.single is None else counts[0])
-        self._hand_back(tick)
 
     def _settle(self, tick: Tick, results: Results) -> bool:
         """Give each hit its result, and the cache what is over; whether all could be counted."""

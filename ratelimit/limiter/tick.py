@@ -71,7 +71,7 @@ class Tick:
     knew; for any other plan a list of them, one per charge. `hits` are those sent to the store. `mixed`: one of them
     has several sources; `in_steps`: a look or a refund parts the hits of a key. `whole`: every count is a number;
     `partly_known`: the cache knew some. `now` is the tick's moment in unix seconds, `started` when its first request
-    came, in the event loop's time.
+    came, in the event loop's time. `settled`: the results are there, more change nothing.
     """
 
     __slots__ = (
@@ -83,6 +83,7 @@ class Tick:
         "now",
         "partly_known",
         "plans",
+        "settled",
         "shares",
         "started",
         "whole",
@@ -95,6 +96,7 @@ class Tick:
         self.in_steps = False
         self.whole = False
         self.partly_known = False
+        self.settled = False
         self.callers: list[Any] = []
         self.plans: list[Any] = []
         self.shares: list[Any] = []

@@ -283,6 +283,17 @@ def test_a_store_that_answers_twice_is_heard_once() -> None:
     assert (caller.told, bench.limiter.pending) == ([[(True, 9)]], 0)
 
 
+def test_results_that_do_not_fit_end_the_calls_of_their_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that answers later, and with too few results: everybody is told, and nothing is left pending."""
+    bench, late = Bench(), list[Callable[[Results], None]]()
+    monkeypatch.setattr(bench.store, "count", lambda _, done: late.append(done))
+    callers = bench.submit(plan(charge()), plan(charge(counter=b"other:")))
+    bench.loop.run()
+    late[0]([])
+    assert [[text.startswith("broken:") for text in caller.told] for caller in callers] == [[True], [True]]
+    assert bench.limiter.pending == 0
+
+
 CHARGES = st.tuples(st.sampled_from([b"a:", b"b:", b"c:"]), st.integers(-3, 5), st.integers(0, 9))
 PLANS = st.lists(st.lists(CHARGES, min_size=0, max_size=3), min_size=1, max_size=4)
 
