@@ -48,7 +48,7 @@ async def test_a_directory_becomes_a_configuration(tmp_path: Path) -> None:
         ("print('{\"nodes\": [[1]]}')", "wrote what is no answer"),
         ('print(\'{"nodes": [[3, "a", "", 0, 1, "", null]]}\')', "wrote what is no answer"),
         ("print('{}')", "wrote what is no answer"),
-        ("print('[]'); time.sleep(600)", "wrote what is no answer"),
+        ("print('[]', flush=True); time.sleep(600)", "wrote what is no answer"),
         ("sys.stdout.buffer.write(b'\\xff\\n')", "wrote what is no answer"),
         ("print('{\"unchanged\": 1}\\n' * 2)", "wrote what is no answer"),
         ("sys.stderr.write('x' * 1000000 + '\\nbad\\x1b\\n'); exit(3)", r"ended with code 3: bad\\x1b"),
