@@ -150,6 +150,15 @@ def test_a_store_error_is_unavailable(reference: bool, status: GrpcStatus) -> No
     assert bench.metrics.redis_error == 1
 
 
+def test_bytes_that_are_no_message_are_internal_in_the_reference_too() -> None:
+    """GRPC_ERROR_CODES=reference brings UNKNOWN back for errors of the service, not for gRPC's own."""
+    bench = Bench(reference_error_codes=True)
+    garbled, empty = bench.ask_all(b"\xff", request(domain=""))
+    assert garbled.error is not None
+    assert empty.error is not None
+    assert (garbled.error.grpc_status, empty.error.grpc_status) == (GrpcStatus.INTERNAL, GrpcStatus.UNKNOWN)
+
+
 def test_a_bad_request_ends_only_itself() -> None:
     """The others of the same read are answered."""
     bench = Bench()
