@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from loadtest.bench import number_of
+from ratelimit.app import GC_THRESHOLDS
 from ratelimit.clock import SystemClock
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.errors import RpcError
@@ -193,6 +194,7 @@ def main() -> None:
         sys.exit(f"bench-floors: {error}")
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     numbers = iter(range(10**9))
     print(f"µs per request, medians of {rounds} ticks of {READS} reads x {CALLS} calls")
     print(f"{'case':<34}{'submit':>9}{'flush':>9}{'answer':>9}{'whole':>9}{'bare':>9}{'ratio':>8}")

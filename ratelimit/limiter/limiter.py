@@ -16,7 +16,7 @@ from ratelimit.errors import StoreError
 from ratelimit.limiter.counter_store import Batch, CounterStore, Results
 from ratelimit.limiter.over_limit_cache import OverLimitCache
 from ratelimit.limiter.plan import Charge
-from ratelimit.limiter.tick import Sharing, Submitted, Tick, next_count, tell_apart
+from ratelimit.limiter.tick import Sharing, Submitted, Tick, tell_apart, tell_apart_with_failures
 
 # The most charges that one request can have: the planner allows no more descriptors.
 CHARGES_MAX = 64
@@ -181,18 +181,20 @@ class Limiter:
             self._counted(tick, [broken] * len(tick.hits))
 
     def _counted(self, tick: Tick, results: Results) -> None:
-        if tick.counts:
+        if tick.counted:
             return
+        tick.counted = True
         self.pending -= len(tick.hits)
-        tick.whole = self._settle(tick, results) and not tick.partly_known
-        if tick.whole:
-            tell_apart(tick)
+        try:
+            tick.whole = self._settle(tick, results) and not tick.partly_known
+            if tick.whole:
+                tell_apart(tick)
+            else:
+                tell_apart_with_failures(tick)
+        except Exception as error:  # noqa: BLE001 - results that are none must not leave callers waiting
+            self._break(tick, error)
         else:
-            for plan, share in zip(tick.plans, tick.shares, strict=True):
-                shares = share if plan.single is None else [share]
-                counts = [next_count(hit, charge) for hit, charge in zip(shares, plan.charges, strict=True)]
-                tick.counts.append(counts if plan.single is None else counts[0])
-        self._hand_back(tick)
+            self._hand_back(tick)
 
     def _settle(self, tick: Tick, results: Results) -> bool:
         """Give each hit its result, and the cache what is over; whether all could be counted."""
@@ -219,4 +221,8 @@ class Limiter:
         try:
             self._answers.decided(tick)
         except Exception as error:  # noqa: BLE001 - likewise: it must not reach the store, nor leave callers waiting
-            self._answers.broken(tick.callers, error, tick.started)
+            self._break(tick, error)
+
+    def _break(self, tick: Tick, error: Exception) -> None:
+        assert self._answers is not None  # noqa: S101 - likewise
+        self._answers.broken(tick.callers, error, tick.started)

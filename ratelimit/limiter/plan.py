@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from ratelimit.descriptors.limit import Limit
+from ratelimit.descriptors.limit import Limit, Unit
 from ratelimit.limiter.algorithm import FIXED_WINDOW, Algorithm
 from ratelimit.limiter.counter_key import CounterKey
 from ratelimit.limiter.window import window_start
@@ -33,6 +33,9 @@ class LimitStats(Protocol):
     within_limit: int
     shadow_mode: int
     total_negative_hits: int
+
+
+_NO_KEY = CounterKey(b"", FIXED_WINDOW, Unit.SECOND, -1, 1)
 
 
 class Charge:
@@ -64,7 +67,7 @@ class Charge:
         self.near_limit = near_limit
         self.stats = stats
         self.turned_at = -1
-        self.key: CounterKey = CounterKey(b"", self.algorithm, limit.unit, -1, 1)
+        self.key = _NO_KEY
 
     def turn(self, now: int, jitter_s: int) -> None:
         """Be ready for the second `now`: where another window began, its key takes the place of the one before."""

@@ -35,7 +35,7 @@ class Planner:
         """Match, replace and count what each descriptor costs. Raises RpcError for a request that is not sound."""
         _validate(request)
         matches = [config.match(request.domain, descriptor) for descriptor in request.descriptors]
-        replaced = frozenset[str]().union(*(match.limit.replaces for match in matches if match is not None))
+        replaced = {name for match in matches if match is not None for name in match.limit.replaces}
         steps: list[Charge | Verdict] = []
         for descriptor, match in zip(request.descriptors, matches, strict=True):
             if match is None:

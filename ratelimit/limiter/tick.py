@@ -69,14 +69,19 @@ class Tick:
     """What one tick came to: one element per request in each list, in arrival order.
 
     For a plan with a single charge `counts` holds its `Count` and `shares` its hit, None where the over-limit cache
-    knew; for any other plan a list of them, one per charge. `hits` are those sent to the store. `mixed`: one of them
-    has several sources; `in_steps`: a look or a refund parts the hits of a key. `whole`: every count is a number;
-    `partly_known`: the cache knew some. `now` is the tick's moment in unix seconds, `started` when its first request
-    came, in the event loop's time.
+    knew; for any other plan a list of them, one per charge. `hits` are those sent to the store, `now` is the tick's
+    moment in unix seconds, `started` when its first request came, in the event loop's time. And what it is like:
+
+    - `counted`: the store has answered
+    - `mixed`: one of its hits has several sources
+    - `in_steps`: a look or a refund parts the hits of a key
+    - `partly_known`: the over-limit cache knew some charge of a request that had others
+    - `whole`: every count is a number
     """
 
     __slots__ = (
         "callers",
+        "counted",
         "counts",
         "hits",
         "in_steps",
@@ -92,6 +97,7 @@ class Tick:
     def __init__(self, now: int, started: float) -> None:
         self.now = now
         self.started = started
+        self.counted = False
         self.mixed = False
         self.in_steps = False
         self.whole = False
@@ -200,6 +206,14 @@ def tell_apart(tick: Tick) -> None:
             after = before.get(plan) or [hit.count for hit in share]
             before[plan] = after = list(map(operator.add, after, plan.amounts))
             counts.append(after)
+
+
+def tell_apart_with_failures(tick: Tick) -> None:
+    """Likewise where some hits were not counted, or were known without the store."""
+    for plan, share in zip(tick.plans, tick.shares, strict=True):
+        shares = share if plan.single is None else [share]
+        counts = [next_count(hit, charge) for hit, charge in zip(shares, plan.charges, strict=True)]
+        tick.counts.append(counts if plan.single is None else counts[0])
 
 
 def next_count(share: SharedHit | None, charge: Charge) -> Count:

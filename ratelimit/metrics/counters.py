@@ -22,10 +22,10 @@ class LimitStats:
 
 @dataclass(slots=True)
 class StoreStats:
-    """The counter store's connection and its batches.
+    """The counter store's connection, and what was sent on it.
 
-    `timeouts`, `unknown_outcomes` and `errors` count batches; `poisoned` counts hits that failed alone, because of
-    their key.
+    `batches`, `errors` and `timeouts` count commands, of which a batch is one or several; `poisoned` (failed alone,
+    because of their key) and `unknown_outcomes` (counted or not, nobody knows) count hits.
     """
 
     cx_active: int = 0

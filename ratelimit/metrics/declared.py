@@ -94,10 +94,10 @@ PROCESS = (
 )
 # Attributes of StoreStats.
 STORE = (
-    _store("batches", "Batches sent to the store."),
-    _store("errors", "Batches that failed."),
-    _store("timeouts", "Batches that the store did not answer in time."),
-    _store("unknown_outcomes", "Batches that were sent and never answered."),
+    _store("batches", "Commands sent to the store: one for a batch, or several for a large one."),
+    _store("errors", "Commands that failed, and batches that could not be sent."),
+    _store("timeouts", "Commands that the store did not answer in time."),
+    _store("unknown_outcomes", "Hits that were sent and never answered: counted or not, nobody knows."),
     _store("poisoned", "Hits that failed alone, because of their key."),
     _pool("cx_total", "Store connections opened."),
     _pool("cx_local_close", "Store connections closed by us."),

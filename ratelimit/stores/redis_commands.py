@@ -27,6 +27,7 @@ NOT_RUN = (
     "MASTERDOWN",
     "CLUSTERDOWN",
     "BUSY",
+    "MISCONF",
     "NOSCRIPT",
     "OOM",
     "WRONGTYPE",
@@ -100,10 +101,7 @@ def results_of(reply: Any, hits: Sequence[Hit], now: int) -> list[Counted | Stor
         return [reply] * len(hits)
     if isinstance(reply, list) and len(reply) == len(hits):
         return [_result(each, hit, now) for each, hit in zip(reply, hits, strict=True)]
-    error = (
-        refusal(reply) if isinstance(reply, hiredis.ReplyError) else StoreError("an odd reply", outcome_unknown=True)
-    )
-    return [error] * len(hits)
+    return [refusal(reply) if isinstance(reply, hiredis.ReplyError) else _odd()] * len(hits)
 
 
 def refusal(error: Exception) -> StoreError:
@@ -116,11 +114,17 @@ def _result(reply: Any, hit: Hit, now: int) -> Counted | StoreError:
     key = hit.key
     if isinstance(reply, int):
         return key.algorithm.judge(min(reply, COUNT_MAX), hit.limit, key.reset_s(now))
-    if isinstance(reply, list):
-        count, within = reply
-        return Counted(count, within == 1, max(0, hit.limit - count), key.reset_s(now))
-    # An error inside a script's reply is of a command that did nothing.
-    return StoreError(refusal(reply).reason)
+    if isinstance(reply, hiredis.ReplyError):
+        # An error inside a script's reply is of a command that did nothing.
+        return StoreError(refusal(reply).reason)
+    match reply:
+        case [int(count), int(within)]:
+            return Counted(count, within == 1, max(0, hit.limit - count), key.reset_s(now))
+    return _odd()
+
+
+def _odd() -> StoreError:
+    return StoreError("the store sent an odd reply", outcome_unknown=True)
 
 
 def _pieces(hits: Sequence[Hit], *, whole: bool) -> list[Sequence[Hit]]:

@@ -10,11 +10,15 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError
 
 from ratelimit.settings import RedisSettings
 
 CONNECT_TIMEOUT_S = 5.0
+
+
+class RefusedError(OSError):
+    """The server is there and does not let us in: more tries alone do not help, a person must do something."""
 
 
 def make_connection(settings: RedisSettings) -> AbstractConnection:
@@ -37,7 +41,7 @@ def make_connection(settings: RedisSettings) -> AbstractConnection:
 
 
 async def open_transport(settings: RedisSettings, protocol: asyncio.Protocol) -> AbstractConnection:
-    """Open a connection and hand its transport to `protocol`. Raises OSError with a reason for people.
+    """Open a connection and hand its transport to `protocol`. Raises OSError (RefusedError) with a reason for people.
 
     The connection returned owns the transport: it closes it when it is collected, so the caller keeps it.
     """
@@ -46,7 +50,8 @@ async def open_transport(settings: RedisSettings, protocol: asyncio.Protocol) ->
         await connection.connect()
     except (RedisError, OSError, TimeoutError) as error:
         await connection.disconnect()
-        raise OSError(str(error) or type(error).__name__) from None
+        refused = isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError)
+        raise (RefusedError if refused else OSError)(str(error) or type(error).__name__) from None
     # redis-py has no public way to hand its socket over; a test shows that this attribute is still there.
     transport: asyncio.Transport = connection._writer.transport  # noqa: SLF001
     transport.set_protocol(protocol)

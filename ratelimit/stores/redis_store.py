@@ -22,7 +22,7 @@ from ratelimit.limiter.counter_store import Batch, Hit, Results
 from ratelimit.metrics import StoreStats
 from ratelimit.settings import RedisSettings
 from ratelimit.stores.redis_commands import ADD_HITS, SCRIPTS, Answers, Script, commands_of, refusal, results_of
-from ratelimit.stores.redis_connect import CONNECT_TIMEOUT_S, open_transport
+from ratelimit.stores.redis_connect import CONNECT_TIMEOUT_S, RefusedError, open_transport
 from ratelimit.stores.redis_pipeline import RedisPipeline
 
 RECONNECT_INITIAL_S = 0.05
@@ -30,6 +30,13 @@ RECONNECT_MAX_S = 0.5
 SILENCE_S_MIN = 1.0
 PROBE_EXPIRE_S = 1
 REFUSALS_LOGGED_MAX = 20
+# So long no hit must be refused before it is told that this is over: a server at the edge of its memory refuses some.
+REFUSAL_OVER_S = 10.0
+# Refusals of one key, whatever its neighbours: no state of the server, so none that ends.
+KEY_REFUSALS = frozenset(("the store refused: WRONGTYPE", "the store refused: ERR"))
+READONLY = "the store refused: READONLY"
+# What a person must mend, since waiting does not.
+FOR_PEOPLE = ("NOAUTH", "NOPERM", "WRONGPASS")
 
 _log = structlog.get_logger(__name__)
 
@@ -50,9 +57,11 @@ class RedisStore:
         self._pipeline: RedisPipeline | None = None
         self._connection: AbstractConnection | None = None
         self._lost = asyncio.Event()
-        self._away_since_reason: str | None = None
+        self._away = False
         self._reason = "not connected yet"
-        self._refusals: set[str] = set()
+        # When each was heard last.
+        self._refusals: dict[str, float] = {}
+        self._reasons_told: set[str] = set()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self.gave_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -104,16 +113,30 @@ class RedisStore:
             self._stats.poisoned += 0 if whole else len(failed)
             self._stats.unknown_outcomes += sum(abs(hit.amount) for hit, error in failed if error.outcome_unknown)
             self._note_refusal(failed[0][1].reason, command)
+        elif self._refusals:
+            self._note_counted(command.hits)
         return results
 
     def _note_refusal(self, reason: str, command: "_Command") -> None:
-        if not reason.startswith("the store refused"):
-            return
-        if reason not in self._refusals and len(self._refusals) < REFUSALS_LOGGED_MAX:
-            self._refusals.add(reason)
-            _log.warning("hits cannot be counted; more of the same are only counted", reason=reason)
-        if "READONLY" in reason:
+        """One line when the server begins to refuse; a replica is left, which has a line of its own."""
+        if reason == READONLY:
             command.pipeline.close("the server became a replica")
+        elif reason.startswith("the store refused"):
+            if reason not in self._refusals:
+                if len(self._refusals) >= REFUSALS_LOGGED_MAX:
+                    return
+                _log.warning("hits cannot be counted; more of the same are only counted", reason=reason)
+            self._refusals[reason] = asyncio.get_running_loop().time()
+
+    def _note_counted(self, hits: Sequence[Hit]) -> None:
+        """One line when what the server refused is counted again. Looks say nothing: they need no memory."""
+        if not any(hit.amount > 0 for hit in hits):
+            return
+        until = asyncio.get_running_loop().time() - REFUSAL_OVER_S
+        for reason, heard in list(self._refusals.items()):
+            if heard <= until and reason not in KEY_REFUSALS:
+                del self._refusals[reason]
+                _log.warning("hits are counted again", reason=reason)
 
     async def _stay_connected(self) -> None:
         settings, loop = self._settings, asyncio.get_running_loop()
@@ -123,7 +146,7 @@ class RedisStore:
             try:
                 await self._connect()
             except Exception as error:  # noqa: BLE001 - whatever a server does, the next try may succeed
-                self._note_away(str(error) or type(error).__name__)
+                self._note_away(str(error) or type(error).__name__, for_people=isinstance(error, RefusedError))
                 if not ever and 0 < settings.redis_startup_max_elapsed_time < loop.time() - started:
                     self.gave_up.set_exception(
                         StoreError(f"REDIS_URL: cannot connect: {self._reason}", transient=False)
@@ -144,7 +167,7 @@ class RedisStore:
                 wait_s = min(wait_s * 2, RECONNECT_MAX_S)
 
     async def _connect(self) -> None:
-        """Open a connection and see the script count on it. Raises OSError with a reason for people."""
+        """Open a connection and see the script count on it. Raises OSError (RefusedError) with a reason for people."""
         self._lost.clear()
         silence_s = max(SILENCE_S_MIN, 5 * self._settings.redis_timeout)
         pipeline = RedisPipeline(silence_s, self._stats, self._connection_lost)
@@ -160,11 +183,12 @@ class RedisStore:
         self._stats.cx_total += 1
         self._stats.cx_active = 1
         shown = self._settings.target.shown
-        if self._away_since_reason is None:
+        if not self._away:
             _log.info("connected to the store", address=shown)
         else:
             _log.warning("the store is back", address=shown)
-        self._away_since_reason, self._reason = None, ""
+        self._away, self._reason = False, ""
+        self._reasons_told.clear()
         self._on_state(True)
 
     async def _see_it_count(self, pipeline: RedisPipeline) -> None:
@@ -182,7 +206,8 @@ class RedisStore:
             raise OSError(answer.reason)
         # Out of memory is a state of a server that can count, and passes: the callers are told hit by hit.
         if isinstance(answer, hiredis.ReplyError) and not str(answer).startswith("OOM"):
-            raise OSError(f"{refusal(answer).reason}: {answer}")
+            kind = RefusedError if str(answer).startswith(FOR_PEOPLE) else OSError
+            raise kind(f"{refusal(answer).reason}: {answer}")
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -198,16 +223,22 @@ class RedisStore:
             self._on_state(False)
         self._lost.set()
 
-    def _note_away(self, reason: str) -> None:
-        """One line when the store goes; why further tries fail is told at a level that nobody reads by default."""
+    def _note_away(self, reason: str, *, for_people: bool = False) -> None:
+        """One line when the store goes, and one for each reason that waiting does not mend.
+
+        Why else further tries fail is told at a level that nobody reads by default.
+        """
         if self._closing:
             return
         shown = self._settings.target.shown
-        if self._away_since_reason is None:
-            self._away_since_reason = reason
+        news = for_people and reason not in self._reasons_told and len(self._reasons_told) < REFUSALS_LOGGED_MAX
+        if not self._away:
+            self._away = True
             _log.warning("the store is away", address=shown, reason=reason)
         elif reason != self._reason:
-            _log.info("the store is still away", address=shown, reason=reason)
+            (_log.warning if news else _log.info)("the store is still away", address=shown, reason=reason)
+        if news:
+            self._reasons_told.add(reason)
         self._reason = reason
 
 

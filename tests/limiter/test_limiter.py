@@ -272,6 +272,18 @@ def test_a_fault_of_one_request_ends_only_that() -> None:
     assert told[1].startswith("broken:")
 
 
+@pytest.mark.parametrize("results", [[], ["text"], [None, None, None]])
+def test_results_that_are_none_leave_nobody_waiting(results: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that answers later, with too few, too many or no results at all: every caller is told."""
+    bench, later = Bench(), list[Callable[[Results], None]]()
+    monkeypatch.setattr(bench.store, "count", lambda _, done: later.append(done))
+    callers = bench.submit(plan(charge()), plan(charge(), charge(counter=b"e:")))
+    bench.loop.run()
+    later[0](results)
+    assert [caller.told[0].split(":")[0] for caller in callers] == ["broken", "broken"]
+    assert bench.limiter.pending == 0
+
+
 def test_a_store_that_answers_twice_is_heard_once() -> None:
     """The second answer changes nothing."""
     bench = Bench()

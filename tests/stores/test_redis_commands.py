@@ -74,6 +74,15 @@ def test_what_is_no_result_fails_every_hit(reply: object, unknown: bool) -> None
         assert "10.0.0.9" not in result.reason
 
 
+@pytest.mark.parametrize("reply", [None, "10.0.0.9", [1], [1, 2, 3], [None, 1], [[], []]])
+def test_an_odd_reply_fails_its_hit_alone(reply: object) -> None:
+    """Whatever a proxy in between makes of a result, its neighbour keeps its own, and every hit has one."""
+    odd, counted = results_of([reply, 1], [hit(b"a"), hit(b"b")], NOW)
+    assert isinstance(odd, StoreError)
+    assert (odd.outcome_unknown, "10.0.0.9" in odd.reason) == (True, False)
+    assert isinstance(counted, Counted)
+
+
 def test_a_refusal_is_the_servers_own_word() -> None:
     """Its first word, no more."""
     assert refusal(hiredis.ReplyError("NOPERM User app has no permissions")).reason == "the store refused: NOPERM"

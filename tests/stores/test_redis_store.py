@@ -15,6 +15,7 @@ from ratelimit.errors import StoreError
 from ratelimit.limiter.counter_store import Batch, Results
 from ratelimit.metrics import StoreStats
 from ratelimit.settings import RedisSettings
+from ratelimit.stores import redis_store
 from ratelimit.stores.redis_store import RedisStore
 from tests.limiter.plans import NOW, hit
 from tests.stores.contract import DEADLINE_S, Poison, PoisonContract, StoreContract, Ttl, count
@@ -293,9 +294,72 @@ async def test_a_change_of_state_is_one_line(tmp_path: Path) -> None:
         program, _ = await start_valkey(tmp_path, port)
         await held.connected()
         await held.store.close()
-    warnings = [each["event"] for each in logs if each["log_level"] == "warning"]
-    assert warnings == ["the store is away", "the store is back"]
+    assert warnings(logs) == ["the store is away", "the store is back"]
     await program.stop()
+
+
+def warnings(logs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is seen at the default level."""
+    return [each["event"] for each in logs if each["log_level"] == "warning"]
+
+
+async def test_a_refusal_is_told_when_it_begins_and_when_it_ends(
+    held: Store, valkey_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server without memory, twice: each time one line, and one when it counts again; a look tells nothing."""
+    monkeypatch.setattr(redis_store, "REFUSAL_OVER_S", 0)
+    with structlog.testing.capture_logs() as logs:
+        async with redis.asyncio.Redis(port=valkey_port) as client:
+            for _ in range(2):
+                await client.config_set("maxmemory", 1)
+                for amount in (1, 1, 0):
+                    await asyncio.gather(count(held.store, hit(b"k", amount)), return_exceptions=True)
+                await client.config_set("maxmemory", 0)
+                await count(held.store, HIT)
+                await count(held.store, HIT)
+    begins, ends = "hits cannot be counted; more of the same are only counted", "hits are counted again"
+    assert warnings(logs) == [begins, ends] * 2
+
+
+async def test_a_key_that_is_refused_is_no_state_of_the_store(
+    held: Store, valkey_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line for the kind, and none for each time that another key is counted in between."""
+    monkeypatch.setattr(redis_store, "REFUSAL_OVER_S", 0)
+    with structlog.testing.capture_logs() as logs:
+        async with redis.asyncio.Redis(port=valkey_port) as client:
+            await client.lpush(HIT.key.name.decode(), "x")
+            for _ in range(2):
+                await asyncio.gather(count(held.store, HIT), return_exceptions=True)
+                await count(held.store, hit(b"other"))
+    assert warnings(logs) == ["hits cannot be counted; more of the same are only counted"]
+
+
+async def test_a_replica_is_one_line(held: Store, valkey_port: int) -> None:
+    """That the server became a replica is why the store is away, and said once."""
+    with structlog.testing.capture_logs() as logs:
+        async with redis.asyncio.Redis(port=valkey_port) as client:
+            await client.replicaof(LOOPBACK, str(free_port()))
+            await asyncio.gather(count(held.store, HIT), return_exceptions=True)
+            await held.connected(False)
+            await client.replicaof("NO", "ONE")
+        await held.connected()
+    assert warnings(logs) == ["the store is away", "the store is back"]
+
+
+async def test_what_a_person_must_mend_is_seen_at_the_default_level(held: Store, valkey_port: int) -> None:
+    """A password that is changed while we are away: waiting does not help, so the reason is told, once."""
+    with structlog.testing.capture_logs() as logs:
+        async with redis.asyncio.Redis(port=valkey_port) as client:
+            await client.config_set("requirepass", "changed")
+            await client.client_kill_filter(_type="normal", skipme=True)
+            await held.connected(False)
+            async with asyncio.timeout(30):
+                while not await _logged(logs, "the store is still away"):  # noqa: ASYNC110 - a log line is no event
+                    await asyncio.sleep(0.01)
+            await client.config_set("requirepass", "")
+        await held.connected()
+    assert warnings(logs) == ["the store is away", "the store is still away", "the store is back"]
 
 
 async def test_a_second_try_has_the_first_deadline(tmp_path: Path) -> None:
