@@ -32,6 +32,8 @@ from ratelimit.transport.awaited_call import AwaitedCall
 from ratelimit.transport.methods import Call
 
 FAULTS_LOGGED_MAX = 100
+# The errors of its service; what gRPC itself refuses (bytes that are no message) has gRPC's code there too.
+_UNKNOWN_IN_THE_REFERENCE = frozenset((GrpcStatus.UNAVAILABLE, GrpcStatus.INVALID_ARGUMENT))
 
 _log = structlog.get_logger(__name__)
 
@@ -223,7 +225,8 @@ class RateLimitService:
         self._metrics.should_rate_limit.observe(self._time_s() - started, len(callers))
 
     def _coded(self, error: RpcError) -> RpcError:
-        return RpcError(GrpcStatus.UNKNOWN, error.details) if self._reference_error_codes else error
+        unknown = self._reference_error_codes and error.grpc_status in _UNKNOWN_IN_THE_REFERENCE
+        return RpcError(GrpcStatus.UNKNOWN, error.details) if unknown else error
 
 
 def _tally_each(tick: Tick) -> None:

@@ -129,6 +129,31 @@ def test_bad_json_is_refused(text: bytes) -> None:
         request_bytes_from_json(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"domain": "d", "hitsAddend": 1, "hits_addend": 1}',
+        b'{"domain": "d", "descriptors": [[]]}',
+        b'{"domain": "d", "descriptors": [""]}',
+        b'{"domain": "d", "descriptors": [{"entries": [[]]}]}',
+        b'{"domain": "d", "descriptors": [{"limit": []}]}',
+        b'{"domain": "d", "descriptors": [{"limit": {"unit": "3"}}]}',
+    ],
+)
+def test_what_only_python_s_reader_would_take_is_refused(text: bytes) -> None:
+    """As Go's protojson does: both names of a field, what is no object in its place, a number in quotes as unit."""
+    with pytest.raises(RpcError, match="not a RateLimitRequest in JSON"):
+        request_bytes_from_json(text)
+
+
+@pytest.mark.parametrize("unit", [b"3", b"3.0", b'"HOUR"'])
+def test_a_unit_is_a_name_or_a_number(unit: bytes) -> None:
+    """A limit of null is none."""
+    text = b'{"domain": "d", "descriptors": [{"limit": {"unit": %s}}, {"limit": null}]}' % unit
+    read = parse_request(request_bytes_from_json(text))
+    assert [each.limit and each.limit.unit for each in read.descriptors] == [Unit.HOUR, None]
+
+
 def test_json_is_read() -> None:
     """Proto JSON in either spelling of names."""
     text = b'{"domain": "d", "hitsAddend": 2, "descriptors": [{"entries": [{"key": "k", "value": "v"}]}]}'

@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 import structlog
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratelimit.clock import SteppedClock
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.errors import GrpcStatus, RpcError, StoreError
+from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.counter_key import exact_counter
 from ratelimit.limiter.counter_store import Batch, Results
 from ratelimit.limiter.limiter import Limiter, LimiterOptions
@@ -45,8 +46,11 @@ class Failing(MemoryStore):
 class Bench:
     """A service that decides when its loop runs."""
 
-    def __init__(self, *, reference_error_codes: bool = False, cache_bytes: int = 0, **response: Any) -> None:
-        self.metrics, self.clock, self.loop, self.store = Metrics(), SteppedClock(NOW), Loop(), Failing()
+    def __init__(
+        self, store: Any = None, *, reference_error_codes: bool = False, cache_bytes: int = 0, **response: Any
+    ) -> None:
+        self.metrics, self.clock, self.loop = Metrics(), SteppedClock(NOW), Loop()
+        self.store = Failing() if store is None else store
         limiter = Limiter(self.store, self.clock, self.loop, OverLimitCache(cache_bytes), LimiterOptions())
         planner = Planner(exact_counter, lambda key, configured: self.metrics.limit(key, configured=configured))
         self.service = RateLimitService(
@@ -148,6 +152,15 @@ def test_a_store_error_is_unavailable(reference: bool, status: GrpcStatus) -> No
     assert error is not None
     assert (error.grpc_status, error.details) == (status, "down")
     assert bench.metrics.redis_error == 1
+
+
+def test_bytes_that_are_no_message_are_internal_in_the_reference_too() -> None:
+    """GRPC_ERROR_CODES=reference brings UNKNOWN back for errors of the service, not for gRPC's own."""
+    bench = Bench(reference_error_codes=True)
+    garbled, empty = bench.ask_all(b"\xff", request(domain=""))
+    assert garbled.error is not None
+    assert empty.error is not None
+    assert (garbled.error.grpc_status, empty.error.grpc_status) == (GrpcStatus.INTERNAL, GrpcStatus.UNKNOWN)
 
 
 def test_a_bad_request_ends_only_itself() -> None:
@@ -268,3 +281,103 @@ def test_every_message_is_answered_once(messages: list[bytes]) -> None:
     bench = Bench()
     bench.ask_all(*messages)
     assert bench.metrics.internal_error == 0
+
+
+class Late(MemoryStore):
+    """A store without expiry that counts at once and tells later, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: dict[bytes, int] = {}
+        self.told_later: list[Callable[[], None]] = []
+
+    def count(self, batch: Batch, done: Callable[[Results], None]) -> None:
+        results: list[Counted | StoreError] = []
+        for hit in batch.hits:
+            count = max(0, self.counts.get(hit.key.name, 0) + hit.amount)
+            self.counts[hit.key.name] = count
+            results.append(hit.key.algorithm.judge(count, hit.limit, hit.key.reset_s(batch.now)))
+        self.told_later.append(lambda: done(results))
+
+
+KINDS = rb"""
+domain: d
+descriptors:
+  - {key: s, rate_limit: {unit: second, requests_per_unit: 2, name: "\u00e9\U0001F600"}}
+  - {key: m, rate_limit: {unit: minute, requests_per_unit: 3}, shadow_mode: true}
+  - {key: h, rate_limit: {unit: hour, requests_per_unit: 0}}
+  - {key: w, rate_limit: {unit: week, requests_per_unit: 16385}}
+  - {key: o, rate_limit: {unit: month, requests_per_unit: 130}, quota_mode: true}
+  - {key: y, rate_limit: {unit: year, requests_per_unit: 4294967295}}
+  - {key: u, rate_limit: {unlimited: true}}
+"""
+LIMITS = {key: node.limit for key, node in load_config([ConfigFile("f", KINDS)]).domains["d"].children.items()}
+ASKED = st.lists(
+    st.tuples(st.sampled_from(("s", "m", "h", "w", "o", "y", "u", "none")), st.integers(-2, 3)), min_size=1, max_size=3
+)
+# One second before the turn of a minute, an hour or a year, or anywhere.
+MOMENTS = st.one_of(st.integers(100, 2**32), st.integers(1, 100).map(lambda year: year * 365 * 86400 - 1))
+
+
+def expected(asked: list[tuple[str, int]], now: int, counts: dict[tuple[str, int], int]) -> rls_pb2.RateLimitResponse:
+    """The answer by the rules, written down once more: one request after the other, and each by itself."""
+    response = rls_pb2.RateLimitResponse(overall_code=rls_pb2.RateLimitResponse.OK)
+    quotas: list[bool] = []
+    for key, amount in asked:
+        limit = LIMITS.get(key)
+        status = response.statuses.add(code=rls_pb2.RateLimitResponse.OK)
+        if limit is None or limit.unlimited:
+            status.limit_remaining = 0 if limit is None else 2**32 - 1
+            continue
+        unit_s, most = limit.unit.seconds, limit.requests_per_unit
+        window = (key, now // unit_s)
+        counts[window] = count = max(0, counts.get(window, 0) + amount)
+        status.current_limit.requests_per_unit, status.current_limit.name = most, limit.name
+        status.current_limit.MergeFrom(rls_pb2.RateLimitResponse.RateLimit(unit=limit.unit.wire))
+        status.limit_remaining, status.duration_until_reset.seconds = max(0, most - count), unit_s - now % unit_s
+        over = count > most and not limit.shadow_mode
+        if over:
+            status.code = rls_pb2.RateLimitResponse.OVER_LIMIT
+        if limit.quota_mode:
+            quotas.append(over)
+        elif over:
+            response.overall_code = rls_pb2.RateLimitResponse.OVER_LIMIT
+    if quotas and all(quotas):
+        response.overall_code = rls_pb2.RateLimitResponse.OVER_LIMIT
+    return response
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    MOMENTS,
+    st.lists(st.tuples(st.integers(-2, 61), st.lists(ASKED, max_size=6), st.booleans()), max_size=8),
+    st.booleans(),
+)
+def test_answers_are_right_whatever_turns_while_they_are_under_way(
+    start: int, ticks: list[tuple[int, list[list[tuple[str, int]]], bool]], cached: bool
+) -> None:
+    """Ticks merge hits, the clock steps both ways, windows turn before the store tells: nothing of it is seen.
+
+    Nor of the over-limit cache, as long as nothing is taken back: what it denies is not charged.
+    """
+    store = Late()
+    bench = Bench(store, cache_bytes=10_000 * cached)
+    bench.load(KINDS)
+    bench.clock.advance(start + 2 - NOW)
+    waiting: list[tuple[RecordedCall, rls_pb2.RateLimitResponse]] = []
+    counts: dict[tuple[str, int], int] = {}
+    for step, drawn, tell in [*ticks, (0, [], True)]:
+        bench.clock.advance(step)
+        requests = [[(key, abs(amount) if cached else amount) for key, amount in asked] for asked in drawn]
+        messages = [
+            request(*(descriptor((k, "v"), hits_addend={"value": abs(n)}, is_negative_hits=n < 0) for k, n in asked))
+            for asked in requests
+        ]
+        calls = [RecordedCall() for _ in messages]
+        bench.service.should_rate_limit(calls, messages)
+        bench.loop.run()
+        now = int(bench.clock.now())
+        waiting += [(call, expected(asked, now, counts)) for call, asked in zip(calls, requests, strict=True)]
+        while tell and store.told_later:
+            store.told_later.pop(0)()
+    assert [call.response for call, _ in waiting] == [answer for _, answer in waiting]
