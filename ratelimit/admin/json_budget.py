@@ -13,14 +13,12 @@ from typing import Any
 
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.service.messages import request_bytes_from_json
+from ratelimit.service.wire import DESCRIPTORS_MAX, ENTRIES_MAX
 
 BODY_BYTES_MAX = 64 * 1024
 # 64 descriptors of 32 entries have some 7,000 commas and brackets.
 STRUCTURE_MAX = 8_192
 DEPTH_MAX = 32
-# The limits that a request has in any form; here they bound the work of one piece.
-DESCRIPTORS_MAX = 64
-ENTRIES_MAX = 32
 READABLE_ENCODINGS = frozenset(("", "identity", "gzip", "x-gzip", "deflate"))
 # Possessive, and an open string goes on to the end: every character is looked at once.
 _STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
@@ -54,13 +52,13 @@ def request_pieces(body: bytes) -> Iterator[bytes]:
         value["descriptors"], descriptors = descriptors, []
     if len(descriptors) > DESCRIPTORS_MAX:
         raise _wrong(f"{len(descriptors)} descriptors, at most {DESCRIPTORS_MAX} are allowed")
-    yield _built(value)
+    yield request_bytes_from_json(value)
     for index, descriptor in enumerate(descriptors):
         entries = descriptor.get("entries") if isinstance(descriptor, dict) else None
         if isinstance(entries, list) and len(entries) > ENTRIES_MAX:
             raise _wrong(f"descriptors[{index}]: {len(entries)} entries, at most {ENTRIES_MAX} are allowed")
         try:
-            piece = _built({"descriptors": [descriptor]})
+            piece = request_bytes_from_json({"descriptors": [descriptor]})
         except RpcError as error:
             details = error.details.replace("descriptors[0]", f"descriptors[{index}]")
             raise RpcError(error.grpc_status, details) from None
@@ -97,10 +95,6 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):
         raise ValueError("a key is given twice")
     return result
-
-
-def _built(value: dict[str, Any]) -> bytes:
-    return request_bytes_from_json(json.dumps(value).encode())
 
 
 def _wrong(reason: str) -> RpcError:

@@ -211,14 +211,16 @@ async def test_a_password_is_sent(tmp_path: Path) -> None:
 
 
 async def test_a_replica_is_left(held: Store, valkey_port: int) -> None:
-    """READONLY means a failover happened: the connection is dropped and the address resolved anew."""
-    async with redis.asyncio.Redis(port=valkey_port) as client:
-        await client.replicaof(LOOPBACK, str(free_port()))
-        with pytest.raises(StoreError, match="READONLY"):
-            await count(held.store, HIT)
-        await held.connected(False)
-        await client.replicaof("NO", "ONE")
-    await held.connected()
+    """READONLY means a failover happened: the connection is dropped, in one line, and the address resolved anew."""
+    with structlog.testing.capture_logs() as logs:
+        async with redis.asyncio.Redis(port=valkey_port) as client:
+            await client.replicaof(LOOPBACK, str(free_port()))
+            with pytest.raises(StoreError, match="READONLY"):
+                await count(held.store, HIT)
+            await held.connected(False)
+            await client.replicaof("NO", "ONE")
+        await held.connected()
+    assert warnings(logs) == ["the store is away", "the store is back"]
     assert await count(held.store, HIT) == [1]
 
 
@@ -333,18 +335,6 @@ async def test_a_key_that_is_refused_is_no_state_of_the_store(
                 await asyncio.gather(count(held.store, HIT), return_exceptions=True)
                 await count(held.store, hit(b"other"))
     assert warnings(logs) == ["hits cannot be counted; more of the same are only counted"]
-
-
-async def test_a_replica_is_one_line(held: Store, valkey_port: int) -> None:
-    """That the server became a replica is why the store is away, and said once."""
-    with structlog.testing.capture_logs() as logs:
-        async with redis.asyncio.Redis(port=valkey_port) as client:
-            await client.replicaof(LOOPBACK, str(free_port()))
-            await asyncio.gather(count(held.store, HIT), return_exceptions=True)
-            await held.connected(False)
-            await client.replicaof("NO", "ONE")
-        await held.connected()
-    assert warnings(logs) == ["the store is away", "the store is back"]
 
 
 async def test_what_a_person_must_mend_is_seen_at_the_default_level(held: Store, valkey_port: int) -> None:
