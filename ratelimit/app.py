@@ -46,11 +46,24 @@ class App:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
         try:
-            await self._start()
-            await self._until_stopped()
-            await self.worker.drain(self._killed)
+            if await self._started():
+                await self._until_stopped()
+                await self.worker.drain(self._killed)
         finally:
             await self._close()
+
+    async def _started(self) -> bool:
+        """Start. False where a signal came first: a first load may take long, and nobody's call is there to drain."""
+        starting, stopping = asyncio.ensure_future(self._start()), asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+            return starting.done()
+        finally:
+            starting.cancel()
+            stopping.cancel()
+            await asyncio.gather(starting, stopping, return_exceptions=True)
 
     async def _start(self) -> None:
         await self._source.start()

@@ -12,6 +12,7 @@ from ratelimit.app import App
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.errors import ConfigError, StoreError
 from ratelimit.settings import load_settings
+from ratelimit.sources import directory
 from ratelimit.sources.directory import DirectorySource
 from ratelimit.stores import redis_store
 
@@ -44,6 +45,23 @@ async def test_a_signal_drains_and_ends(tmp_path: Path) -> None:
     signal.raise_signal(signal.SIGTERM)
     await asyncio.wait_for(running, 30)
     assert not made.worker.health.healthy
+
+
+async def test_a_signal_ends_a_start_that_takes_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first load hangs, on a file system that is away: SIGTERM ends it, and the process."""
+    begun = asyncio.Event()
+
+    async def hang(_: object) -> None:
+        begun.set()
+        await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(directory, "read", hang)
+    running = asyncio.ensure_future(app(tmp_path).run())
+    await asyncio.wait_for(begun.wait(), 30)
+    with capture_logs() as logs:
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.wait_for(running, 30)
+    assert [line["event"] for line in logs] == ["stopped"]
 
 
 async def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:

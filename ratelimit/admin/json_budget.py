@@ -13,18 +13,17 @@ from typing import Any
 
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.service.messages import request_bytes_from_json
+from ratelimit.service.wire import DESCRIPTORS_MAX, ENTRIES_MAX
 
 BODY_BYTES_MAX = 64 * 1024
 # 64 descriptors of 32 entries have some 7,000 commas and brackets.
 STRUCTURE_MAX = 8_192
 DEPTH_MAX = 32
-# The limits that a request has in any form; here they bound the work of one piece.
-DESCRIPTORS_MAX = 64
-ENTRIES_MAX = 32
 READABLE_ENCODINGS = frozenset(("", "identity", "gzip", "x-gzip", "deflate"))
 # Possessive, and an open string goes on to the end: every character is looked at once.
 _STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _BRACKETS = re.compile(r"[\[\]{}]")
+_REPEATED = ("descriptors", "entries")
 
 
 def decompressed(body: bytes, encoding: str) -> bytes:
@@ -54,13 +53,13 @@ def request_pieces(body: bytes) -> Iterator[bytes]:
         value["descriptors"], descriptors = descriptors, []
     if len(descriptors) > DESCRIPTORS_MAX:
         raise _wrong(f"{len(descriptors)} descriptors, at most {DESCRIPTORS_MAX} are allowed")
-    yield _built(value)
+    yield request_bytes_from_json(value)
     for index, descriptor in enumerate(descriptors):
         entries = descriptor.get("entries") if isinstance(descriptor, dict) else None
         if isinstance(entries, list) and len(entries) > ENTRIES_MAX:
             raise _wrong(f"descriptors[{index}]: {len(entries)} entries, at most {ENTRIES_MAX} are allowed")
         try:
-            piece = _built({"descriptors": [descriptor]})
+            piece = request_bytes_from_json({"descriptors": [descriptor]})
         except RpcError as error:
             details = error.details.replace("descriptors[0]", f"descriptors[{index}]")
             raise RpcError(error.grpc_status, details) from None
@@ -73,7 +72,7 @@ def _read(body: bytes) -> dict[str, Any]:
     try:
         text = body.decode()
         _count(text)
-        value = json.loads(text, object_pairs_hook=_without_duplicates)
+        value = json.loads(text, object_pairs_hook=_sound_object)
     except ValueError as error:
         raise _wrong(f"not a RateLimitRequest in JSON: {error}") from None
     if not isinstance(value, dict):
@@ -92,15 +91,21 @@ def _count(text: str) -> None:
             raise ValueError(f"deeper than {DEPTH_MAX} levels")
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
+def _sound_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse what protobuf's reader for Python takes and Go's does not. Raises ValueError.
+
+    A field given twice, by both of its names too; an empty list or string where a message belongs; a unit by its
+    number in quotes.
+    """
+    if len({name.replace("_", "").lower() for name, _ in pairs}) != len(pairs):
         raise ValueError("a key is given twice")
-    return result
-
-
-def _built(value: dict[str, Any]) -> bytes:
-    return request_bytes_from_json(json.dumps(value).encode())
+    for name, value in pairs:
+        inner = value if name in _REPEATED and isinstance(value, list) else (value,) if name == "limit" else ()
+        if not all(isinstance(each, dict) or (each is None and name == "limit") for each in inner):
+            raise ValueError(f"{name}: an object is wanted")
+        if name == "unit" and isinstance(value, str) and not value.isalpha():
+            raise ValueError(f"unit: {value!r} is not a unit")
+    return dict(pairs)
 
 
 def _wrong(reason: str) -> RpcError:

@@ -136,7 +136,8 @@ class PlanMemo:
     def succeed(self) -> "PlanMemo":
         """The memo for the next configuration; this one gives up what it holds."""
         following = PlanMemo(self._bytes_max)
-        following._useless = [*self._useless, self._plans]
+        # Where nobody asked, a reload every second would leave an empty one behind each time.
+        following._useless = [plans for plans in (*self._useless, self._plans) if plans]
         following.bytes_held = self.bytes_held
         return following
 

@@ -20,7 +20,7 @@ from ratelimit.errors import GrpcStatus, RpcError, StoreError
 from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.limiter import Limiter
 from ratelimit.limiter.plan import DEFAULT_RULES, DecisionRules
-from ratelimit.limiter.planner import DESCRIPTORS_MAX, ENTRIES_MAX, Planner
+from ratelimit.limiter.planner import Planner
 from ratelimit.limiter.tally import tally, tally_known
 from ratelimit.limiter.tick import Tick, judged
 from ratelimit.metrics import Metrics
@@ -131,7 +131,7 @@ class RateLimitService:
         return planned, made
 
     def _prepare(self, snapshot: Snapshot, message: bytes) -> PreparedPlan:
-        check_size(message, DESCRIPTORS_MAX, ENTRIES_MAX)
+        check_size(message)
         rules = snapshot.rules
         plan = self._planner.plan(snapshot.config, parse_request(message), rules.decision)
         prepared = PreparedPlan(plan, message, rules.response, snapshot.plans.statuses)

@@ -6,6 +6,10 @@ seconds. So the fields of a large message are counted on its bytes first (protob
 """
 
 from ratelimit.errors import GrpcStatus, RpcError
+from ratelimit.limiter import planner
+
+# The bounds of a request in any form, for whoever counts before the planner does.
+DESCRIPTORS_MAX, ENTRIES_MAX = planner.DESCRIPTORS_MAX, planner.ENTRIES_MAX
 
 MESSAGE_BYTES_MAX = 512 * 1024
 # Below this size a message cannot hold enough fields to be worth counting.
@@ -15,16 +19,16 @@ _DESCRIPTORS, _ENTRIES, _BYTES = 2, 1, 2
 _SKIP = {1: 8, 5: 4}
 
 
-def check_size(message: bytes, descriptors_max: int, entries_max: int) -> None:
+def check_size(message: bytes) -> None:
     """Count what `message` holds. Raises RpcError (INVALID_ARGUMENT), and INTERNAL where it is no protobuf."""
     if len(message) <= SMALL_BYTES_MAX:
         return
     if len(message) > MESSAGE_BYTES_MAX:
         raise _invalid(f"the request has {len(message)} bytes, at most {MESSAGE_BYTES_MAX} are allowed")
     try:
-        places = _fields(message, 0, len(message), (_DESCRIPTORS, descriptors_max, "descriptors"))
+        places = _fields(message, 0, len(message), (_DESCRIPTORS, DESCRIPTORS_MAX, "descriptors"))
         for index, (start, end) in enumerate(places):
-            _fields(message, start, end, (_ENTRIES, entries_max, f"descriptors[{index}]: entries"))
+            _fields(message, start, end, (_ENTRIES, ENTRIES_MAX, f"descriptors[{index}]: entries"))
     except (IndexError, KeyError):
         raise RpcError(GrpcStatus.INTERNAL, "not a RateLimitRequest: the message is cut short or garbled") from None
 

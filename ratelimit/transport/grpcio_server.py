@@ -79,12 +79,11 @@ class GrpcioServer:
         """Refuse new calls, let open ones be answered for at most `grace_s` seconds, then close.
 
         Streams end with UNAVAILABLE at once, calls without an answer after the grace. May be called again with a
-        shorter grace.
+        shorter grace. Without any grace, what is answered already still goes out: at most HOLD_S_MAX later.
         """
         self._open.end_streams()
         try:
-            if grace_s > 0:
-                await self._open.hold()
+            await self._open.hold()
             stopping = asyncio.ensure_future(self._server.stop(grace_s + ANSWER_S))
             self._stops.append(stopping)  # it goes on when this coroutine is cancelled for a shorter grace
             await asyncio.sleep(0)  # GOAWAY goes out
@@ -131,7 +130,8 @@ def _reason(settings: ServerSettings) -> str:
     try:
         socket.create_server((settings.grpc_host, settings.grpc_port), family=family).close()
     except (OSError, ValueError) as error:
-        return getattr(error, "strerror", None) or str(error)
+        # Python's own text repeats the address.
+        return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
     return ""
 
 

@@ -4,13 +4,14 @@ import time
 import zlib
 
 import pytest
+from google.protobuf import json_format
 from hypothesis import given
 
-from ratelimit.admin import json_budget
 from ratelimit.admin.json_budget import BODY_BYTES_MAX, decompressed, request_pieces
+from ratelimit.descriptors.limit import Unit
 from ratelimit.errors import RpcError
-from ratelimit.limiter import planner
-from ratelimit.service.messages import parse_request, request_bytes_from_json
+from ratelimit.pb.envoy.service.ratelimit.v3 import rls_pb2
+from ratelimit.service.messages import parse_request
 from tests.admin.json_texts import bodies
 
 ENTRY = {"key": "k", "value": "v"}
@@ -37,7 +38,12 @@ def test_pieces_say_what_the_whole_says(body: bytes) -> None:
         built = whole(body)
     except RpcError:
         return
-    assert parse_or_none(built) == parse_or_none(request_bytes_from_json(body))
+    assert parse_or_none(built) == parse_or_none(by_protobuf(body))
+
+
+def by_protobuf(body: bytes) -> bytes:
+    """What protobuf's own reader of a whole text makes of it."""
+    return json_format.Parse(body, rls_pb2.RateLimitRequest()).SerializeToString()
 
 
 def parse_or_none(message: bytes) -> object:
@@ -101,11 +107,6 @@ def longest_piece(body: bytes) -> float:
     return longest
 
 
-def test_limits_are_those_of_every_request() -> None:
-    """The budget must not refuse what gRPC takes."""
-    assert (json_budget.DESCRIPTORS_MAX, json_budget.ENTRIES_MAX) == (planner.DESCRIPTORS_MAX, planner.ENTRIES_MAX)
-
-
 @pytest.mark.parametrize(
     ("encoding", "body"),
     [
@@ -135,3 +136,28 @@ def test_what_cannot_be_read_is_refused(encoding: str, body: bytes, reason: str)
     """A bomb never grows beyond the limit of a body."""
     with pytest.raises(RpcError, match=reason):
         decompressed(body, encoding)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"domain": "d", "hitsAddend": 1, "hits_addend": 1}',
+        b'{"domain": "d", "descriptors": [[]]}',
+        b'{"domain": "d", "descriptors": [""]}',
+        b'{"domain": "d", "descriptors": [{"entries": [[]]}]}',
+        b'{"domain": "d", "descriptors": [{"limit": []}]}',
+        b'{"domain": "d", "descriptors": [{"limit": {"unit": "3"}}]}',
+    ],
+)
+def test_what_only_python_s_reader_would_take_is_refused(text: bytes) -> None:
+    """As Go's protojson does: both names of a field, what is no object in its place, a number in quotes as unit."""
+    with pytest.raises(RpcError, match="not a RateLimitRequest in JSON"):
+        whole(text)
+
+
+@pytest.mark.parametrize("unit", [b"3", b"3.0", b'"HOUR"'])
+def test_a_unit_is_a_name_or_a_number(unit: bytes) -> None:
+    """A limit of null is none."""
+    text = b'{"domain": "d", "descriptors": [{"limit": {"unit": %s}}, {"limit": null}]}' % unit
+    read = parse_request(whole(text))
+    assert [each.limit and each.limit.unit for each in read.descriptors] == [Unit.HOUR, None]

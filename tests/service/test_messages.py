@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 from google.protobuf import wrappers_pb2
@@ -120,41 +121,23 @@ def test_dynamic_metadata_tells_the_request_and_what_passed() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    [b"", b"{", b"[]", b'{"domain": 1}', b'{"nonsense": 1}', b'{"domain": "a", "domain": "b"}', b"[" * 5000, b"\xff"],
-)
-def test_bad_json_is_refused(text: bytes) -> None:
-    """Unknown fields and keys given twice included."""
-    with pytest.raises(RpcError):
-        request_bytes_from_json(text)
-
-
-@pytest.mark.parametrize(
-    "text",
+    "value",
     [
-        b'{"domain": "d", "hitsAddend": 1, "hits_addend": 1}',
-        b'{"domain": "d", "descriptors": [[]]}',
-        b'{"domain": "d", "descriptors": [""]}',
-        b'{"domain": "d", "descriptors": [{"entries": [[]]}]}',
-        b'{"domain": "d", "descriptors": [{"limit": []}]}',
-        b'{"domain": "d", "descriptors": [{"limit": {"unit": "3"}}]}',
+        {"domain": 1},
+        {"nonsense": 1},
+        {"hitsAddend": math.inf},
+        {"domain": "\ud800"},
+        {"descriptors": ["x"]},
+        {"descriptors": {"a": 1}},
     ],
 )
-def test_what_only_python_s_reader_would_take_is_refused(text: bytes) -> None:
-    """As Go's protojson does: both names of a field, what is no object in its place, a number in quotes as unit."""
+def test_bad_json_is_refused(value: dict[str, object]) -> None:
+    """Unknown fields, and values of other types."""
     with pytest.raises(RpcError, match="not a RateLimitRequest in JSON"):
-        request_bytes_from_json(text)
-
-
-@pytest.mark.parametrize("unit", [b"3", b"3.0", b'"HOUR"'])
-def test_a_unit_is_a_name_or_a_number(unit: bytes) -> None:
-    """A limit of null is none."""
-    text = b'{"domain": "d", "descriptors": [{"limit": {"unit": %s}}, {"limit": null}]}' % unit
-    read = parse_request(request_bytes_from_json(text))
-    assert [each.limit and each.limit.unit for each in read.descriptors] == [Unit.HOUR, None]
+        request_bytes_from_json(value)
 
 
 def test_json_is_read() -> None:
     """Proto JSON in either spelling of names."""
-    text = b'{"domain": "d", "hitsAddend": 2, "descriptors": [{"entries": [{"key": "k", "value": "v"}]}]}'
-    assert request_bytes_from_json(text) == request(descriptor(("k", "v")), hits_addend=2)
+    value = {"domain": "d", "hits_addend": 2, "descriptors": [{"entries": [{"key": "k", "value": "v"}]}]}
+    assert request_bytes_from_json(value) == request(descriptor(("k", "v")), hits_addend=2)

@@ -109,6 +109,15 @@ def test_the_plans_of_the_configuration_before_go_little_by_little() -> None:
     assert (len(third), third.bytes_held) == (5, 5 * size)
 
 
+def test_reloads_without_requests_leave_nothing_behind() -> None:
+    """A configuration that changes every second, and nobody asks: what the memos hold does not grow."""
+    memo = PlanMemo()
+    memo.add(prepared(charge()))
+    for _ in range(100):
+        memo = memo.succeed()
+    assert [len(plans) for plans in memo._useless] == [1]
+
+
 def test_statuses_are_shared_by_limit_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """One for each limit, and the oldest go."""
     monkeypatch.setattr(plan_memo, "STATUSES_MAX", 2)

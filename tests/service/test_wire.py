@@ -10,16 +10,11 @@ from tests.service.messages_of import descriptor, request
 PADDING = "x" * SMALL_BYTES_MAX
 
 
-def check(message: bytes) -> None:
-    """As the service does: 64 descriptors of 32 entries."""
-    check_size(message, 64, 32)
-
-
 def test_what_is_allowed_passes() -> None:
     """The most descriptors with the most entries."""
     most = descriptor(*[("k", "v" * 10)] * 32)
-    check(request(*[most] * 64, hits_addend=7))
-    check(request(domain=PADDING))
+    check_size(request(*[most] * 64, hits_addend=7))
+    check_size(request(domain=PADDING))
 
 
 @pytest.mark.parametrize(
@@ -36,7 +31,7 @@ def test_what_is_allowed_passes() -> None:
 def test_what_is_too_much_is_refused_before_it_is_built(message: bytes, reason: str) -> None:
     """With the reason, and whose fault it is."""
     with pytest.raises(RpcError, match=reason) as caught:
-        check(message)
+        check_size(message)
     assert caught.value.grpc_status is GrpcStatus.INVALID_ARGUMENT
 
 
@@ -46,7 +41,7 @@ def test_what_is_too_much_is_refused_before_it_is_built(message: bytes, reason: 
 def test_what_is_garbled_is_internal(rest: bytes) -> None:
     """A cut or impossible message is no RateLimitRequest."""
     with pytest.raises(RpcError) as caught:
-        check(request(domain=PADDING) + rest)
+        check_size(request(domain=PADDING) + rest)
     assert caught.value.grpc_status is GrpcStatus.INTERNAL
 
 
@@ -55,7 +50,7 @@ def test_no_exception_escapes_and_nothing_good_is_refused(rest: bytes, copies: i
     """Whatever the bytes: an RpcError or nothing, and where protobuf can read a message of that size, so can we."""
     message = request(*[descriptor(("k", "v"))] * copies, domain=PADDING) + rest
     try:
-        check(message)
+        check_size(message)
     except RpcError as error:
         if error.grpc_status is GrpcStatus.INTERNAL and not _has_groups(message):
             with pytest.raises(RpcError):
