@@ -132,7 +132,8 @@ class Value:
         if self.is_null:
             return ""
         raw = self.node.text
-        if self._plain and (self.node.tag == _FLOAT or ("e" in raw.lower() and yaml_scalars.number(raw) is not None)):
+        fraction = self.node.tag == _FLOAT and ":" not in raw  # 1:30.5 is base 60, which the reference does not read
+        if self._plain and (fraction or ("e" in raw.lower() and yaml_scalars.number(raw) is not None)):
             raise self.error(f"{shortened(raw, 80)} is a number with a fraction; quote it if it is a text")
         return raw
 

@@ -13,7 +13,7 @@ def value(text: str) -> Value:
 
 
 @pytest.mark.parametrize(
-    "text", ["yes", "010", "0x10", "1:30", "2020-01-01", "True", "1.2.3", "1_000", "<<", "=", "on"]
+    "text", ["yes", "010", "0x10", "1:30", "1:30.5", "2020-01-01", "True", "1.2.3", "1_000", "<<", "=", "on"]
 )
 def test_a_text_is_what_is_written(text: str) -> None:
     """YAML's guesses about types do not change a value."""
