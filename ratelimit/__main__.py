@@ -12,7 +12,7 @@ import structlog
 from ratelimit.errors import RateLimitError, SettingsError
 from ratelimit.logs import configure_logs
 from ratelimit.open_files import raise_open_files
-from ratelimit.settings import Settings, load_settings
+from ratelimit.settings import Settings, load_settings, quieten_grpc
 
 EXIT_FAILED = 1
 PACKAGE = "envoy-ratelimit"
@@ -47,6 +47,7 @@ def version() -> str:
 
 def serve(settings: Settings) -> int:
     """Serve until a signal: 0, or 1 when the start fails."""
+    quieten_grpc()
     import uvloop  # noqa: PLC0415
 
     from ratelimit.app import App  # noqa: PLC0415

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -31,6 +31,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "load_settings",
+    "quieten_grpc",
 ]
 
 SHOWN_MAX = 100
@@ -74,6 +75,14 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     if problems:
         raise SettingsError(problems)
     return Settings(**loaded, warnings=tuple(_misspelt(environ)))
+
+
+def quieten_grpc(environ: MutableMapping[str, str] | None = None) -> None:
+    """Keep gRPC's core from writing what is no error, unless GRPC_VERBOSITY asks for it. Before grpc is imported.
+
+    It would write a line past our log for each handshake that fails: a flood that any client can cause.
+    """
+    (os.environ if environ is None else environ).setdefault("GRPC_VERBOSITY", "ERROR")
 
 
 def _problems(group: type[Group], given: Mapping[str, str], error: ValidationError) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 import watchfiles
+from watchfiles._rust_notify import WatchfilesRustInternalError
 
 from ratelimit.descriptors.tree import Config, Node
 from ratelimit.descriptors.yaml_composer import LoadLimits
@@ -154,9 +155,11 @@ class DirectorySource:
                 await self._watch_once()
                 unwatchable = ""
             except Exception as error:  # noqa: BLE001 - no inotify, no thread, whatever: polling goes on
-                if unwatchable != repr(error):
-                    unwatchable = repr(error)
-                    _log.warning("the configuration directory cannot be watched, it is polled", exc_info=True)
+                reason = _why_unwatchable(error)
+                if unwatchable != (reason or repr(error)):
+                    unwatchable = reason or repr(error)
+                    told = {"reason": reason} if reason else {"exc_info": True}
+                    _log.warning("the configuration directory cannot be watched, it is polled", **told)
                 await self._pause()
             await self.refresh()
 
@@ -194,6 +197,13 @@ class DirectorySource:
                 await self._stop.wait()
         except TimeoutError:
             pass
+
+
+def _why_unwatchable(error: Exception) -> str:
+    """What the kernel or watchfiles has against a directory, a name that is not UTF-8 above all; empty for a fault."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        (error,) = error.exceptions
+    return legible(error) if isinstance(error, OSError | WatchfilesRustInternalError) else ""
 
 
 class _Retry:

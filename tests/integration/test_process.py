@@ -10,8 +10,9 @@ import pytest
 import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from deploy.demo.processes import LOOPBACK, Instance, config_map, start_service
+from deploy.demo.processes import LOOPBACK, Instance, config_map, start_service, until
 from tests.service.test_rate_limit import ASK, CONFIG
+from tests.transport.test_tls import certificate
 
 pytestmark = pytest.mark.integration
 PATH = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
@@ -97,3 +98,28 @@ async def test_two_instances_share_a_port_where_they_are_told_to(instances: Inst
         while "serving" not in second.program.log.read_text():  # noqa: ASYNC110 - another process's log
             await asyncio.sleep(0.02)
     assert [await instance.program.stop() for instance in (first, second)] == [0, 0]
+
+
+async def test_handshakes_that_fail_write_nothing(instances: Instances, tmp_path: Path) -> None:
+    """A probe that speaks no TLS to a TLS port comes every second: gRPC's core must not write a line for each."""
+    certificate_path, key_path = certificate(tmp_path, "server", "IP:127.0.0.1")
+    files = {"GRPC_SERVER_TLS_CERT": certificate_path, "GRPC_SERVER_TLS_KEY": key_path}
+    instance = await instances.start(
+        "secured", wait_serving=False, GRPC_SERVER_USE_TLS="true", LOG_LEVEL="warn", DRAIN_DELAY="0", **files
+    )
+    await until(instance.program, lambda: _turned_away(instance.grpc_port), "listening")
+    assert await _turned_away(instance.grpc_port)
+    assert await instance.program.stop() == 0
+    assert instance.program.log.read_text() == ""
+
+
+async def _turned_away(port: int) -> bool:
+    """Whether something listens that ends a connection which speaks HTTP/1."""
+    try:
+        reader, writer = await asyncio.open_connection(LOOPBACK, port)
+    except OSError:
+        return False
+    writer.write(b"GET / HTTP/1.1\r\n\r\n")
+    await asyncio.wait([asyncio.ensure_future(reader.read())], timeout=30)
+    writer.close()
+    return True

@@ -178,7 +178,7 @@ async def test_a_listener_that_raises_is_told_again(tmp_path: Path, monkeypatch:
 async def test_what_cannot_be_watched_is_polled(
     tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Told once with its traceback; changes are found all the same."""
+    """Told once, a fault of ours with its traceback; changes are found all the same."""
     monkeypatch.setattr(directory, "POLL_S", 0.01)
 
     def refuse(*_: object, **__: object) -> None:
@@ -193,6 +193,24 @@ async def test_what_cannot_be_watched_is_polled(
         while await watched.domains() != ["d3"]:
             pass
     assert sum("polled" in log["event"] for log in logs) == 1
+    await watched.source.close()
+
+
+async def test_a_name_that_cannot_be_watched_is_one_line(tmp_path: Path) -> None:
+    """A file whose name is not UTF-8 comes: the watch says why it polls, without a traceback."""
+    name = os.fsencode(tmp_path / "config") + b"/bad\xff.yaml"
+    watched = Watched(config_map(tmp_path, "domain: one"))
+    with structlog.testing.capture_logs() as logs:
+        await watched.source.start()
+        async with asyncio.timeout(30):
+            while not any("polled" in log["event"] for log in logs):  # the watch may begin after a change
+                Path(os.fsdecode(name)).write_text("domain: two")
+                await asyncio.sleep(0.1)
+            while "two" not in await watched.domains():
+                pass
+    (told,) = [log for log in logs if "polled" in log["event"]]
+    assert "bad" in told["reason"]
+    assert "exc_info" not in told
     await watched.source.close()
 
 
