@@ -10,6 +10,7 @@ responses, replies)
 """
 
 import gc
+import itertools
 import statistics
 import sys
 import time
@@ -167,45 +168,68 @@ def reads_of(messages: Callable[[], bytes]) -> list[tuple[list[NullCall], list[b
     return [([NullCall() for _ in range(CALLS)], [messages() for _ in range(CALLS)]) for _ in range(READS)]
 
 
-def measure(name: str, rounds: int, messages: Callable[[], bytes]) -> float:
-    """Print a row; the microseconds of a request in our floors, in all."""
-    floors, bare = Floors(), Bare()
-    ours: list[tuple[float, ...]] = []
-    bares: list[float] = []
-    for number in range(rounds + rounds // 5):
-        reads = reads_of(messages)
-        stages = floors.tick(reads)
-        nanoseconds = bare.tick(reads)
-        if number >= rounds // 5:  # what comes before warms up
-            ours.append(tuple(stage / 1000 / READS / CALLS for stage in stages))
-            bares.append(nanoseconds / 1000 / READS / CALLS)
-    medians = [statistics.median(column) for column in zip(*ours, strict=True)]
-    whole, measure_of = statistics.median(map(sum, ours)), statistics.median(bares)
-    cells = "".join(f"{value:>9.2f}" for value in (*medians, whole, measure_of))
-    print(f"{name:<34}{cells}{whole / measure_of:>8.2f}")
-    return whole
+class Case:
+    """A kind of request, measured on both sides; `every`: it is measured in one of that many rounds."""
+
+    def __init__(self, name: str, messages: Callable[[], bytes], *, every: int = 1) -> None:
+        self.name = name
+        self.every = every
+        self._messages = messages
+        self._floors, self._bare = Floors(), Bare()
+        self._ours: list[tuple[float, ...]] = []
+        self._bares: list[float] = []
+
+    def run(self, *, counted: bool) -> None:
+        """One tick of ours, and one of the bare loop."""
+        reads = reads_of(self._messages)
+        stages = self._floors.tick(reads)
+        nanoseconds = self._bare.tick(reads)
+        if counted:
+            self._ours.append(tuple(stage / 1000 / READS / CALLS for stage in stages))
+            self._bares.append(nanoseconds / 1000 / READS / CALLS)
+
+    @property
+    def whole(self) -> float:
+        """The microseconds of a request in our floors, in all."""
+        return statistics.median(map(sum, self._ours))
+
+    def row(self) -> str:
+        """The table's."""
+        stages = [statistics.median(column) for column in zip(*self._ours, strict=True)]
+        bare = statistics.median(self._bares)
+        cells = "".join(f"{value:>9.2f}" for value in (*stages, self.whole, bare))
+        return f"{self.name:<34}{cells}{self.whole / bare:>8.2f}"
 
 
 def main() -> None:
-    """Measure and print the table."""
+    """Measure all cases in turns, so that a machine whose speed drifts slows all alike; print the table."""
     try:
         rounds = number_of("ROUNDS", 2000, 20)
     except ValueError as error:
         sys.exit(f"bench-floors: {error}")
+    numbers = itertools.count()
+    one, ten = request(1), request(10)
+    four = [request(1, tier) for tier in ("none", "bronze", "silver", "gold")]
+    common = Case("one descriptor, the common case", lambda: one)
+    several = Case("ten descriptors", lambda: ten, every=4)
+    cases = [
+        common,
+        Case("one descriptor, four values", lambda: four[next(numbers) % 4]),
+        several,
+        Case("one descriptor, unique values", lambda: request(1, f"v{next(numbers)}"), every=10),
+    ]
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    numbers = iter(range(10**9))
+    for number in range(-(rounds // 5), rounds):  # those below 0 warm up
+        for case in cases:
+            if number % case.every == 0:
+                case.run(counted=number >= 0)
     print(f"µs per request, medians of {rounds} ticks of {READS} reads x {CALLS} calls")
     print(f"{'case':<34}{'submit':>9}{'flush':>9}{'answer':>9}{'whole':>9}{'bare':>9}{'ratio':>8}")
-    one = request(1)
-    common = measure("one descriptor, the common case", rounds, lambda: one)
-    four = [request(1, tier) for tier in ("none", "bronze", "silver", "gold")]
-    measure("one descriptor, four values", rounds, lambda: four[next(numbers) % 4])
-    ten = request(10)
-    several = measure("ten descriptors", rounds // 4, lambda: ten)
-    measure("one descriptor, unique values", rounds // 10, lambda: request(1, f"v{next(numbers)}"))
-    print(f"ten descriptors / one descriptor: {several / common:.2f}")
+    for case in cases:
+        print(case.row())
+    print(f"ten descriptors / one descriptor: {several.whole / common.whole:.2f}")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ class Bounds:
     body_bytes_max: int
 
 
-class Listener:
+class HttpListener:
     """Serves `routes` (path -> handler, any method) on the sockets of one address."""
 
     def __init__(self, routes: Mapping[str, Handler], bounds: Bounds, stats: HttpStats) -> None:
@@ -149,7 +149,7 @@ class Listener:
 class _Guard(asyncio.Protocol):
     """Stands between a transport and aiohttp's protocol, and ends the connection when its time is over."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: HttpListener) -> None:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._inner: asyncio.Protocol | None = None

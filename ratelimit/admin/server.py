@@ -17,7 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from ratelimit.admin.json_api import JsonApi
 from ratelimit.admin.json_budget import BODY_BYTES_MAX
-from ratelimit.admin.listener import Bounds, Handler, Listener
+from ratelimit.admin.listener import Bounds, Handler, HttpListener
 from ratelimit.metrics import Metrics
 from ratelimit.metrics.lines import stat_lines
 from ratelimit.metrics.prometheus import exposition
@@ -52,7 +52,7 @@ class AdminServer:
         self._settings = settings
         self._views = views
         self._json = JsonApi(views.service)
-        self._listeners: list[Listener] = []
+        self._listeners: list[HttpListener] = []
         self._process = CollectorRegistry()
         for collector in (ProcessCollector(registry=None), PlatformCollector(registry=None)):
             self._process.register(collector)
@@ -83,7 +83,7 @@ class AdminServer:
     async def _listen(self, name: str, routes: Mapping[str, Handler], address: tuple[str, int], variables: str) -> None:
         server = self._settings.server
         bounds = Bounds(server.http_connections_max, server.http_header_timeout, BODY_BYTES_MAX)
-        listener = Listener(routes, bounds, self._views.metrics.http)
+        listener = HttpListener(routes, bounds, self._views.metrics.http)
         host, port = address
         try:
             await listener.start(host, port, reuse_port=server.reuse_port)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ratelimit.descriptors.rules import Rules
+from ratelimit.descriptors.rules import SpecificationRules
 from ratelimit.descriptors.specification import Place
 from ratelimit.descriptors.tree import Config, Node, TreeBuilder
 from ratelimit.descriptors.yaml_composer import LoadLimits
@@ -45,7 +45,7 @@ def read_nodes(
 
     Raises ConfigError, and then nothing of what it gave may be used.
     """
-    rules = Rules(merge_domains=merge_domains)
+    rules = SpecificationRules(merge_domains=merge_domains)
     for file in files:
         document = Document(file.name, limits or LoadLimits(), strict)
         try:

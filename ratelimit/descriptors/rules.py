@@ -25,7 +25,7 @@ REPLACES_MAX = 1_000
 _UNITS = {unit.name.lower(): unit for unit in sorted(Unit, key=lambda unit: unit.seconds)}
 
 
-class Rules:
+class SpecificationRules:
     """Checks domains one after the other, and against those before."""
 
     def __init__(self, *, merge_domains: bool = False) -> None:

@@ -100,7 +100,7 @@ class Matched(Enum):
 
 
 @dataclass(slots=True)
-class Step:
+class Level:
     """One level of a walk: the entry that was looked for below `parent`, and the `node` that took it, if any did."""
 
     parent: Node
@@ -146,16 +146,16 @@ class Config:
             # The dot stands there without entries too, as the reference has it.
             stat_key = f"{domain}.{'.'.join(_named(key, value) for key, value in entries)}"
             return Match(descriptor.limit, entries, stat_key, configured=False)
-        steps = walk(root, entries)
-        if not steps:
+        levels = walk(root, entries)
+        if not levels:
             return None
-        nodes = [step.node for step in steps if step.node is not None]
+        nodes = [level.node for level in levels if level.node is not None]
         if len(nodes) < len(entries) or nodes[-1].limit is None:
             return None
         path = ".".join([domain, *[node.composite for node in nodes]])
-        stat_key = path if _named_as_written(steps, nodes) else ".".join([domain, *_stat_names(steps, nodes)])
+        stat_key = path if _named_as_written(levels, nodes) else ".".join([domain, *_stat_names(levels, nodes)])
         # A name that is the path of a node is one of as many as there are nodes, whoever chose the values.
-        return Match(nodes[-1].limit, _counter_entries(entries, steps, nodes), stat_key, configured=stat_key == path)
+        return Match(nodes[-1].limit, _counter_entries(entries, levels, nodes), stat_key, configured=stat_key == path)
 
     def lines(self) -> Iterator[str]:
         """Every limit in a line, in file order: what /rlconfig shows."""
@@ -167,29 +167,29 @@ class Config:
         return "".join(f"{line}\n" for line in self.lines())
 
 
-def walk(root: Node, entries: Sequence[tuple[str, str]]) -> list[Step]:
-    """The way of `entries` down from `root`: a step for each, up to the first that NOTHING took, which is the last."""
-    steps: list[Step] = []
+def walk(root: Node, entries: Sequence[tuple[str, str]]) -> list[Level]:
+    """The way of `entries` down from `root`: a level for each, up to the first that NOTHING took, which is the last."""
+    levels: list[Level] = []
     node = root
     for key, value in entries:
-        step = _step(node, key, value)
-        steps.append(step)
-        if step.node is None:
+        level = _level(node, key, value)
+        levels.append(level)
+        if level.node is None:
             break
-        node = step.node
-    return steps
+        node = level.node
+    return levels
 
 
-def _step(parent: Node, key: str, value: str) -> Step:
+def _level(parent: Node, key: str, value: str) -> Level:
     composite = f"{key}_{value}"
     node = parent.children.get(composite)
     if node is not None:
-        return Step(parent, key, value, Matched.EXACT, node)
+        return Level(parent, key, value, Matched.EXACT, node)
     for parts, candidate in parent.patterns:
         if _matches(parts, composite):
-            return Step(parent, key, value, Matched.PATTERN, candidate)
+            return Level(parent, key, value, Matched.PATTERN, candidate)
     node = parent.children.get(key)
-    return Step(parent, key, value, Matched.NOTHING if node is None else Matched.KEY, node)
+    return Level(parent, key, value, Matched.NOTHING if node is None else Matched.KEY, node)
 
 
 def _matches(parts: tuple[str, ...], text: str) -> bool:
@@ -207,52 +207,56 @@ def _matches(parts: tuple[str, ...], text: str) -> bool:
 
 
 def _counter_entries(
-    entries: tuple[tuple[str, str], ...], steps: Sequence[Step], nodes: Sequence[Node]
+    entries: tuple[tuple[str, str], ...], levels: Sequence[Level], nodes: Sequence[Node]
 ) -> tuple[tuple[str, str], ...]:
     for node in nodes:
         if node.share_threshold:
             break
     else:
         return entries
-    return tuple((step.key, _shared_pattern(step, node) or step.value) for step, node in zip(steps, nodes, strict=True))
+    return tuple(
+        (level.key, _shared_pattern(level, node) or level.value) for level, node in zip(levels, nodes, strict=True)
+    )
 
 
-def _named_as_written(steps: Sequence[Step], nodes: Sequence[Node]) -> bool:
+def _named_as_written(levels: Sequence[Level], nodes: Sequence[Node]) -> bool:
     """Whether `_stat_names` are the nodes' own: a quick yes for what most limits are, no where it must be looked at."""
     if nodes[-1].detailed_metric:
         return False
-    for step, node in zip(steps, nodes, strict=True):
-        if step.matched is Matched.EXACT:
-            if not step.value:
+    for level, node in zip(levels, nodes, strict=True):
+        if level.matched is Matched.EXACT:
+            if not level.value:
                 return False
-        elif node.value_to_metric or node.key != step.key or not (step.matched is Matched.KEY or node.value):
+        elif node.value_to_metric or node.key != level.key or not (level.matched is Matched.KEY or node.value):
             return False  # the last: `*` in the key of a node without value, and a caller who sends just that key
     return True
 
 
-def _stat_names(steps: Sequence[Step], nodes: Sequence[Node]) -> Iterator[str]:
-    """A part of the stat key for each step, as the reference names them: the flag of the last node decides."""
+def _stat_names(levels: Sequence[Level], nodes: Sequence[Node]) -> Iterator[str]:
+    """A part of the stat key for each level, as the reference names them: the flag of the last node decides."""
     detailed = nodes[-1].detailed_metric
-    shared = detailed and any(_shared_pattern(step, node) for step, node in zip(steps, nodes, strict=True))
-    for step, node in zip(steps, nodes, strict=True):
+    shared = detailed and any(_shared_pattern(level, node) for level, node in zip(levels, nodes, strict=True))
+    for level, node in zip(levels, nodes, strict=True):
         if not detailed:
-            yield _named(step.key, _metric_value(step, node))
+            yield _named(level.key, _metric_value(level, node))
         elif shared:
-            yield _named(step.key, _shared_pattern(step, node) or step.value)
+            yield _named(level.key, _shared_pattern(level, node) or level.value)
         else:
-            yield f"{step.key}_{step.value}"
+            yield f"{level.key}_{level.value}"
 
 
-def _metric_value(step: Step, node: Node) -> str:
-    if step.matched is Matched.EXACT or (node.value_to_metric and not _shared_pattern(step, node)):
-        return step.value
-    return node.composite.removeprefix(step.key + "_") if step.matched is Matched.PATTERN else ""
+def _metric_value(level: Level, node: Node) -> str:
+    if level.matched is Matched.EXACT or (node.value_to_metric and not _shared_pattern(level, node)):
+        return level.value
+    return node.composite.removeprefix(level.key + "_") if level.matched is Matched.PATTERN else ""
 
 
-def _shared_pattern(step: Step, node: Node) -> str:
+def _shared_pattern(level: Level, node: Node) -> str:
     """The pattern that takes the value's place, or nothing."""
     return (
-        node.composite.removeprefix(step.key + "_") if node.share_threshold and step.matched is Matched.PATTERN else ""
+        node.composite.removeprefix(level.key + "_")
+        if node.share_threshold and level.matched is Matched.PATTERN
+        else ""
     )
 
 

@@ -13,12 +13,7 @@ from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.decision import decide
 from ratelimit.limiter.plan import Charge, Plan, Verdict
 from ratelimit.service.messages import response_bytes
-from ratelimit.service.status_bytes import (
-    OK,
-    OVER_LIMIT,
-    StatusBytes,
-    verdict_bytes,
-)
+from ratelimit.service.status_bytes import StatusBytes, verdict_bytes, written
 from ratelimit.settings import ResponseSettings
 
 MEMO_BYTES_MAX = 16 * 1024 * 1024
@@ -71,17 +66,10 @@ class PreparedPlan:
     def joined(self, counts: Sequence[int | None], now: int) -> bytes:
         """The response of a plan with `statuses`, from one count per charge: OVER_LIMIT where one of them is."""
         assert self.statuses is not None  # noqa: S101 - see above
-        written = [OK]
-        for status, count in zip(self.statuses, counts, strict=True):
-            if count is not None and count <= status.requests_per_unit:
-                written.append(status.within(status.requests_per_unit - count, now))
-            else:
-                written.append(status.beyond(now))
-                if status.denies:
-                    written[0] = OVER_LIMIT
+        parts = written(self.statuses, counts, now)
         for place, verdict in self.verdicts:
-            written.insert(place, verdict)
-        return b"".join(written)
+            parts.insert(place, verdict)
+        return b"".join(parts)
 
     def decided(self, results: Sequence[Counted]) -> tuple[bool, bytes]:
         """The full way: whether the global shadow mode let an OVER_LIMIT pass, and the response."""

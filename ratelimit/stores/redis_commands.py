@@ -59,7 +59,7 @@ CHARGE_GROUPS = Script.load("charge_groups", lambda hit: (hit.amount, hit.key.ex
 SCRIPTS = (ADD_HITS, CHARGE_GROUPS)
 
 
-class Answers:
+class BatchResults:
     """Collects the results of a batch's commands; `done` gets them whole when the last one is there."""
 
     def __init__(self, batch: Batch, commands: int, done: Callable[[Results], None]) -> None:

@@ -21,7 +21,7 @@ from ratelimit.errors import StoreError
 from ratelimit.limiter.counter_store import Batch, Hit, Results
 from ratelimit.metrics import StoreStats
 from ratelimit.settings import RedisSettings
-from ratelimit.stores.redis_commands import ADD_HITS, SCRIPTS, Answers, Script, commands_of, refusal, results_of
+from ratelimit.stores.redis_commands import ADD_HITS, SCRIPTS, BatchResults, Script, commands_of, refusal, results_of
 from ratelimit.stores.redis_connect import CONNECT_TIMEOUT_S, RefusedError, open_transport
 from ratelimit.stores.redis_pipeline import RedisPipeline
 
@@ -99,7 +99,7 @@ class RedisStore:
             return
         commands = commands_of(batch.hits)
         self._stats.batches += len(commands)
-        answers = Answers(batch, len(commands), done)
+        answers = BatchResults(batch, len(commands), done)
         for place, (script, hits) in enumerate(commands):
             _Command(self, pipeline, (script, hits), (answers, place)).send()
 
@@ -252,7 +252,7 @@ class _Command:
         store: RedisStore,
         pipeline: RedisPipeline,
         what: tuple[Script, Sequence[Hit]],
-        where: tuple[Answers, int],
+        where: tuple[BatchResults, int],
     ) -> None:
         self.store = store
         self.pipeline = pipeline

@@ -1,6 +1,6 @@
 import pytest
 
-from ratelimit.descriptors.rules import METADATA_BYTES_MAX, REPLACES_MAX, Rules
+from ratelimit.descriptors.rules import METADATA_BYTES_MAX, REPLACES_MAX, SpecificationRules
 from ratelimit.descriptors.specification import (
     DescriptorSpecification,
     DomainSpecification,
@@ -20,9 +20,9 @@ def descriptor(
     return DescriptorSpecification(HERE, key, rate_limit=rate_limit, **fields)
 
 
-def nodes(*descriptors: DescriptorSpecification, rules: Rules | None = None) -> list[tuple[int, str]]:
+def nodes(*descriptors: DescriptorSpecification, rules: SpecificationRules | None = None) -> list[tuple[int, str]]:
     """Depth and composite key of what one domain gives."""
-    found = (rules or Rules()).nodes(DomainSpecification(HERE, "d", descriptors))
+    found = (rules or SpecificationRules()).nodes(DomainSpecification(HERE, "d", descriptors))
     return [(depth, node.composite) for depth, node in found]
 
 
@@ -58,12 +58,12 @@ def test_each_rule_holds_for_every_reader(wrong: DescriptorSpecification, reason
 
 def test_a_domain_may_come_again_where_domains_are_merged() -> None:
     """Else it is refused; a descriptor that stands in both is refused either way, naming the first."""
-    rules = Rules(merge_domains=True)
+    rules = SpecificationRules(merge_domains=True)
     nodes(descriptor("a"), rules=rules)
     nodes(descriptor("b"), rules=rules)
     with pytest.raises(ConfigError, match=r"duplicate descriptor composite key 'd\.a', first in"):
         nodes(descriptor("a"), rules=rules)
-    strict = Rules()
+    strict = SpecificationRules()
     nodes(rules=strict)
     with pytest.raises(ConfigError, match="duplicate domain 'd' in config file, first in resource"):
         nodes(rules=strict)
@@ -72,4 +72,4 @@ def test_a_domain_may_come_again_where_domains_are_merged() -> None:
 def test_a_domain_needs_a_name() -> None:
     """Whoever sends it."""
     with pytest.raises(ConfigError, match="empty domain"):
-        next(Rules().nodes(DomainSpecification(HERE, "")))
+        next(SpecificationRules().nodes(DomainSpecification(HERE, "")))

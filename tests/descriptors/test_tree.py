@@ -174,13 +174,13 @@ def test_patterns_match_as_a_regular_expression(pattern: str, value: str) -> Non
 
 def test_the_walk_tells_where_it_stopped_and_what_it_tried(config: Config) -> None:
     """Level by level: what took the entry, and in the end what was looked for in vain."""
-    steps = walk(config.domains["d"], (("a", "elsewhere"), ("b", "x"), ("c", "y")))
-    assert [(step.matched, step.node and step.node.composite) for step in steps] == [
+    levels = walk(config.domains["d"], (("a", "elsewhere"), ("b", "x"), ("c", "y")))
+    assert [(level.matched, level.node and level.node.composite) for level in levels] == [
         (Matched.PATTERN, "a_e*"),
         (Matched.NOTHING, None),
     ]
-    assert list(steps[0].tried()) == ["a_elsewhere", "a_ex*t", "a_e*"]
-    assert list(steps[1].tried()) == ["b_x", "b"]
+    assert list(levels[0].tried()) == ["a_elsewhere", "a_ex*t", "a_e*"]
+    assert list(levels[1].tried()) == ["b_x", "b"]
     exact = walk(config.domains["d"], (("a", "exact"),))
     assert list(exact[0].tried()) == ["a_exact"]
 

@@ -315,7 +315,7 @@ def told_apart_and_together(asked: list[Asked], cache_bytes: int) -> tuple[list[
 @given(PLANS, st.lists(st.integers(0, 3), min_size=1, max_size=12))
 @example([[], [(b"c:", -1, 0)], [(b"a:", 0, 0), (b"c:", 1, 1)]], [2, 1, 2, 2])
 @example([[(b"a:", 1, 5), (b"c:", 1, 9)], [(b"c:", -1, 0)]], [0, 0, 1, 0, 0])
-@settings(max_examples=500)
+@settings(max_examples=200)
 def test_a_tick_is_as_if_the_requests_had_come_one_by_one(
     made: list[list[tuple[bytes, int, int]]], order: list[int]
 ) -> None:

@@ -8,7 +8,7 @@ from ratelimit.stores.redis_commands import (
     ADD_HITS,
     CHARGE_GROUPS,
     HITS_PER_COMMAND_MAX,
-    Answers,
+    BatchResults,
     commands_of,
     refusal,
     results_of,
@@ -92,7 +92,7 @@ def test_a_batch_is_answered_once_and_in_order() -> None:
     """Whichever command is answered first."""
     told: list[Results] = []
     batch = Batch([hit(b"a"), hit(b"b")], NOW, 0)
-    answers = Answers(batch, 2, told.append)
+    answers = BatchResults(batch, 2, told.append)
     first, second = Counted(1, True, 1, 1), StoreError("late")
     answers.put(1, [second])
     assert told == []
