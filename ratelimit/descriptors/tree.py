@@ -15,6 +15,7 @@ from ratelimit.descriptors.specification import Place
 # Shared by all leaves; `Node.add` never writes here.
 _NO_CHILDREN: dict[str, "Node"] = {}
 _NO_PATTERNS: list[tuple[tuple[str, ...], "Node"]] = []
+_NO_PREFIXES: dict[int, dict[str, list[int]]] = {}
 
 
 @dataclass(slots=True)
@@ -53,6 +54,8 @@ class Node:
     composite: str = field(init=False)
     children: dict[str, "Node"] = field(init=False, default_factory=lambda: _NO_CHILDREN, repr=False)
     patterns: list[tuple[tuple[str, ...], "Node"]] = field(init=False, default_factory=lambda: _NO_PATTERNS, repr=False)
+    # By the length of what stands before the first `*`, and by that text: the places in `patterns`, in their order.
+    _prefixes: dict[int, dict[str, list[int]]] = field(init=False, default_factory=lambda: _NO_PREFIXES, repr=False)
 
     def __post_init__(self) -> None:
         self.composite = _named(self.key, self.value)
@@ -65,10 +68,24 @@ class Node:
     def add(self, child: "Node") -> None:
         """Hang `child` below this node; its composite key must be new."""
         if self.children is _NO_CHILDREN:
-            self.children, self.patterns = {}, []
+            self.children, self.patterns, self._prefixes = {}, [], {}
         self.children[child.composite] = child
         if "*" in child.composite:
-            self.patterns.append((tuple(child.composite.split("*")), child))
+            parts = tuple(child.composite.split("*"))
+            of_size = self._prefixes.setdefault(len(parts[0]), {})
+            of_size.setdefault(parts[0], []).append(len(self.patterns))
+            self.patterns.append((parts, child))
+
+    def first_pattern(self, composite: str) -> "Node | None":
+        """The first pattern in file order that matches; those that begin otherwise are not looked at."""
+        best = len(self.patterns)
+        for size, prefixes in self._prefixes.items():
+            for place in prefixes.get(composite[:size], ()):
+                if place >= best:
+                    break
+                if _matches(self.patterns[place][0], composite):
+                    best = place
+        return self.patterns[best][1] if best < len(self.patterns) else None
 
 
 class TreeBuilder:
@@ -185,9 +202,9 @@ def _level(parent: Node, key: str, value: str) -> Level:
     node = parent.children.get(composite)
     if node is not None:
         return Level(parent, key, value, Matched.EXACT, node)
-    for parts, candidate in parent.patterns:
-        if _matches(parts, composite):
-            return Level(parent, key, value, Matched.PATTERN, candidate)
+    node = parent.first_pattern(composite)
+    if node is not None:
+        return Level(parent, key, value, Matched.PATTERN, node)
     node = parent.children.get(key)
     return Level(parent, key, value, Matched.NOTHING if node is None else Matched.KEY, node)
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ratelimit.descriptors import tree
 from ratelimit.descriptors.limit import Limit, Unit
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.descriptors.request import Descriptor
@@ -233,3 +234,34 @@ def test_configured_stat_keys_are_bounded_by_the_configuration(root: Node, entri
     match = config.match("d", Descriptor(tuple(entries)))
     if match is not None:
         assert match.configured == (match.stat_key in paths("d", root))
+
+
+TEXTS = st.text(alphabet="ab*", max_size=4)
+
+
+@given(st.lists(TEXTS.map(lambda text: f"k_{text}*"), unique=True, max_size=12), st.text(alphabet="ab", max_size=5))
+def test_the_first_pattern_in_file_order_wins(patterns: list[str], value: str) -> None:
+    """However they begin: only which of them are looked at is a matter of speed."""
+    root = Node("d")
+    for pattern in patterns:
+        root.add(Node("k", value=pattern.removeprefix("k_")))
+    text = f"k_{value}"
+    expected = [pattern for pattern in patterns if re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), text)]
+    found = root.first_pattern(text)
+    assert (found and found.composite) == (expected[0] if expected else None)
+
+
+def test_many_patterns_are_not_looked_at_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 1,000 that begin differently, one is held against a value."""
+    root, looked = Node("d"), list[str]()
+    for number in range(1000):
+        root.add(Node("k", value=f"{number:04}-*"))
+    matches = tree._matches
+
+    def record(parts: tuple[str, ...], text: str) -> bool:
+        looked.append(parts[0])
+        return matches(parts, text)
+
+    monkeypatch.setattr(tree, "_matches", record)
+    assert root.first_pattern("k_0777-x") is root.children["k_0777-*"]
+    assert looked == ["k_0777-"]
