@@ -87,7 +87,7 @@ descriptors:
     assert (limit.shadow_mode, limit.quota_mode, limit.metadata) == (True, True, {"a": 1})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(contents)
 def test_no_text_does_more_than_fail(text: bytes) -> None:
     """Whatever stands in whatever place of a file, it loads or gives a ConfigError that a log can take."""

@@ -226,7 +226,7 @@ def trees(draw: st.DrawFn, levels: int) -> Node:
     return node
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(trees(3), st.lists(st.tuples(st.sampled_from(("k", "kk", "k_a", "l")), st.text("ab*_", max_size=3)), max_size=3))
 def test_configured_stat_keys_are_bounded_by_the_configuration(root: Node, entries: list[tuple[str, str]]) -> None:
     """Whatever values callers choose: a name that counts as configured is the path of a node, no other is."""

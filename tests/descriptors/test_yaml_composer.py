@@ -28,7 +28,7 @@ def drawn_by_pyyaml(node: yaml.Node, *, depth: int = 40) -> Any:
     return (node.tag, line, [drawn_by_pyyaml(one, depth=depth - 1) for one in below] if depth else "…")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(files)
 def test_nodes_are_those_of_pyyaml(text: str) -> None:
     """What PyYAML composes we compose alike, with its tags; what it refuses we refuse, but for anchors given twice."""

@@ -9,7 +9,7 @@ HELD_MB_MAX = 97
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize(("requests", "value_bytes"), [(110_000, 10), (40_000, 1_000), (10_000, 4_000)])
+@pytest.mark.parametrize(("requests", "value_bytes"), [(90_000, 10), (40_000, 1_000), (10_000, 4_000)])
 def test_unique_values_cannot_grow_the_process(requests: int, value_bytes: int) -> None:
     """The memo of plans, the memory store and the over-limit cache together stay within what is said."""
     command = [sys.executable, "-m", "tests.integration.flood", str(requests), str(value_bytes)]

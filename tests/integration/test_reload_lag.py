@@ -13,7 +13,7 @@ from ratelimit.sources.directory import DirectorySource
 from ratelimit.sources.source import Listener
 
 DESCRIPTORS = 20_000
-ROUNDS = 2
+ROUNDS = 3
 LAG_S_MAX = 0.010
 
 

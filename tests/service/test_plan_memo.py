@@ -136,7 +136,7 @@ def test_an_entry_holds_about_what_is_said(descriptors: int, value_bytes: int) -
         [ConfigFile("f", b"domain: d\ndescriptors: [{key: k, rate_limit: {unit: day, requests_per_unit: 9}}]")]
     )
     planner, memo, stats = Planner(exact_counter, lambda *_: LIMIT_STATS), PlanMemo(10**9), ResponseSettings()
-    values = range(200)
+    values = range(60)
     gc.collect()
     tracemalloc.start()
     for number in values:

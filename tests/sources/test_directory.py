@@ -289,7 +289,7 @@ async def test_a_file_name_that_is_not_text_loads_and_is_shown_escaped(tmp_path:
     await watched.source.close()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(st.tuples(names, contents), min_size=1, max_size=3))
 def test_no_file_ends_the_watch(written: list[tuple[bytes, bytes]]) -> None:
     """Any bytes under any names: loaded or told, the configuration before stays, and the next good one loads."""
