@@ -6,20 +6,15 @@ from typing import TextIO
 
 from ratelimit.descriptors.loader import load_config
 from ratelimit.descriptors.tree import Node
-from ratelimit.descriptors.yaml_composer import LoadLimits
 from ratelimit.errors import ConfigError
 from ratelimit.settings import ConfigSettings
+from ratelimit.sources.directory import load_limits
 from ratelimit.sources.files import legible, read_directory
 
 
 def check(directory: Path, settings: ConfigSettings, out: TextIO) -> int:
     """Load every file below `directory`, dot files aside; 0 and a line per domain, or 1 and what is wrong where."""
-    limits = LoadLimits(
-        settings.config_file_bytes_max,
-        settings.config_depth_max,
-        settings.config_nodes_max,
-        settings.config_aliases_max,
-    )
+    limits = load_limits(settings)
     try:
         files = read_directory(directory, ignore_dot_files=True, file_bytes_max=limits.file_bytes_max)
         merge_domains = settings.merge_domain_config

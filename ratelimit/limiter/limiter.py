@@ -16,10 +16,8 @@ from ratelimit.errors import StoreError
 from ratelimit.limiter.counter_store import Batch, CounterStore, Results
 from ratelimit.limiter.over_limit_cache import OverLimitCache
 from ratelimit.limiter.plan import Charge
+from ratelimit.limiter.planner import DESCRIPTORS_MAX
 from ratelimit.limiter.tick import Sharing, Submitted, Tick, tell_apart, tell_apart_with_failures
-
-# The most charges that one request can have: the planner allows no more descriptors.
-CHARGES_MAX = 64
 
 
 class Caller(Protocol):
@@ -150,7 +148,7 @@ class Limiter:
                 if caller.deadline <= loop_now or not caller.waiting:
                     aside.expired.append(caller)
                     continue
-                if len(hits) > room - CHARGES_MAX and len(hits) + len(plan.charges) > room:
+                if len(hits) > room - DESCRIPTORS_MAX and len(hits) + len(plan.charges) > room:
                     aside.refused.append(caller)
                     continue
                 charge = plan.single

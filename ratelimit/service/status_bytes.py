@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from ratelimit.descriptors.limit import Limit
 from ratelimit.limiter.plan import Verdict
+from ratelimit.limiter.window import reset_s
 
 OK = b"\x08\x01"
 OVER_LIMIT = b"\x08\x02"
@@ -50,7 +51,7 @@ class StatusBytes:
     __slots__ = (
         "_alone",
         "_current_limit",
-        "_unit_s",
+        "_unit",
         "denies",
         "head",
         "heads",
@@ -66,7 +67,7 @@ class StatusBytes:
         self.denies = not limit.shadow_mode
         self._alone = alone
         self._current_limit = _current_limit(limit)
-        self._unit_s = limit.unit.seconds
+        self._unit = limit.unit
         self.second = -1
         self.high = 0
         self.heads: list[bytes] = []
@@ -90,7 +91,7 @@ class StatusBytes:
 
     def _turn(self, now: int, high: int) -> None:
         """Be ready for the second `now`, and for what has `high` above its lowest 14 bits."""
-        duration = b"\x08" + varint(self._unit_s - now % self._unit_s)
+        duration = b"\x08" + varint(reset_s(self._unit, now))
         tail = b"\x22" + varint(len(duration)) + duration
         over = OVER_LIMIT if self.denies else OK
         self.over = self._head_for(over, len(tail)) + tail

@@ -129,19 +129,13 @@ class DirectorySource:
 
     def _job(self) -> Job:
         settings = self._settings
-        limits = LoadLimits(
-            settings.config_file_bytes_max,
-            settings.config_depth_max,
-            settings.config_nodes_max,
-            settings.config_aliases_max,
-        )
         return Job(
             str(self.directory),
             settings.runtime_ignoredotfiles,
             settings.config_strict,
             settings.merge_domain_config,
             self._digest,
-            limits,
+            load_limits(settings),
         )
 
     @property
@@ -230,6 +224,16 @@ class _Retry:
     def reset(self) -> None:
         """The try succeeded."""
         self._tries, self._at, self._tried = 0, 0.0, None
+
+
+def load_limits(settings: ConfigSettings) -> LoadLimits:
+    """The bounds of one file, as the settings have them."""
+    return LoadLimits(
+        settings.config_file_bytes_max,
+        settings.config_depth_max,
+        settings.config_nodes_max,
+        settings.config_aliases_max,
+    )
 
 
 def config_directory(settings: ConfigSettings) -> Path:
