@@ -16,7 +16,7 @@ from typing import Any
 
 import grpc.aio
 
-from deploy.demo.processes import LOOPBACK, Process, config_map, free_port, serving, start, start_valkey, until
+from deploy.demo.processes import LOOPBACK, Process, config_map, start_service, start_valkey
 from loadtest.bench import PATH, number_of, request
 
 RELOAD_EVERY_S = 5.0
@@ -43,24 +43,20 @@ def configuration(descriptors: int, requests_per_unit: int) -> str:
 
 async def start_instance(stack: AsyncExitStack, name: str, folder: Path, store_port: int) -> Instance:
     """Start an instance with a probe, on free ports."""
-    port, lags = free_port(), folder / f"{name}.json"
+    lags = folder / f"{name}.json"
     environ = {
-        "GRPC_PORT": str(port),
-        **{variable: str(free_port()) for variable in ("PORT", "DEBUG_PORT")},
-        **dict.fromkeys(("GRPC_HOST", "HOST", "DEBUG_HOST"), LOOPBACK),
         "RUNTIME_ROOT": str(folder / "runtime"),
         "RUNTIME_WATCH_ROOT": "false",
         "RUNTIME_IGNOREDOTFILES": "true",
         "REDIS_SOCKET_TYPE": "tcp",
         "REDIS_URL": f"{LOOPBACK}:{store_port}",
         "REDIS_TIMEOUT": "2s",  # client, store and both instances share the machine: the store is not what is measured
-        "USE_PROMETHEUS": "false",
+        "LOG_LEVEL": "warn",
         "DRAIN_DELAY": "0",
     }
-    program = await start(name, [sys.executable, "-m", "loadtest.probed", str(lags)], folder, environ)
-    stack.push_async_callback(program.stop)
-    await until(program, lambda: serving(port), "serving")
-    return Instance(program, port, lags)
+    started = await start_service(name, folder, environ, module=("loadtest.probed", str(lags)))
+    stack.push_async_callback(started.program.stop)
+    return Instance(started.program, started.grpc_port, lags)
 
 
 async def ask(instance: Instance, channel: grpc.aio.Channel, done: asyncio.Event) -> None:

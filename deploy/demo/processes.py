@@ -153,13 +153,20 @@ class Instance:
     debug_port: int
 
 
-async def start_service(name: str, folder: Path, environ: Mapping[str, str], *, wait_serving: bool = True) -> Instance:
-    """One instance of the service, serving."""
+async def start_service(
+    name: str,
+    folder: Path,
+    environ: Mapping[str, str],
+    *,
+    wait_serving: bool = True,
+    module: Sequence[str] = ("ratelimit",),
+) -> Instance:
+    """One instance of the service, serving; `module` is what Python runs, and its arguments."""
     ports = {variable: free_port() for variable in ("GRPC_PORT", "PORT", "DEBUG_PORT")}
     hosts = dict.fromkeys(("GRPC_HOST", "HOST", "DEBUG_HOST"), LOOPBACK)
     numbers = {variable: str(port) for variable, port in ports.items()}
     complete = {"USE_PROMETHEUS": "false", "LOG_LEVEL": "info", **hosts, **numbers, **environ}
-    program = await start(name, [sys.executable, "-m", "ratelimit"], folder, complete)
+    program = await start(name, [sys.executable, "-m", *module], folder, complete)
     instance = Instance(program, ports["GRPC_PORT"], ports["PORT"], ports["DEBUG_PORT"])
     if wait_serving:
         await until(program, lambda: serving(instance.grpc_port), "serving")
