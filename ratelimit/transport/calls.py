@@ -108,8 +108,9 @@ class Call(Stream):
         if self.body is not None and self.body.receiver is not None:
             self.body.receiver.expired()
         elif self.waiting:
+            whole = self.state is _HALF_CLOSED
             self.fail(DEADLINE_PASSED)
-            if self.body is None:
+            if whole:
                 self.connection.abandon(self)
 
     def begin_end(self) -> bool:

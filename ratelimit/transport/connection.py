@@ -10,7 +10,8 @@ There are two lanes. unary_lane.py takes whole unary requests, which nearly all 
 comes here, frame by frame, and means the same: this file is the truth, and a property test holds the lane to it.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ratelimit.errors import ConnectionViolation, StreamViolation
@@ -44,6 +45,10 @@ class Connection(Housekeeping):
         self.closing = False
         # The bytes of all requests' messages that are not whole yet.
         self.buffered = 0
+        self.earliest_deadline = math.inf
+        # Who the client is, for methods that ask: its address, and what TLS knows of it.
+        self.peer = ""
+        self.auth_context: Mapping[str, Iterable[bytes]] = {}
         self._lane = UnaryLane(self)
         self._rest = b""
         self._preface_received = False
@@ -129,7 +134,7 @@ class Connection(Housekeeping):
                 return
         total, take = len(data), self._lane.take
         while total - position >= frames.HEADER_BYTES:
-            if data[position + 3] == frames.HEADERS:
+            if data[position + 3] <= frames.HEADERS:
                 position = take(data, position)
                 if total - position < frames.HEADER_BYTES:
                     break
@@ -223,12 +228,20 @@ class Connection(Housekeeping):
         if not self.has_room():
             raise StreamViolation(ErrorCode.REFUSED_STREAM, "too many streams")
         state = State.HALF_CLOSED_REMOTE if ended else State.OPEN
-        stream = self.new_stream(self, stream_id, head, self.now + head.call.timeout_s, state)
-        stream.body = Body(self.caps.stream_window)
+        deadline = self.now + head.call.timeout_s
+        self.earliest_deadline = min(self.earliest_deadline, deadline)
+        stream = self.new_stream(self, stream_id, head, deadline, state)
         self.streams[stream_id] = stream
         if ended and head.content_length:
             raise malformed("the body is not as long as its content-length")
+        if ended or head.call.direct is None:
+            self._announce(stream, ended=ended)
+
+    def _announce(self, stream: Stream, *, ended: bool = False) -> Body:
+        """Tell of a new request. One to a direct method has nothing to tell of before its body comes."""
+        stream.body = Body(self.caps.stream_window)
         self.events.append((REQUEST, stream, b"", ended))
+        return stream.body
 
     def has_room(self) -> bool:
         """Whether another stream may open; before our SETTINGS are acknowledged the peer cannot know how many may."""
@@ -249,6 +262,8 @@ class Connection(Housekeeping):
         if not ended:
             raise malformed("trailers that do not end the stream")
         self._heads.check_trailers(fields)
+        if stream.body is None:
+            self._announce(stream)
         self._body_ended(stream)
         self.events.append((DATA, stream, b"", True))
 
@@ -274,12 +289,12 @@ class Connection(Housekeeping):
         if stream_id > self.last_stream_id or stream_id == frames.CONNECTION:
             raise protocol_error("DATA on an idle stream")
         stream = self.streams.get(stream_id)
-        if stream is None or stream.body is None or stream.state not in AFTER_END_RECEIVED:
+        if stream is None or stream.state not in AFTER_END_RECEIVED:
             self.glitch()
             if stream is None and self.was_reset(stream_id):
                 return
             raise StreamViolation(ErrorCode.STREAM_CLOSED, "DATA after the end of the stream")
-        self._body_came(stream, stream.body, flags, payload)
+        self._body_came(stream, stream.body or self._announce(stream), flags, payload)
 
     def _body_came(self, stream: Stream, body: Body, flags: int, payload: bytes) -> None:
         size, ended = len(payload), bool(flags & frames.END_STREAM)

@@ -16,14 +16,13 @@ from ratelimit.transport.request_head import malformed
 from ratelimit.transport.sending import Sender
 from ratelimit.transport.streams import AFTER_END_RECEIVED, State, Stream
 
-UNARY, REQUEST, DATA, RESET, PING_ACK = range(5)
+UNARY, REQUEST, DATA, RESET = range(4)
 """Kinds of events.
 
 - (UNARY, method, calls, messages): whole unary requests for one direct method
 - (REQUEST, stream, b"", ended): a new request's head; `ended` where it has no body
 - (DATA, stream, data, ended): more of its body
 - (RESET, stream, b"", waited): it ended, by the peer or by a violation; `waited` where its call had no answer yet
-- (PING_ACK, None, data, False): the answer to our PING
 """
 Event = tuple[int, Any, Any, Any]
 
@@ -58,6 +57,8 @@ class Housekeeping(Sender):
         self.caps = caps
         self.events: list[Event] = []
         self.glitches = 0
+        # What the answers to our PINGs carried.
+        self.pings_answered: list[bytes] = []
         self.settings_received = False
         self.settings_acknowledged = False
         self.last_stream_id = frames.CONNECTION
@@ -82,8 +83,9 @@ class Housekeeping(Sender):
     def ended_early(self, stream: Stream) -> None:
         """The peer, its deadline or its own fault ended a stream."""
         waited, stream.waiting = stream.waiting, False
+        whole = stream.body is None and stream.state not in AFTER_END_RECEIVED
         self.forget(stream)
-        if stream.body is None and waited:
+        if whole and waited:
             self.abandon(stream)
         self.events.append((RESET, stream, b"", waited))
 
@@ -180,7 +182,7 @@ class Housekeeping(Sender):
             raise protocol_error("PING on a stream")
         self.glitch()
         if flags & frames.ACK:
-            self.events.append((PING_ACK, None, payload, False))
+            self.pings_answered.append(payload)
             return
         self.control()
         self.put(frames.frame(frames.PING, frames.ACK, frames.CONNECTION, payload))

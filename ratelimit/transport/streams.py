@@ -19,6 +19,9 @@ class State(Enum):
     CLOSED = "closed"
     ABANDONED = "abandoned"
 
+    # Enum's own is written in Python; states are keys on the way of every request.
+    __hash__ = object.__hash__
+
 
 AFTER_END_RECEIVED = {State.OPEN: State.HALF_CLOSED_REMOTE, State.HALF_CLOSED_LOCAL: State.CLOSED}
 AFTER_END_SENT = {State.OPEN: State.HALF_CLOSED_LOCAL, State.HALF_CLOSED_REMOTE: State.CLOSED}
@@ -59,7 +62,7 @@ class Stream:
     """One request and its answer; the gRPC layer extends it, so that a call is one object.
 
     `deadline` is in the time that the connection was told, `waiting` whether an answer is still wanted. `body` is None
-    where the request came whole with its head, `outflow` where nothing had to wait for the stream's window.
+    while nothing of it came, and where it came whole through the fast lane; `outflow` where nothing had to wait for the stream's window.
     """
 
     __slots__ = ("body", "connection", "deadline", "head", "outflow", "state", "stream_id", "waiting")
