@@ -16,6 +16,7 @@ from ratelimit.transport.calls import Call, deliver
 from ratelimit.transport.connection import Connection
 from ratelimit.transport.housekeeping import Caps
 from ratelimit.transport.request_head import Judge
+from ratelimit.transport.tls import ALPN
 
 DRAIN_PING = b"draining"
 KEEPALIVE_PING = b"are you?"
@@ -84,7 +85,7 @@ class NativeConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._core.peer, self._core.auth_context = peer_of(transport), auth_context_of(transport)
-        if not self._owner.opened(self):
+        if not speaks_h2(transport) or not self._owner.opened(self):
             self.cut()
             return
         set_options(transport, self._patience)
@@ -106,9 +107,9 @@ class NativeConnection(asyncio.Protocol):
             self._end(LINGER_S)
 
     def eof_received(self) -> bool:
-        """The client sends no more; what it asked is still answered."""
+        """The client sends no more; what it asked is still answered, but over TLS, which closes both ways at once."""
         self._half_closed = True
-        if self._core.streams and not self._ending:
+        if self._transport.get_extra_info("ssl_object") is None and self._core.streams and not self._ending:
             self._core.close_gracefully(last=True)
             return True
         return False
@@ -253,6 +254,12 @@ class NativeConnection(asyncio.Protocol):
         self._core.earliest_deadline = following
         if following < math.inf:
             self._wake_at(following)
+
+
+def speaks_h2(transport: asyncio.BaseTransport) -> bool:
+    """Whether a client of TLS has chosen HTTP/2; without TLS it is asked nothing (prior knowledge)."""
+    secure = transport.get_extra_info("ssl_object")
+    return secure is None or secure.selected_alpn_protocol() == ALPN
 
 
 def peer_of(transport: asyncio.BaseTransport) -> str:

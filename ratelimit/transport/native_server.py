@@ -8,7 +8,6 @@ import asyncio
 import math
 import random
 import socket
-import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,9 +21,8 @@ from ratelimit.sockets import listening_sockets, unix_socket
 from ratelimit.transport.housekeeping import Caps
 from ratelimit.transport.method_table import MethodTable
 from ratelimit.transport.methods import DirectMethod
-from ratelimit.transport.handshake import Handshake
 from ratelimit.transport.native_connection import NativeConnection, Patience
-from ratelimit.transport.tls import CertificateFiles, client_is_allowed
+from ratelimit.transport.tls import CertificateFiles, client_is_allowed, serving_context
 
 BACKLOG = 1024
 SECOND_S = 1.0
@@ -46,10 +44,8 @@ class NativeServer:
         self.caps = _caps(settings)
         self._patience = _patience(settings)
         self._files = CertificateFiles(settings) if settings.grpc_server_use_tls else None
-        self._context: ssl.SSLContext | None = None
         self._listeners: list[asyncio.Server] = []
         self._open: set[NativeConnection] = set()
-        self._handshakes: set[Handshake] = set()
         self._with_output: list[NativeConnection] = []
         self._seconds: asyncio.TimerHandle | None = None
         self._stopping = False
@@ -77,10 +73,12 @@ class NativeServer:
 
     async def start(self) -> None:
         """Bind and accept. Raises OSError naming the address."""
+        tls: dict[str, Any] = {}
         if self._files is not None:
-            self._context = self._files.load().context
+            tls = {"ssl": serving_context(self._files), "ssl_handshake_timeout": self._settings.grpc_handshake_timeout}
         for one in await self._sockets():
-            self._listeners.append(await self._loop.create_server(self._accepted, sock=one, backlog=BACKLOG))
+            listener = await self._loop.create_server(self._accepted, sock=one, backlog=BACKLOG, **tls)
+            self._listeners.append(listener)
         self._seconds = self._loop.call_later(SECOND_S, self._second)
 
     async def stop(self, grace_s: float) -> None:
@@ -133,7 +131,7 @@ class NativeServer:
     async def _left(self, within_s: float) -> bool:
         """Wait until nobody is connected, and nobody more comes at once."""
         until = self._loop.time() + within_s
-        while self._open or self._handshakes:
+        while self._open:
             try:
                 await asyncio.wait_for(self._nobody.wait(), max(0.0, until - self._loop.time()))
             except TimeoutError:
@@ -147,8 +145,6 @@ class NativeServer:
             listener.close()
         if self._seconds is not None:
             self._seconds.cancel()
-        for handshake in list(self._handshakes):
-            handshake.cut()
         for connection in list(self._open):
             connection.cut()
         await asyncio.sleep(0)
@@ -171,23 +167,8 @@ class NativeServer:
         self.port = sockets[0].getsockname()[1]
         return sockets
 
-    def _accepted(self) -> asyncio.Protocol:
-        connection = NativeConnection(self, _aged(self._patience))
-        if self._context is None:
-            return connection
-        return Handshake(connection, self._handshaking, self._patience.handshake_s)
-
-    def _handshaking(self, handshake: Handshake) -> ssl.SSLContext | None:
-        """The context for one more client; None where there is no room."""
-        assert self._files is not None  # noqa: S101 - only then are there handshakes
-        if len(self._open) + len(self._handshakes) >= self._settings.grpc_max_connections:
-            return None
-        renewed = self._files.renewed()
-        if renewed is not None:
-            self._context = renewed.context
-        self._handshakes.add(handshake)
-        handshake.ended = self._handshakes.discard
-        return self._context
+    def _accepted(self) -> NativeConnection:
+        return NativeConnection(self, _aged(self._patience))
 
     def _flush(self) -> None:
         connections, self._with_output = self._with_output, []

@@ -36,6 +36,21 @@ def server_credentials(settings: ServerSettings) -> grpc.ServerCredentials:
     )
 
 
+def serving_context(files: "CertificateFiles") -> ssl.SSLContext:
+    """A context for Python's own TLS that follows the files likewise. Raises OSError at first."""
+    first = current = files.load().context
+
+    def choose(handshake: Any, _: str | None, __: ssl.SSLContext) -> None:
+        nonlocal current
+        fresh = files.renewed()
+        current = fresh.context if fresh is not None else current
+        if current is not first:
+            handshake.context = current
+
+    first.sni_callback = choose  # type: ignore[assignment] # called for clients without a server name too
+    return first
+
+
 def client_is_allowed(auth_context: Mapping[str, Iterable[bytes]], san: str) -> bool:
     """Whether the client's certificate carries `san` (GRPC_CLIENT_TLS_SAN) among its subject alternative names."""
     return san.encode() in auth_context.get("x509_subject_alternative_name", ())
