@@ -1,7 +1,7 @@
 """One connection of the native server on asyncio: feed, deliver, flush, and what takes time.
 
 The protocol proper is connection.py, which knows no time. Here are the peer's address, the socket's back-pressure, and
-everything that ends by a clock: calls at their deadline, a client that says nothing, one that does not read, age, drain.
+what ends by a clock: calls at their deadline, a client that says nothing, one that does not read, age, drain.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.transport.calls import Call, deliver
 from ratelimit.transport.connection import Connection
+from ratelimit.transport.grpc import CallHead
 from ratelimit.transport.housekeeping import Caps
-from ratelimit.transport.request_head import Judge
 from ratelimit.transport.tls import ALPN
 
 DRAIN_PING = b"draining"
@@ -45,8 +45,10 @@ class Patience:
 class Owner(Protocol):
     """The server, as its connections see it."""
 
-    judge: Judge
     caps: Caps
+
+    def judge(self, fields: Mapping[bytes, bytes]) -> CallHead:
+        """What a request's head means, and who serves it."""
 
     def has_output(self, connection: "NativeConnection") -> None:
         """`flush` it before this turn of the loop ends."""
@@ -114,7 +116,7 @@ class NativeConnection(asyncio.Protocol):
             return True
         return False
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         self._ending = True
         if self._timer is not None:
             self._timer.cancel()

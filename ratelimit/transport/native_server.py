@@ -10,14 +10,14 @@ import random
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from ratelimit.settings import ServerSettings
 from ratelimit.settings.addresses import joined
-from ratelimit.sockets import listening_sockets, unix_socket
+from ratelimit.sockets import listening_sockets, remove_unix_socket, unix_socket
+from ratelimit.transport.grpc import CallHead
 from ratelimit.transport.housekeeping import Caps
 from ratelimit.transport.method_table import MethodTable
 from ratelimit.transport.methods import DirectMethod
@@ -40,7 +40,6 @@ class NativeServer:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._table = MethodTable()
-        self.judge = self._table.judge
         self.caps = _caps(settings)
         self._patience = _patience(settings)
         self._files = CertificateFiles(settings) if settings.grpc_server_use_tls else None
@@ -97,6 +96,10 @@ class NativeServer:
         finally:
             await self._close()
 
+    def judge(self, fields: Mapping[bytes, bytes]) -> CallHead:
+        """What a request's head means, and who serves it."""
+        return self._table.judge(fields)
+
     def has_output(self, connection: NativeConnection) -> None:
         """Flush it before this turn of the loop ends."""
         if not self._with_output:
@@ -149,7 +152,7 @@ class NativeServer:
             connection.cut()
         await asyncio.sleep(0)
         if self._settings.grpc_uds and self._listeners:
-            Path(self._settings.grpc_uds).unlink(missing_ok=True)
+            remove_unix_socket(self._settings.grpc_uds)
         self._listeners.clear()
 
     async def _sockets(self) -> list[socket.socket]:

@@ -1,8 +1,8 @@
 """TLS of the gRPC server: certificates read anew when they change, and the name a client certificate must carry.
 
 Each handshake asks whether there are new files. Each time they are only looked at (`stat`); when one is another than
-before, all are read and tried as a server would, with Python's `ssl` on the very paths, since it takes nothing else, and
-no copy of the key is ever written. A pair that is caught between its two renames is told by looking
+before, all are read and tried as a server would, with Python's `ssl` on the very paths, since it takes nothing else: no
+copy of the key is ever written. A pair that is caught between its two renames is told by looking
 again after: files that changed meanwhile are another try's.
 """
 
@@ -47,7 +47,7 @@ def serving_context(files: "CertificateFiles") -> ssl.SSLContext:
         if current is not first:
             handshake.context = current
 
-    first.sni_callback = choose  # type: ignore[assignment] # called for clients without a server name too
+    first.sni_callback = choose  # called for clients without a server name too
     return first
 
 

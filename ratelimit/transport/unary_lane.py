@@ -55,6 +55,7 @@ class UnaryLane:
             or connection.closing
             or not connection.settings_received
             or len(data) > connection.receive_window
+            or connection.caps.message_bytes_max < MESSAGE_BYTES_MAX
         ):
             return position
         calls: list[Any] = []
@@ -131,5 +132,3 @@ class UnaryLane:
         if head is None or head.call.direct is None:
             return None
         return data[position : position + 5], block, size, head
-
-
