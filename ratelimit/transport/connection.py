@@ -3,8 +3,8 @@
     bytes ─► receive_data ─► events ─► the gRPC layer (calls.py)
     bytes ◄─ data_to_send ◄─ send_headers, send_data, send_trailers, reset (sending.py) ◄─┘
 
-`receive_data` never raises: a peer that breaks the rules gets RST_STREAM or GOAWAY; once `failed` says why, send what is
-to be sent and close. Nothing here knows the time but what it is told.
+`receive_data` never raises: a peer that breaks the rules gets RST_STREAM or GOAWAY; once `failed` says why, send
+what is to be sent and close. Nothing here knows the time but what it is told.
 
 There are two lanes. unary_lane.py takes whole unary requests, which nearly all are, in one loop. Whatever it leaves
 comes here, frame by frame, and means the same: this file is the truth, and a property test holds the lane to it.
@@ -77,7 +77,8 @@ class Connection(Housekeeping):
         if self.failed:
             return []
         self.now = now
-        self.events = events = []
+        events: list[Event] = []
+        self.events = events
         self.read_begins()
         try:
             self._receive(self._rest + data if self._rest else data)
@@ -93,7 +94,8 @@ class Connection(Housekeeping):
 
     def lost(self) -> list[Event]:
         """Nobody is there any more: every open stream ends; what that means for its call."""
-        self.events = events = []
+        events: list[Event] = []
+        self.events = events
         for stream in list(self.streams.values()):
             self.ended_early(stream)
         return events

@@ -62,7 +62,8 @@ class Stream:
     """One request and its answer; the gRPC layer extends it, so that a call is one object.
 
     `deadline` is in the time that the connection was told, `waiting` whether an answer is still wanted. `body` is None
-    while nothing of it came, and where it came whole through the fast lane; `outflow` where nothing had to wait for the stream's window.
+    while nothing of it came, and where it came whole through the fast lane; `outflow` where nothing had to wait for the
+    stream's window.
     """
 
     __slots__ = ("body", "connection", "deadline", "head", "outflow", "state", "stream_id", "waiting")
