@@ -82,7 +82,7 @@ class RpcError(RateLimitError):
         super().__init__(f"{grpc_status.name}: {details}")
 
 
-class ConnectionViolation(RateLimitError):
+class ConnectionViolation(RateLimitError):  # noqa: N818 - what the peer did, and the field's own word
     """The peer broke HTTP/2 for the whole connection: GOAWAY with `code` (RFC 9113 §5.4.1)."""
 
     def __init__(self, code: int, reason: str) -> None:
@@ -91,7 +91,7 @@ class ConnectionViolation(RateLimitError):
         super().__init__(reason)
 
 
-class StreamViolation(RateLimitError):
+class StreamViolation(RateLimitError):  # noqa: N818 - likewise
     """The peer broke HTTP/2 within one stream: RST_STREAM with `code` (RFC 9113 §5.4.2)."""
 
     def __init__(self, code: int, reason: str) -> None:

@@ -46,10 +46,10 @@ async def listening_sockets(host: str, port: int, *, reuse_port: bool) -> list[s
 
 def unix_socket(path: str, backlog: int) -> socket.socket:
     """Listen on a path; a socket that nobody serves any more is taken away from it. Raises OSError."""
+    if is_served(path):
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if is_served(path):
-            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         if Path(path).exists() and stat.S_ISSOCK(Path(path).stat().st_mode):
             Path(path).unlink()
         listener.setblocking(False)
@@ -69,6 +69,11 @@ def is_served(path: str) -> bool:
         except OSError:
             return False
     return True
+
+
+def remove_unix_socket(path: str) -> None:
+    """Leave no path behind that nobody serves."""
+    Path(path).unlink(missing_ok=True)
 
 
 def _listening(family: int, address: tuple[object, ...], *, reuse_port: bool) -> socket.socket:

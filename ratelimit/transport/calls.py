@@ -27,9 +27,7 @@ _MESSAGES = [
     )
     for size in range(QUICK_BYTES_MAX + 1)
 ]
-_TRAILERS_START = frames.start_of(
-    frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, len(grpc.OK_TRAILERS)
-)
+_TRAILERS_START = frames.start_of(frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, len(grpc.OK_TRAILERS))
 _TRAILERS = grpc.OK_TRAILERS
 
 

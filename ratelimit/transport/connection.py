@@ -53,6 +53,7 @@ class Connection(Housekeeping):
         self._rest = b""
         self._preface_received = False
         self._owed = 0
+        self._table_refused = False
         self._decoder = HeaderDecoder(caps.header_bytes_max, caps.header_fields_max)
         self._heads = RequestHeads(judge)
         self._handlers = (
@@ -64,7 +65,6 @@ class Connection(Housekeeping):
         """Our side of the preface (RFC 9113 §3.4)."""
         caps = self.caps
         announced = {
-            frames.HEADER_TABLE_SIZE: 0,
             frames.MAX_CONCURRENT_STREAMS: caps.streams_max,
             frames.INITIAL_WINDOW_SIZE: caps.stream_window,
             frames.MAX_HEADER_LIST_SIZE: caps.header_bytes_max,
@@ -180,9 +180,6 @@ class Connection(Housekeeping):
         if stream is not None:
             self.ended_early(stream)
 
-    def table_refused(self) -> None:
-        self._decoder.table_refused()
-
     def on_headers(self, flags: int, stream_id: bytes, payload: bytes) -> None:
         """HEADERS: a request, or trailers (RFC 9113 §6.2)."""
         if not stream_id[3] & 1:
@@ -270,9 +267,22 @@ class Connection(Housekeeping):
     def _head(self, block: bytes) -> RequestHead:
         decoded = self._decode(block)
         head = self._heads.head(decoded.fields)
+        if head.call.direct is not None and not self._table_refused:
+            self._refuse_table()
         if not decoded.changes_table:
             self.memo.learn(block, decoded, head)
         return head
+
+    def _refuse_table(self) -> None:
+        """From the first call of a direct method on: blocks that depend on no table can be recognised as they are.
+
+        A peer that goes on with the table that it has is borne with; it may not ask for one again.
+        """
+        self._table_refused = self.awaits_no_table = True
+        self.put(frames.settings({frames.HEADER_TABLE_SIZE: 0}))
+
+    def no_table(self) -> None:
+        self._decoder.table_bytes_max = 0
 
     def _decode(self, block: bytes) -> Any:
         if len(block) > self.caps.header_bytes_max:
@@ -280,6 +290,7 @@ class Connection(Housekeeping):
         decoded = self._decoder.decode(block)
         if decoded.changes_table:
             self.memo.table_changed()
+            self._lane.table_changed()
         return decoded
 
     def on_data(self, flags: int, stream_id: bytes, payload: bytes) -> None:

@@ -38,19 +38,12 @@ class HeaderBlock:
 
 
 class HeaderDecoder:
-    """The decoder of one connection."""
+    """The decoder of one connection. `table_bytes_max` is what a size update may ask for."""
 
     def __init__(self, list_bytes_max: int, fields_max: int) -> None:
         self._fields_max = fields_max
         self._decoder = Decoder(max_header_list_size=list_bytes_max)
-        self._table_bytes_max = TABLE_BYTES_MAX
-
-    def table_refused(self) -> None:
-        """The peer has acknowledged HEADER_TABLE_SIZE 0: no size update may go above it from now on.
-
-        One that goes on with the table that it had is borne with.
-        """
-        self._table_bytes_max = 0
+        self.table_bytes_max = TABLE_BYTES_MAX
 
     def decode(self, block: bytes) -> HeaderBlock:
         """Decode one whole block. Raises ConnectionViolation, after which nothing can be decoded."""
@@ -72,7 +65,7 @@ class HeaderDecoder:
             if first & 0xE0 == 0x20:
                 size, position = _integer(block, position, 0x1F)
                 updates += 1
-                if texts or updates > SIZE_UPDATES_MAX or size > self._table_bytes_max:
+                if texts or updates > SIZE_UPDATES_MAX or size > self.table_bytes_max:
                     raise _broken("a table size update out of its place, or above what is allowed")
                 found.changes_table = True
                 continue

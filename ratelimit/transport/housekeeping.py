@@ -61,6 +61,7 @@ class Housekeeping(Sender):
         self.pings_answered: list[bytes] = []
         self.settings_received = False
         self.settings_acknowledged = False
+        self.awaits_no_table = False
         self.last_stream_id = frames.CONNECTION
         # The last stream that had come before this read: a later one is reset by the bytes that brought it.
         self.last_before_read = frames.CONNECTION
@@ -131,7 +132,6 @@ class Housekeeping(Sender):
             self.glitch()
         if stream is not None:
             self.ended_early(stream)
-            self.remember_reset(stream_id)
 
     def on_settings(self, flags: int, stream_id: bytes, payload: bytes) -> None:
         """SETTINGS: applied and acknowledged; or the answer to ours."""
@@ -139,23 +139,26 @@ class Housekeeping(Sender):
             raise protocol_error("SETTINGS on a stream")
         if flags & frames.ACK:
             check_length("SETTINGS with ACK", payload, 0)
-            if self.settings_acknowledged:
+            if self.settings_acknowledged and not self.awaits_no_table:
                 self.glitch()
+            elif self.settings_acknowledged:
+                self.awaits_no_table = False
+                self.no_table()
             self.settings_acknowledged = True
-            self.table_refused()
             return
         if len(payload) % 6:
             raise ConnectionViolation(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS of a wrong length")
         self.settings_received = True
         self.glitch(1 + len(payload) // 60)
+        # First the answer, then what a wider window lets go out.
+        self.control()
+        self.put(frames.frame(frames.SETTINGS, frames.ACK, frames.CONNECTION))
         for place in range(0, len(payload), 6):
             name = int.from_bytes(payload[place : place + 2], "big")
             self._setting(name, int.from_bytes(payload[place + 2 : place + 6], "big"))
-        self.control()
-        self.put(frames.frame(frames.SETTINGS, frames.ACK, frames.CONNECTION))
 
-    def table_refused(self) -> None:
-        """The peer knows our HEADER_TABLE_SIZE."""
+    def no_table(self) -> None:
+        """The peer knows that we want no dynamic table."""
         raise NotImplementedError
 
     def _setting(self, name: int, value: int) -> None:

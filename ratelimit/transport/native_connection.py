@@ -1,7 +1,7 @@
 """One connection of the native server on asyncio: feed, deliver, flush, and what takes time.
 
 The protocol proper is connection.py, which knows no time. Here are the peer's address, the socket's back-pressure, and
-everything that ends by a clock: calls at their deadline, a client that says nothing, one that does not read, age, drain.
+what ends by a clock: calls at their deadline, a client that says nothing, one that does not read, age, drain.
 """
 
 import asyncio
@@ -14,8 +14,9 @@ from typing import Any, Protocol
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.transport.calls import Call, deliver
 from ratelimit.transport.connection import Connection
+from ratelimit.transport.grpc import CallHead
 from ratelimit.transport.housekeeping import Caps
-from ratelimit.transport.request_head import Judge
+from ratelimit.transport.tls import ALPN
 
 DRAIN_PING = b"draining"
 KEEPALIVE_PING = b"are you?"
@@ -44,8 +45,10 @@ class Patience:
 class Owner(Protocol):
     """The server, as its connections see it."""
 
-    judge: Judge
     caps: Caps
+
+    def judge(self, fields: Mapping[bytes, bytes]) -> CallHead:
+        """What a request's head means, and who serves it."""
 
     def has_output(self, connection: "NativeConnection") -> None:
         """`flush` it before this turn of the loop ends."""
@@ -84,7 +87,7 @@ class NativeConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._core.peer, self._core.auth_context = peer_of(transport), auth_context_of(transport)
-        if not self._owner.opened(self):
+        if not speaks_h2(transport) or not self._owner.opened(self):
             self.cut()
             return
         set_options(transport, self._patience)
@@ -106,14 +109,14 @@ class NativeConnection(asyncio.Protocol):
             self._end(LINGER_S)
 
     def eof_received(self) -> bool:
-        """The client sends no more; what it asked is still answered."""
+        """The client sends no more; what it asked is still answered, but over TLS, which closes both ways at once."""
         self._half_closed = True
-        if self._core.streams and not self._ending:
+        if self._transport.get_extra_info("ssl_object") is None and self._core.streams and not self._ending:
             self._core.close_gracefully(last=True)
             return True
         return False
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         self._ending = True
         if self._timer is not None:
             self._timer.cancel()
@@ -255,6 +258,12 @@ class NativeConnection(asyncio.Protocol):
         self._core.earliest_deadline = following
         if following < math.inf:
             self._wake_at(following)
+
+
+def speaks_h2(transport: asyncio.BaseTransport) -> bool:
+    """Whether a client of TLS has chosen HTTP/2; without TLS it is asked nothing (prior knowledge)."""
+    secure = transport.get_extra_info("ssl_object")
+    return secure is None or secure.selected_alpn_protocol() == ALPN
 
 
 def peer_of(transport: asyncio.BaseTransport) -> str:

@@ -8,23 +8,21 @@ import asyncio
 import math
 import random
 import socket
-import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from ratelimit.settings import ServerSettings
 from ratelimit.settings.addresses import joined
-from ratelimit.sockets import listening_sockets, unix_socket
+from ratelimit.sockets import listening_sockets, remove_unix_socket, unix_socket
+from ratelimit.transport.grpc import CallHead
 from ratelimit.transport.housekeeping import Caps
 from ratelimit.transport.method_table import MethodTable
 from ratelimit.transport.methods import DirectMethod
-from ratelimit.transport.handshake import Handshake
 from ratelimit.transport.native_connection import NativeConnection, Patience
-from ratelimit.transport.tls import CertificateFiles, client_is_allowed
+from ratelimit.transport.tls import CertificateFiles, client_is_allowed, serving_context
 
 BACKLOG = 1024
 SECOND_S = 1.0
@@ -42,14 +40,11 @@ class NativeServer:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._table = MethodTable()
-        self.judge = self._table.judge
         self.caps = _caps(settings)
         self._patience = _patience(settings)
         self._files = CertificateFiles(settings) if settings.grpc_server_use_tls else None
-        self._context: ssl.SSLContext | None = None
         self._listeners: list[asyncio.Server] = []
         self._open: set[NativeConnection] = set()
-        self._handshakes: set[Handshake] = set()
         self._with_output: list[NativeConnection] = []
         self._seconds: asyncio.TimerHandle | None = None
         self._stopping = False
@@ -77,10 +72,12 @@ class NativeServer:
 
     async def start(self) -> None:
         """Bind and accept. Raises OSError naming the address."""
+        tls: dict[str, Any] = {}
         if self._files is not None:
-            self._context = self._files.load().context
+            tls = {"ssl": serving_context(self._files), "ssl_handshake_timeout": self._settings.grpc_handshake_timeout}
         for one in await self._sockets():
-            self._listeners.append(await self._loop.create_server(self._accepted, sock=one, backlog=BACKLOG))
+            listener = await self._loop.create_server(self._accepted, sock=one, backlog=BACKLOG, **tls)
+            self._listeners.append(listener)
         self._seconds = self._loop.call_later(SECOND_S, self._second)
 
     async def stop(self, grace_s: float) -> None:
@@ -98,6 +95,10 @@ class NativeServer:
                 await self._left(ANSWER_S)
         finally:
             await self._close()
+
+    def judge(self, fields: Mapping[bytes, bytes]) -> CallHead:
+        """What a request's head means, and who serves it."""
+        return self._table.judge(fields)
 
     def has_output(self, connection: NativeConnection) -> None:
         """Flush it before this turn of the loop ends."""
@@ -133,7 +134,7 @@ class NativeServer:
     async def _left(self, within_s: float) -> bool:
         """Wait until nobody is connected, and nobody more comes at once."""
         until = self._loop.time() + within_s
-        while self._open or self._handshakes:
+        while self._open:
             try:
                 await asyncio.wait_for(self._nobody.wait(), max(0.0, until - self._loop.time()))
             except TimeoutError:
@@ -147,13 +148,11 @@ class NativeServer:
             listener.close()
         if self._seconds is not None:
             self._seconds.cancel()
-        for handshake in list(self._handshakes):
-            handshake.cut()
         for connection in list(self._open):
             connection.cut()
         await asyncio.sleep(0)
         if self._settings.grpc_uds and self._listeners:
-            Path(self._settings.grpc_uds).unlink(missing_ok=True)
+            remove_unix_socket(self._settings.grpc_uds)
         self._listeners.clear()
 
     async def _sockets(self) -> list[socket.socket]:
@@ -171,23 +170,8 @@ class NativeServer:
         self.port = sockets[0].getsockname()[1]
         return sockets
 
-    def _accepted(self) -> asyncio.Protocol:
-        connection = NativeConnection(self, _aged(self._patience))
-        if self._context is None:
-            return connection
-        return Handshake(connection, self._handshaking, self._patience.handshake_s)
-
-    def _handshaking(self, handshake: Handshake) -> ssl.SSLContext | None:
-        """The context for one more client; None where there is no room."""
-        assert self._files is not None  # noqa: S101 - only then are there handshakes
-        if len(self._open) + len(self._handshakes) >= self._settings.grpc_max_connections:
-            return None
-        renewed = self._files.renewed()
-        if renewed is not None:
-            self._context = renewed.context
-        self._handshakes.add(handshake)
-        handshake.ended = self._handshakes.discard
-        return self._context
+    def _accepted(self) -> NativeConnection:
+        return NativeConnection(self, _aged(self._patience))
 
     def _flush(self) -> None:
         connections, self._with_output = self._with_output, []

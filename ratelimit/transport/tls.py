@@ -1,8 +1,8 @@
 """TLS of the gRPC server: certificates read anew when they change, and the name a client certificate must carry.
 
 Each handshake asks whether there are new files. Each time they are only looked at (`stat`); when one is another than
-before, all are read and tried as a server would, with Python's `ssl` on the very paths, since it takes nothing else, and
-no copy of the key is ever written. A pair that is caught between its two renames is told by looking
+before, all are read and tried as a server would, with Python's `ssl` on the very paths, since it takes nothing else: no
+copy of the key is ever written. A pair that is caught between its two renames is told by looking
 again after: files that changed meanwhile are another try's.
 """
 
@@ -34,6 +34,21 @@ def server_credentials(settings: ServerSettings) -> grpc.ServerCredentials:
     return grpc.dynamic_ssl_server_credentials(
         files.load().for_grpcio(), renewed, require_client_authentication=bool(settings.grpc_client_tls_cacert)
     )
+
+
+def serving_context(files: "CertificateFiles") -> ssl.SSLContext:
+    """A context for Python's own TLS that follows the files likewise. Raises OSError at first."""
+    first = current = files.load().context
+
+    def choose(handshake: Any, _: str | None, __: ssl.SSLContext) -> None:
+        nonlocal current
+        fresh = files.renewed()
+        current = fresh.context if fresh is not None else current
+        if current is not first:
+            handshake.context = current
+
+    first.sni_callback = choose  # called for clients without a server name too
+    return first
 
 
 def client_is_allowed(auth_context: Mapping[str, Iterable[bytes]], san: str) -> bool:

@@ -29,95 +29,101 @@ _DATA: dict[bytes, tuple[int, bytes]] = {
 }
 
 
-class UnaryLane:
-    """The lane of one connection. It remembers the block that came last."""
+_HeadersFrame = tuple[bytes, bytes, int, Any]
+# No frame begins so: it would be longer than any may be.
+_NO_FRAME: _HeadersFrame = (b"\xff", b"", 0, None)
 
-    __slots__ = ("_block", "_connection", "_head", "_size", "_start")
+
+class UnaryLane:
+    """The lane of one connection. `_hot` is the HEADERS frame that came last: its start, block, size and head."""
+
+    __slots__ = ("_connection", "_hot")
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self._start = b"\xff"
-        self._block = b""
-        self._size = 0
-        self._head: RequestHead | None = None
+        self._hot = _NO_FRAME
+
+    def table_changed(self) -> None:
+        """What depended on the dynamic table means something else now."""
+        self._hot = _NO_FRAME
 
     def take(self, data: bytes, position: int) -> int:
         """Take requests from `position` on; where the first frame begins that is none of the lane's."""
         connection = self._connection
-        if connection.continued is not None or connection.closing or not connection.settings_received:
+        if (
+            connection.continued is not None
+            or connection.closing
+            or not connection.settings_received
+            or len(data) > connection.receive_window
+            or connection.caps.message_bytes_max < MESSAGE_BYTES_MAX
+        ):
             return position
-        if len(data) > connection.receive_window:
-            return position
-        streams, new_stream, now = connection.streams, connection.new_stream, connection.now
-        room = connection.caps.streams_max - len(streams) - connection.orphans
-        last, total = connection.last_stream_id, len(data)
-        start, block, size, head = self._start, self._block, self._size, self._head
-        deadline = now + head.call.timeout_s if head is not None else math.inf
-        earliest, direct, body_bytes = deadline, None, 0
         calls: list[Any] = []
         messages: list[bytes] = []
+        position = self._take(data, position, calls, messages)
+        if calls:
+            connection.received(sum(map(len, messages)) + PREFIX_BYTES * len(messages))
+            connection.pay_back(len(calls))
+            direct = calls[0].head.call.direct
+            if all(call.head.call.direct is direct for call in calls):
+                connection.events.append((UNARY, direct, calls, messages))
+            else:
+                each = zip(calls, messages, strict=True)
+                connection.events += [(UNARY, call.head.call.direct, [call], [message]) for call, message in each]
+        return position
+
+    def _take(self, data: bytes, position: int, calls: list[Any], messages: list[bytes]) -> int:
+        """The loop of `take`: adds the calls that came whole, and their messages."""
+        connection = self._connection
+        streams, new_stream, now = connection.streams, connection.new_stream, connection.now
+        room, total = connection.caps.streams_max - len(streams) - connection.orphans, len(data)
+        start, block, size, head = self._hot
+        deadline = now + head.call.timeout_s if head is not None else math.inf
+        earliest = min(deadline, connection.earliest_deadline)
         while True:
-            call = None
-            at = position
+            call, at = None, position
             if data.startswith(start, position) and data.startswith(block, position + 9):
-                at = position + size
+                at += size
             elif data[position + 3 : position + 5] == _HEADERS_ENDED:
                 found = self._frame_at(data, position, total)
                 if found is None:
                     break
-                start, block, size, head = found
+                start, block, size, head = self._hot = found
                 at, deadline = position + size, now + head.call.timeout_s
                 earliest = min(earliest, deadline)
             if at != position:
                 stream_id = data[position + 5 : position + 9]
-                if room <= 0 or not last < stream_id < _BEYOND_IDS or not stream_id[3] & 1:
+                if room <= 0 or not connection.last_stream_id < stream_id < _BEYOND_IDS or not stream_id[3] & 1:
                     break
                 call = streams[stream_id] = new_stream(connection, stream_id, head, deadline, _OPEN)
-                room -= 1
-                last, position = stream_id, at
+                connection.last_stream_id = stream_id
+                room, position = room - 1, at
             shape = _DATA.get(data[at : at + 5])
             if shape is None:
-                if call is not None:
-                    continue
-                break
-            whose = data[at + 5 : at + 9]
-            if call is None or whose != stream_id:
-                call = streams.get(whose)
+                if call is None:
+                    break
+                continue
+            if call is None or not data.startswith(stream_id, at + 5):
+                call = streams.get(data[at + 5 : at + 9])
             end = at + 9 + shape[0]
             if (
                 call is None
                 or end > total
                 or call.state is not _OPEN
                 or call.body is not None
+                or call.head.content_length not in (None, shape[0])
                 or not data.startswith(shape[1], at + 9)
             ):
                 break
-            meant = call.head
-            if meant.content_length is not None and meant.content_length != shape[0]:
-                break
-            if meant.call.direct is not direct:
-                if calls:
-                    connection.events.append((UNARY, direct, calls, messages))
-                    calls, messages = [], []
-                direct = meant.call.direct
             call.state = _HALF_CLOSED
             calls.append(call)
             messages.append(data[at + 14 : end])
-            body_bytes += shape[0]
             position = end
-        self._start, self._block, self._size, self._head = start, block, size, head
-        connection.last_stream_id = last
-        if earliest < connection.earliest_deadline:
-            connection.earliest_deadline = earliest
-        if calls:
-            connection.events.append((UNARY, direct, calls, messages))
-            connection.received(body_bytes)
-            if connection.glitches:
-                connection.pay_back(len(calls))
+        connection.earliest_deadline = earliest
         return position
 
-    def _frame_at(self, data: bytes, position: int, total: int) -> tuple[bytes, bytes, int, RequestHead] | None:
-        """The HEADERS frame at `position`, where it is of the lane: its start, block, size and head."""
+    def _frame_at(self, data: bytes, position: int, total: int) -> _HeadersFrame | None:
+        """The HEADERS frame at `position`, where it is of the lane."""
         size = 9 + int.from_bytes(data[position : position + 3], "big")
         if position + size > total:
             return None
