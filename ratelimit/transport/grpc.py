@@ -12,6 +12,7 @@ from urllib.parse import quote_from_bytes
 
 from ratelimit.errors import GrpcStatus, RpcError
 
+Metadata = Iterable[tuple[str, str | bytes]]
 PREFIX_BYTES = 5
 _TIMEOUT = re.compile(rb"(\d{1,8})([HMSmun])")
 _UNIT_S = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
@@ -110,7 +111,7 @@ def _shown(text: bytes) -> str:
     return repr(text[:64].decode("utf-8", "replace"))
 
 
-def trailers(status: int, details: str = "", metadata: Iterable[tuple[str, str | bytes]] = ()) -> bytes:
+def trailers(status: int, details: str = "", metadata: Metadata = ()) -> bytes:
     """The block of the trailers. `details` is cut where a frame could not hold it."""
     block = field(b"grpc-status", b"%d" % status)
     if details:
@@ -136,7 +137,7 @@ def _metadatum(key: str, value: str | bytes) -> bytes:
     return field(key.lower().encode(), raw)
 
 
-def response_headers(metadata: Iterable[tuple[str, str | bytes]]) -> bytes:
+def response_headers(metadata: Metadata) -> bytes:
     """The block of the response headers with initial metadata."""
     return RESPONSE_HEADERS + b"".join(_metadatum(key, value) for key, value in metadata)
 

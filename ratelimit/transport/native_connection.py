@@ -126,11 +126,13 @@ class NativeConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client does not read: neither do we."""
         self._stalled = self._loop.time()
+        self._core.pause()
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """It reads again."""
         self._stalled = math.inf
+        self._core.resume()
         if not self._ending:
             self._transport.resume_reading()
 

@@ -21,6 +21,8 @@ class Sender:
         self.streams: dict[bytes, Stream] = {}
         self.orphans = 0
         self.output: list[bytes] = []
+        # Whether the peer reads too slowly: methods wait before they send more. Changed by `pause` and `resume`.
+        self.paused = False
         self.window = frames.DEFAULT_WINDOW
         self.stream_window = frames.DEFAULT_WINDOW
         self._outflows: dict[bytes, Stream] = {}
@@ -39,6 +41,17 @@ class Sender:
         if not self.output:
             self.on_output()
         self.output.append(data)
+
+    def pause(self) -> None:
+        """What was sent is not read yet."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """It was read: who waited may send more."""
+        self.paused = False
+        for stream in list(self.streams.values()):
+            if stream.body is not None and stream.body.receiver is not None:
+                stream.body.receiver.writable()
 
     def send_headers(self, stream: Stream, block: bytes, *, end: bool = False) -> None:
         """Response headers, as an encoded block; it may be longer than a frame."""
