@@ -135,15 +135,19 @@ class DirectReceiver:
     def message(self, message: bytes) -> None:
         if self._message is not None:
             self._call.fail(RpcError(GrpcStatus.INTERNAL, "a unary call with more than one message"))
-        self._message = message
+        else:
+            self._message = message
+            _hold(self._call, len(message))
 
     def end(self) -> None:
         if self._message is None:
             self._call.fail(RpcError(GrpcStatus.INTERNAL, "a unary call without a message"))
         elif self._call.waiting:
             self._asked = True
+            message, self._message = self._message, b""
+            _hold(self._call, -len(message))
             self._call.connection.pay_back(1)
-            self._method((self._call,), (self._message,))
+            self._method((self._call,), (message,))
 
     def failed(self, error: RpcError) -> None:
         self._call.fail(error)
@@ -231,17 +235,9 @@ def _body_came(connection: Connection, call: Call, data: bytes, *, ended: bool) 
     body = call.body
     if body is None or body.receiver is None or not call.waiting:
         return
-    receiver, reader = body.receiver, body.reader
-    before = reader.buffered
+    receiver = body.receiver
     try:
-        for message in reader.feed(data):
-            receiver.message(message)
-        connection.buffered += reader.buffered - before
-        if connection.buffered > connection.caps.buffered_bytes_max:
-            raise RpcError(GrpcStatus.RESOURCE_EXHAUSTED, "too much lies in unfinished messages of this connection")
-        if ended:
-            reader.finish()
-            receiver.end()
+        _read(call, body, data, ended=ended)
     except RpcError as error:
         receiver.failed(error)
         return
@@ -249,6 +245,28 @@ def _body_came(connection: Connection, call: Call, data: bytes, *, ended: bool) 
         body.owed += len(data)
     else:
         connection.give_back(call, len(data))
+
+
+def _read(call: Call, body: Body, data: bytes, *, ended: bool) -> None:
+    """Raises RpcError."""
+    connection, receiver, reader = call.connection, body.receiver, body.reader
+    before = reader.buffered
+    messages = reader.feed(data)
+    _hold(call, reader.buffered - before)
+    for message in messages:
+        receiver.message(message)
+    if connection.buffered > connection.caps.buffered_bytes_max:
+        raise RpcError(GrpcStatus.RESOURCE_EXHAUSTED, "too much lies in unfinished requests of this connection")
+    if ended:
+        reader.finish()
+        receiver.end()
+
+
+def _hold(call: Call, size: int) -> None:
+    """So many bytes more of a request lie here, or fewer."""
+    if call.body is not None:
+        call.body.held += size
+        call.connection.buffered += size
 
 
 def _gone(connection: Connection, call: Call, *, waited: bool) -> None:
@@ -261,7 +279,8 @@ def _gone(connection: Connection, call: Call, *, waited: bool) -> None:
 
 
 def _drop_buffer(connection: Connection, body: Body) -> None:
-    connection.buffered -= body.reader.buffered
+    connection.buffered -= body.held
+    body.held = 0
     body.reader = _Discarding()
 
 

@@ -4,8 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hpack import Decoder
+
+from ratelimit.errors import GrpcStatus
 from ratelimit.transport import frames, grpc
-from ratelimit.transport.calls import Call, deliver
+from ratelimit.transport.calls import DEADLINE_PASSED, Call, deliver
 from ratelimit.transport.connection import Connection
 from ratelimit.transport.grpc import CallHead
 from ratelimit.transport.headers import Field
@@ -108,6 +111,7 @@ class Streamed:
 
     def expired(self) -> None:
         self.told.append("expired")
+        self.call.fail(DEADLINE_PASSED)
 
     def gone(self) -> bool:
         self.told.append("gone")
@@ -150,6 +154,10 @@ class Client:
         self.feed(written)
         return self.sent()
 
+    def replies(self, written: bytes = b"") -> list[Frame]:
+        """The frames on streams that are to be sent, after some bytes came."""
+        return [frame for frame in self.answered(written) if frame.stream]
+
     def lose(self) -> None:
         """The client is gone."""
         deliver(self.core, self.core.lost())
@@ -159,6 +167,10 @@ class Client:
         """The one call that the direct method was given."""
         (call,) = self.calls
         return call
+
+    def open(self, stream: int) -> Any:
+        """The call of a stream that is open."""
+        return self.core.streams[id_of(stream)]
 
     def _judge(self, fields: Mapping[bytes, bytes]) -> CallHead:
         head = grpc.read_head(fields)
@@ -177,3 +189,35 @@ class Client:
 
     def _on_output(self) -> None:
         self.outputs += 1
+
+
+@dataclass
+class Answer:
+    """The frames of one stream as a client understands them."""
+
+    fields: dict[bytes, bytes]
+    body: bytes
+    ended: bool
+
+    @property
+    def status(self) -> tuple[GrpcStatus, bytes]:
+        """The gRPC status, and its details."""
+        return GrpcStatus(int(self.fields[b"grpc-status"])), self.fields.get(b"grpc-message", b"")
+
+
+def answer_of(sent: Iterable[Frame], stream: int) -> Answer:
+    """What a stream was answered; frames of other streams are left out."""
+    answer, decoder, written = Answer({}, b"", ended=False), Decoder(), b""
+    for each in sent:
+        if each.stream != stream:
+            continue
+        if each.kind == frames.DATA:
+            answer.body += each.payload
+        elif each.kind in (frames.HEADERS, frames.CONTINUATION):
+            written += each.payload
+            if each.flags & frames.END_HEADERS:
+                answer.fields |= {bytes(name): bytes(value) for name, value in decoder.decode(written, raw=True)}
+                written = b""
+        if each.kind in (frames.DATA, frames.HEADERS):
+            answer.ended |= bool(each.flags & frames.END_STREAM)
+    return answer
