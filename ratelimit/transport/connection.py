@@ -43,7 +43,7 @@ class Connection(Housekeeping):
         self.receive_window = caps.connection_window
         self.continued: _Continued | None = None
         self.closing = False
-        # The bytes of all requests' messages that are not whole yet.
+        # The bytes of requests that lie here: of messages that are not whole, or wait for the end of their request.
         self.buffered = 0
         self.earliest_deadline = math.inf
         # Who the client is, for methods that ask: its address, and what TLS knows of it.
@@ -222,17 +222,18 @@ class Connection(Housekeeping):
             raise malformed("a stream depends on itself")
         if self.closing:
             # RFC 9113 §6.8: streams above the last one told in GOAWAY are ignored.
+            self.glitch()
             self.remember_reset(stream_id)
             return
         if not self.has_room():
             raise StreamViolation(ErrorCode.REFUSED_STREAM, "too many streams")
+        if ended and head.content_length:
+            raise malformed("the body is not as long as its content-length")
         state = State.HALF_CLOSED_REMOTE if ended else State.OPEN
         deadline = self.now + head.call.timeout_s
         self.earliest_deadline = min(self.earliest_deadline, deadline)
         stream = self.new_stream(self, stream_id, head, deadline, state)
         self.streams[stream_id] = stream
-        if ended and head.content_length:
-            raise malformed("the body is not as long as its content-length")
         if ended or head.call.direct is None:
             self._announce(stream, ended=ended)
 
