@@ -7,7 +7,7 @@ goes to its direct method at once. Any other has a `Receiver`, which is told wha
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from ratelimit.errors import GrpcStatus, RpcError
+from ratelimit.errors import ConnectionViolation, GrpcStatus, RpcError
 from ratelimit.transport import frames, grpc
 from ratelimit.transport.connection import Connection
 from ratelimit.transport.housekeeping import DATA, REQUEST, RESET, UNARY, Event
@@ -15,6 +15,8 @@ from ratelimit.transport.methods import DirectMethod
 from ratelimit.transport.streams import Body, State, Stream
 
 QUICK_BYTES_MAX = 1024
+# Inflating so much takes as long as another glitch: a few bytes may say megabytes.
+INFLATED_PER_GLITCH = 16 * 1024
 DEADLINE_PASSED = RpcError(GrpcStatus.DEADLINE_EXCEEDED, "the deadline passed while the call was worked on")
 
 _HALF_CLOSED, _CLOSED = State.HALF_CLOSED_REMOTE, State.CLOSED
@@ -235,16 +237,18 @@ def _body_came(connection: Connection, call: Call, data: bytes, *, ended: bool) 
     body = call.body
     if body is None or body.receiver is None or not call.waiting:
         return
-    receiver = body.receiver
+    receiver, reader = body.receiver, body.reader
+    inflated = reader.inflated
     try:
         _read(call, body, data, ended=ended)
     except RpcError as error:
         receiver.failed(error)
-        return
-    if receiver.full:
-        body.owed += len(data)
     else:
-        connection.give_back(call, len(data))
+        if receiver.full:
+            body.owed += len(data)
+        else:
+            connection.give_back(call, len(data))
+    _charge(connection, (reader.inflated - inflated) // INFLATED_PER_GLITCH)
 
 
 def _read(call: Call, body: Body, data: bytes, *, ended: bool) -> None:
@@ -260,6 +264,13 @@ def _read(call: Call, body: Body, data: bytes, *, ended: bool) -> None:
     if ended:
         reader.finish()
         receiver.end()
+
+
+def _charge(connection: Connection, glitches: int) -> None:
+    try:
+        connection.glitch(glitches)
+    except ConnectionViolation as violation:
+        connection.fail(violation)
 
 
 def _hold(call: Call, size: int) -> None:
@@ -287,7 +298,7 @@ def _drop_buffer(connection: Connection, body: Body) -> None:
 class _Discarding:
     """A reader of what nobody wants to read."""
 
-    buffered = 0
+    buffered = inflated = 0
 
     def feed(self, _: bytes) -> Sequence[Any]:
         return ()

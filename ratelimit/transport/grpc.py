@@ -162,12 +162,16 @@ def frame_message(message: bytes) -> bytes:
 
 
 class MessageReader:
-    """Cuts a body into messages, and inflates them. `bytes_max` bounds each, before and after inflating."""
+    """Cuts a body into messages, and inflates them. `bytes_max` bounds each, before and after inflating.
+
+    `inflated` counts the bytes that inflating made, of messages that were too large too.
+    """
 
     def __init__(self, encoding: bytes, bytes_max: int) -> None:
         self._encoding = encoding
         self._bytes_max = bytes_max
         self._buffer = bytearray()
+        self.inflated = 0
 
     @property
     def buffered(self) -> int:
@@ -204,6 +208,7 @@ class MessageReader:
             inflated = inflater.decompress(message, self._bytes_max + 1)
         except zlib.error:
             raise RpcError(GrpcStatus.INTERNAL, f"a message is not {self._encoding.decode()}") from None
+        self.inflated += len(inflated)
         if len(inflated) > self._bytes_max:
             raise _too_large("more when inflated", self._bytes_max)
         if not inflater.eof or inflater.unused_data:

@@ -329,6 +329,19 @@ def test_too_much_in_unfinished_messages() -> None:
     assert client.messages == [bytes(700)]
 
 
+@pytest.mark.parametrize("size", [1_000_000, 1_100_000], ids=["allowed", "too large"])
+@pytest.mark.parametrize("path", [DIRECT, STREAMED])
+def test_inflating_counts_as_what_it_costs(path: str, size: int) -> None:
+    """A client that sends a kilobyte and has a megabyte made of it is told to calm down."""
+    client = Client(Caps(message_bytes_max=1_000_000, glitches_max=500))
+    bomb = data(1, b"\1" + frame_message(gzip.compress(bytes(size)))[1:], end=True)
+    for stream in range(1, 17, 2):
+        client.feed(headers(stream, request_fields(path, GZIP)) + bomb[:5] + id_of(stream) + bomb[9:])
+        assert not client.core.failed
+    client.feed(headers(17, request_fields(path, GZIP)) + bomb[:5] + id_of(17) + bomb[9:])
+    assert client.core.failed.startswith("ENHANCE_YOUR_CALM")
+
+
 ACTS = st.sampled_from(["begin", "piece", "message", "end", "broken", "reset", "expire", "fail", "reply", "trailers"])
 
 
