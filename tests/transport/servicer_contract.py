@@ -200,7 +200,9 @@ class Client:
 
     def __getattr__(self, name: str) -> Any:
         request_streaming, response_streaming = KINDS[name]
-        requests, responses = ("stream" if is_stream else "unary" for is_stream in (request_streaming, response_streaming))
+        requests, responses = (
+            "stream" if is_stream else "unary" for is_stream in (request_streaming, response_streaming)
+        )
         return getattr(self.channel, f"{requests}_{responses}")(f"/{SERVICE}/{name}")
 
 
