@@ -1,6 +1,7 @@
 """A connection without a socket, and the client's side of it in frames: for tests of what runs on it."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import hpack
@@ -19,6 +20,12 @@ HEAD = (
     ("content-type", "application/grpc"),
 )
 FIRST = (1).to_bytes(4, "big")
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Let the event loop go on until this holds."""
+    while not holds():  # noqa: ASYNC110 - what is looked at tells nobody
+        await asyncio.sleep(0.0005)
 
 
 class Peer:

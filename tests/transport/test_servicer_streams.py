@@ -1,12 +1,20 @@
 import asyncio
 
+import pytest
+
 from ratelimit.errors import GrpcStatus
 from ratelimit.transport import frames
 from ratelimit.transport.calls import Call
 from ratelimit.transport.housekeeping import Caps
-from ratelimit.transport.servicer_streams import HELD_BYTES_MAX, MESSAGE_COST_BYTES, UNREAD_BYTES_MAX, Requests, Responses
+from ratelimit.transport.servicer_streams import (
+    HELD_BYTES_MAX,
+    MESSAGE_COST_BYTES,
+    UNREAD_BYTES_MAX,
+    Requests,
+    Responses,
+)
 from ratelimit.transport.streams import State
-from tests.transport.sans_io import FIRST, Peer
+from tests.transport.sans_io import FIRST, Peer, until
 
 KIB = 1024
 
@@ -84,6 +92,7 @@ async def test_reading_gives_the_window_back() -> None:
     peer, call, _ = opened()
     requests = Requests(call)
     requests.put(bytes(UNREAD_BYTES_MAX))
+    assert call.body is not None
     call.body.owed = 200 * KIB
     await requests.next()
     assert peer.received() == [(frames.WINDOW_UPDATE, FIRST, (200 * KIB).to_bytes(4, "big"))]
@@ -133,7 +142,7 @@ async def test_a_writer_waits_while_too_much_is_held_back() -> None:
 
 async def test_a_writer_whose_call_ends_waits_no_longer() -> None:
     """Nobody would wake it else."""
-    peer, _, responses = opened()
+    _, _, responses = opened()
     responses.message(bytes(2 * HELD_BYTES_MAX))
     writing = asyncio.ensure_future(responses.room())
     await asyncio.sleep(0)
@@ -142,15 +151,14 @@ async def test_a_writer_whose_call_ends_waits_no_longer() -> None:
     await writing
 
 
-async def test_what_nobody_reads_is_given_up() -> None:
+@pytest.mark.parametrize("after_s", [0, 0.001])
+async def test_what_nobody_reads_is_given_up(after_s: float) -> None:
     """At once or after a while: RST_STREAM, and nothing is kept; a call that is sent whole is left alone."""
-    for after_s in (0, 0.001):
-        peer, call, responses = opened()
-        responses.message(bytes(2 * HELD_BYTES_MAX))
-        responses.end(GrpcStatus.UNAVAILABLE)
-        responses.give_up(after_s)
-        while call.state is not State.CLOSED:
-            await asyncio.sleep(0.001)
-        assert peer.received()[-1][0] == frames.RST_STREAM
-        responses.give_up(after_s)
-        assert peer.received() == []
+    peer, call, responses = opened()
+    responses.message(bytes(2 * HELD_BYTES_MAX))
+    responses.end(GrpcStatus.UNAVAILABLE)
+    responses.give_up(after_s)
+    await until(lambda: call.state is State.CLOSED)
+    assert peer.received()[-1][0] == frames.RST_STREAM
+    responses.give_up(after_s)
+    assert peer.received() == []
