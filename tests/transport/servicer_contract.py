@@ -15,7 +15,14 @@ from ratelimit.transport.methods import GrpcServer
 MIB = 1024 * 1024
 SERVICE = "test.Servicer"
 # The client's own bound of a message is 4 MiB, and the server's default is more.
-OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.http2.lookahead_bytes", 32 * MIB),  # a window as wide as Envoy's, and more
+]
+
+
+LOOPBACK = ServerSettings(grpc_host="127.0.0.1", grpc_port=0)
 
 
 class Seen:
@@ -133,6 +140,11 @@ class Methods:
             raise
         return b""
 
+    async def answer_late(self, request: bytes, context: Any) -> bytes:
+        """Likewise, after its headers."""
+        await context.send_initial_metadata(())
+        return await self.wait(request, context)
+
     async def tell(self, _: bytes, context: Any) -> bytes:
         """What the context knows."""
         peer, remaining = context.peer(), context.time_remaining()
@@ -149,6 +161,10 @@ class Methods:
             self._seen.read += 1
             yield bytes(MIB)
         self._seen.finished.set()
+
+    async def whole(self, request: bytes, _: Any) -> bytes:
+        """So many mebibytes in one message."""
+        return bytes(int(request) * MIB)
 
     async def swallow(self, requests: Any, context: Any) -> bytes:
         """Read only once the test says so."""
@@ -178,6 +194,8 @@ KINDS = {
     "fail_later": (UNARY, STREAM),
     "stay": (UNARY, STREAM),
     "wait": (UNARY, UNARY),
+    "answer_late": (UNARY, UNARY),
+    "whole": (UNARY, UNARY),
     "tell": (UNARY, UNARY),
     "gush": (UNARY, STREAM),
     "swallow": (STREAM, UNARY),
@@ -334,6 +352,10 @@ class ServicerContract:
         """Each larger than the windows of HTTP/2."""
         sent = [bytes((number,)) * MIB for number in range(16)]
         assert await messages(client.echo(iter(sent))) == sent
+
+    async def test_a_response_larger_than_every_buffer(self, client: Client) -> None:
+        """It arrives whole, however long its client takes."""
+        assert len(await client.whole(b"24")) == 24 * MIB
 
     async def test_a_client_that_does_not_read_holds_the_method_back(self, client: Client) -> None:
         """Only so much is generated ahead; all of it arrives in the end."""

@@ -16,7 +16,7 @@ from ratelimit.transport.native_server import NativeServer
 from ratelimit.transport.servicer import CoroutineMethod
 from ratelimit.transport.streams import State
 from tests.transport.sans_io import Peer, until
-from tests.transport.servicer_contract import ServicerContract
+from tests.transport.servicer_contract import LOOPBACK, SERVICE, Client, Seen, ServicerContract, handlers
 
 unary: Any = grpc.unary_unary_rpc_method_handler
 responses_stream: Any = grpc.unary_stream_rpc_method_handler
@@ -40,6 +40,32 @@ class TestOnNative(ServicerContract):
     def make(settings: ServerSettings) -> NativeServer:
         """Our own server."""
         return NativeServer(settings)
+
+    async def test_a_method_without_an_answer_ends_unavailable_with_the_grace(self) -> None:
+        """It is cancelled, whatever it has sent until then."""
+        for name in ("wait", "answer_late"):
+            seen = Seen()
+            server = self.make(LOOPBACK)
+            server.add_registered_method_handlers(SERVICE, handlers(seen))
+            await server.start()
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+                call = getattr(Client(channel, seen), name)(b"")
+                await seen.began.wait()
+                await asyncio.wait_for(server.stop(0.05), 30)
+                assert await call.code() is grpc.StatusCode.UNAVAILABLE
+                assert seen.cancelled.is_set()
+
+    async def test_a_path_that_cannot_be_served_fails_its_calls_only(self) -> None:
+        """A generic handler is asked when a call comes, too late for an error at the start."""
+        server = self.make(LOOPBACK)
+        plain: Any = unary(lambda request, _: request)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Plain", {"say": plain}),))
+        server.add_registered_method_handlers(SERVICE, handlers(Seen()))
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            assert await channel.unary_unary("/test.Plain/say")(b"").code() is grpc.StatusCode.UNIMPLEMENTED
+            assert await Client(channel, Seen()).say(b"hi") == b"said hi"
+        await server.stop(0)
 
 
 class Method:

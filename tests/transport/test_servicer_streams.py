@@ -5,7 +5,9 @@ import pytest
 from ratelimit.errors import GrpcStatus
 from ratelimit.transport import frames
 from ratelimit.transport.calls import Call
+from ratelimit.transport.grpc import PREFIX_BYTES
 from ratelimit.transport.housekeeping import Caps
+from ratelimit.transport.sending import OUTPUT_BYTES_MAX
 from ratelimit.transport.servicer_streams import (
     HELD_BYTES_MAX,
     MESSAGE_COST_BYTES,
@@ -162,3 +164,19 @@ async def test_what_nobody_reads_is_given_up(after_s: float) -> None:
     assert peer.received()[-1][0] == frames.RST_STREAM
     responses.give_up(after_s)
     assert peer.received() == []
+
+
+async def test_data_waits_with_its_stream_until_what_went_before_is_written() -> None:
+    """Wide windows are no reason to lay out all at once; while the socket is full nothing more is."""
+    peer, call, responses = opened()
+    for stream_id in (frames.CONNECTION, FIRST):
+        peer.send(frames.window_update(stream_id, 8 * OUTPUT_BYTES_MAX))
+    responses.message(bytes(3 * OUTPUT_BYTES_MAX))
+    assert call.outflow is not None
+    assert len(peer.answer()[1]) == OUTPUT_BYTES_MAX
+    peer.connection.pause()
+    assert len(peer.answer()[1]) == OUTPUT_BYTES_MAX
+    assert peer.received() == []
+    peer.connection.resume()
+    assert len(peer.answer()[1]) + len(peer.answer()[1]) == OUTPUT_BYTES_MAX + PREFIX_BYTES
+    assert call.outflow.held == 0
