@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from ratelimit.transport import frames
 from ratelimit.transport.frames import ErrorCode
 from ratelimit.transport.grpc import frame_message
-from ratelimit.transport.sending import RESET_IDS_MAX
+from ratelimit.transport.sending import OUTPUT_BYTES_MAX, RESET_IDS_MAX
 from tests.transport.core import Client, Frame, answer_of, data, headers, id_of, parsed, request_fields, rst, whole
 
 
@@ -162,15 +162,25 @@ def test_reset_ids_are_remembered_for_a_while() -> None:
     assert sender.was_reset(id_of(RESET_IDS_MAX))
 
 
-def test_methods_wait_while_the_client_does_not_read() -> None:
-    """`paused` says so; with `resume` receivers hear that they may go on."""
-    client = Client()
-    client.feed(headers(1, request_fields("/test.Service/Streamed")))
+def test_a_client_that_does_not_read_is_sent_no_more() -> None:
+    """What waits stays in its windows, not in our memory; once it reads, streams go on in order."""
+    client = narrow(100_000, streams=2)
     client.core.pause()
-    assert client.core.paused
+    for call in client.calls:
+        call.reply(bytes(2000))
+    assert bodies(client.sent()) == []
     client.core.resume()
-    assert not client.core.paused
-    assert client.streamed[0].told == ["writable"]
+    assert bodies(client.sent()) == [(3, 2005), (5, 2005)]
+    assert client.core.streams == {}
+
+
+def test_a_turn_is_sent_so_much() -> None:
+    """The rest follows once that is written."""
+    client = narrow(2**31 - 1)
+    client.feed(widened(0, 2**30))
+    client.call.reply(bytes(2 * OUTPUT_BYTES_MAX))
+    turns = [sum(size for _, size in bodies(client.sent())) for _ in range(4)]
+    assert turns == [OUTPUT_BYTES_MAX, OUTPUT_BYTES_MAX, 5, 0]
 
 
 def test_a_receiver_hears_when_its_data_is_out() -> None:
