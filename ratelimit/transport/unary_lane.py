@@ -72,9 +72,7 @@ class UnaryLane:
                 connection.events += [(UNARY, call.head.call.direct, [call], [message]) for call, message in each]
         return position
 
-    def _take(  # noqa: C901 - one loop, as `make bench` earns it
-        self, data: bytes, position: int, calls: list[Any], messages: list[bytes]
-    ) -> int:
+    def _take(self, data: bytes, position: int, calls: list[Any], messages: list[bytes]) -> int:  # noqa: C901 - one loop
         """The loop of `take`: adds the calls that came whole, and their messages."""
         connection = self._connection
         streams, new_stream, now = connection.streams, connection.new_stream, connection.now
