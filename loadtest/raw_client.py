@@ -47,6 +47,10 @@ class Load:
     rate: int = 0
     code: int | None = 1
 
+    def with_any_code(self) -> "Load":
+        """The same, taking any answer."""
+        return dataclasses.replace(self, code=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -74,6 +78,7 @@ class Connection:
         self._streams = load.streams
         self._answers = Answers(load.code)
         self._sent = 0
+        self.requests = len(frames)
         # When each request was due, or sent; latencies of those that are answered.
         self.since: list[float] = []
         self.latencies: list[float] = []
@@ -90,7 +95,7 @@ class Connection:
     @property
     def done(self) -> bool:
         """Whether every request is answered."""
-        return len(self.latencies) == len(self._frames)
+        return len(self.latencies) == self.requests
 
     def send(self, due: int) -> None:
         """Send requests until `due` of all were sent, as far as streams and the window allow."""
@@ -105,7 +110,7 @@ class Connection:
 
     def send_all(self) -> None:
         """Send what streams and the window allow; latencies count from now."""
-        self.send(len(self._frames))
+        self.send(self.requests)
         self.since += itertools.repeat(time.perf_counter(), self._sent - len(self.since))
 
     def receive(self) -> None:
@@ -171,7 +176,7 @@ def run_open(connections: Sequence[Connection], rate: int) -> None:
     """Begin `rate` calls a second, the connections in turns, until all are answered. Raises LoadFailedError."""
     count, start = len(connections), time.perf_counter() + 0.01
     for number, connection in enumerate(connections):
-        connection.since = [start + (number + turn * count) / rate for turn in range(len(connection._frames))]
+        connection.since = [start + (number + turn * count) / rate for turn in range(connection.requests)]
     requests = sum(len(connection.since) for connection in connections)
     by_socket = {connection.socket: connection for connection in connections if not connection.done}
     heard, due = start, 0

@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from loadtest.header_blocks import PATH, TABLE_SIZE_0, blocks
+from loadtest.header_blocks import TABLE_SIZE_0, blocks
 from ratelimit.pb.envoy.extensions.common.ratelimit.v3 import ratelimit_pb2
 from ratelimit.pb.envoy.service.ratelimit.v3 import rls_pb2
 
@@ -58,7 +58,7 @@ def messages(kind: str) -> Iterator[bytes]:
 
 @dataclass(slots=True)
 class RequestFrames:
-    """All requests of one connection in their order, on the streams 1, 3, 5 …"""
+    """All requests of one connection in their order, on the streams 1, 3, 5 and so on."""
 
     wire: bytes = b""
     # For each request: where it ends on the wire, and how much of the connection's window it and those before it take.
@@ -71,7 +71,8 @@ class RequestFrames:
 
 def request_frames(kind: str, requests: int) -> RequestFrames:
     """So many requests of a kind: HEADERS, and DATA with END_STREAM."""
-    parts, result, at, window, first = [], RequestFrames(), 0, 0, TABLE_SIZE_0
+    parts: list[bytes] = []
+    result, at, window, first = RequestFrames(), 0, 0, TABLE_SIZE_0
     for number, block, message in zip(range(requests), blocks(changing=kind == "traced"), messages(kind), strict=False):
         stream, size = (2 * number + 1).to_bytes(4, "big"), len(message) + 5
         block_size = (len(first) + len(block)).to_bytes(3, "big")

@@ -14,7 +14,8 @@ import grpc.aio
 import psutil
 
 from deploy.demo.processes import LOOPBACK, free_port, start, start_valkey, until
-from loadtest.request_frames import PATH, request
+from loadtest.header_blocks import PATH
+from loadtest.request_frames import request
 from ratelimit.pb.envoy.service.ratelimit.v3 import rls_pb2
 
 SERVER_CORE, CLIENT_CORE = 0, 1
