@@ -2,9 +2,9 @@
 
 Servers are pinned to core 0, clients and store to core 1 where there are two. Measured in the same rounds, in turns:
 ours, a bare server in Python as the floor (PROOF_CMD names another that takes PORT and REDIS_PORT), and with PEER_CMD
-another rate limit service, a command line that is started with the environment of ours. EXTRA=grpcio,memory adds ours in
-other ways. ROUNDS, SECONDS (of one measurement) and CASES (a comma-separated choice) size the run; REPORT is the folder for
-report.md, results.json and the chart.
+another rate limit service, a command line that is started with the environment of ours. EXTRA=grpcio,memory adds ours
+in other ways. ROUNDS, SECONDS (of one measurement) and CASES (a comma-separated choice) size the run; REPORT is the
+folder for report.md, results.json and the chart.
 """
 
 import os

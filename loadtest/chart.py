@@ -28,7 +28,8 @@ def draw(results: Results, folder: Path) -> None:
         for axes, (measure, title) in zip(figure.subplots(len(PANELS), 1), PANELS, strict=True):
             _panel(axes, results, cases, servers, measure)
             axes.set_title(title, loc="left", fontsize=10)
-        figure.axes[0].legend(ncols=len(servers), frameon=False, loc="upper right")
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, ncols=len(servers), frameon=False, loc="outside upper right")
         figure.savefig(folder / "chart.svg", metadata={"Date": None})
         figure.savefig(folder / "chart.png", dpi=110)
 
@@ -44,6 +45,7 @@ def _panel(axes: Any, results: Results, cases: list[str], servers: list[str], me
         axes.bar_label(bars, [short(value) for value in values], fontsize=6.5, padding=1)
     axes.set_xticks(range(len(cases)), cases)
     axes.set_yscale("log")
+    axes.minorticks_off()
     axes.margins(x=0.01, y=0.12)
     axes.spines[["top", "right"]].set_visible(False)
 
