@@ -6,7 +6,7 @@ It reads gRPC over HTTP/2 from well-behaved clients, counts fixed windows of an 
 the event loop, and answers right. On it is what no service can leave out: stream ids that only grow, resets, deadlines
 of calls (who does not wait any more is not counted) and of the store, tallies of each limit, a histogram. It has no
 configuration (a limit is large, or 1 where the descriptor's key is `over`), no defence against a client that does
-wrong, no other methods, no TLS, no drain. It shares no code with the service, so that a mistake in one is not in the other.
+wrong, no other methods, no TLS, no drain. It shares no code with the service, so a mistake in one is not in the other.
 
 What makes it quick: header blocks and messages are known by their bytes; blocks that differ only in `x-request-id` and
 `traceparent` are known by what stands around those; equal keys of a tick are one key for the store; keys over their
