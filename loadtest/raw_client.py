@@ -21,7 +21,7 @@ import socket
 import sys
 import time
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from loadtest.answers import Answers, LoadFailedError, opening
@@ -97,6 +97,13 @@ class Connection:
         """Whether every request is answered."""
         return len(self.latencies) == self.requests
 
+    @property
+    def state(self) -> str:
+        """What is open, for a message."""
+        calls = self._sent - len(self.latencies)
+        left = self._answers.window - (self._frames.window[self._sent - 1] if self._sent else 0)
+        return f"{calls} calls open, {self.requests - self._sent} to send, {left} bytes of the window left"
+
     def send(self, due: int) -> None:
         """Send requests until `due` of all were sent, as far as streams and the window allow."""
         answers, frames, sent = self._answers, self._frames, self._sent
@@ -135,6 +142,11 @@ class Connection:
         self.socket.close()
 
 
+def silent(connections: Iterable[Connection]) -> LoadFailedError:
+    """The error of a server that says nothing any more, with what it was asked."""
+    return LoadFailedError(f"silent for {SILENT_S:g} s; {', '.join(each.state for each in connections)}")
+
+
 def connect(load: Load) -> list[Connection]:
     """Build every request, then open every connection. Raises LoadFailedError, OSError."""
     each, more = divmod(load.requests, load.connections)
@@ -163,7 +175,7 @@ def run_closed(connections: Sequence[Connection]) -> None:
     while by_socket:
         readable, _, _ = select.select(by_socket, (), (), SILENT_S)
         if not readable:
-            raise LoadFailedError(f"silent for {SILENT_S:g} s")
+            raise silent(by_socket.values())
         for each in readable:
             connection = by_socket[each]
             connection.receive()
@@ -189,7 +201,7 @@ def run_open(connections: Sequence[Connection], rate: int) -> None:
         readable, _, _ = select.select(by_socket, (), (), max(0.0, wait))
         heard = time.perf_counter() if readable else heard
         if time.perf_counter() - heard > SILENT_S:
-            raise LoadFailedError(f"silent for {SILENT_S:g} s")
+            raise silent(by_socket.values())
         for each in readable:
             connection = by_socket[each]
             connection.receive()

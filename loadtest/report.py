@@ -21,7 +21,7 @@ def summary(results: Results) -> str:
         columns(VERDICT_HEADS, verdict_rows(results)),
         "resident memory at the end: " + memory(results),
     ]
-    parts += [f"failed: {case}, {server}: {reason}" for (case, server), reason in results.failures.items()]
+    parts += [f"failed: {line}" for line in failed(results)]
     return "\n\n".join(parts)
 
 
@@ -30,6 +30,15 @@ def verdict_rows(results: Results) -> list[tuple[str, str, str]]:
     return [
         (str(target), "" if ratio is None else f"{ratio:.3g}", word(target, ratio))
         for target, ratio in verdicts(results)
+    ]
+
+
+def failed(results: Results) -> list[str]:
+    """Each measurement that failed, a line each."""
+    return [
+        f"{case}, {server}: {' '.join(reason.split())}"
+        for (case, server), reasons in results.failures.items()
+        for reason in reasons
     ]
 
 
@@ -63,7 +72,7 @@ def markdown(results: Results) -> str:
     ]
     if results.failures:
         lines += ["", "## Failed", ""]
-        lines += [f"- {case}, {server}: {' '.join(why.split())}" for (case, server), why in results.failures.items()]
+        lines += [f"- {line}" for line in failed(results)]
     return "\n".join(lines) + "\n"
 
 
@@ -80,7 +89,7 @@ def as_json(results: Results) -> dict[str, Any]:
             for (case, server), samples in results.samples.items()
         ],
         "failures": [
-            {"case": case, "server": server, "reason": reason} for (case, server), reason in results.failures.items()
+            {"case": case, "server": server, "reasons": reasons} for (case, server), reasons in results.failures.items()
         ],
         "rss_mb": results.rss_mb,
         "targets": [

@@ -11,11 +11,11 @@ from loadtest.servers import OURS, PEER, PROOF
 
 @dataclass(slots=True)
 class Results:
-    """All samples of a run by (case, server); why a pair has none; memory at the end."""
+    """All samples of a run by (case, server); why measurements failed; memory at the end."""
 
     machine: Mapping[str, str]
     samples: dict[tuple[str, str], list[Sample]] = field(default_factory=dict)
-    failures: dict[tuple[str, str], str] = field(default_factory=dict)
+    failures: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     rss_mb: dict[str, float] = field(default_factory=dict)
 
     def median(self, case: str, server: str, measure: str) -> float | None:
@@ -49,7 +49,20 @@ def word(target: Target, ratio: float | None) -> str:
     return "reached" if target.reached(ratio) else "MISSED"
 
 
-HEADS = ("case", "server", "req/s", "spread", "CPU µs", "p50 ms", "p99 ms", "busy", "client", "× peer", "CPU × proof")
+HEADS = (
+    "case",
+    "server",
+    "req/s",
+    "spread",
+    "CPU µs",
+    "p50 ms",
+    "p99 ms",
+    "busy",
+    "client",
+    "× peer",
+    "CPU × peer",
+    "CPU × proof",
+)
 
 
 def rows(results: Results) -> list[tuple[str, ...]]:
@@ -58,10 +71,10 @@ def rows(results: Results) -> list[tuple[str, ...]]:
     order = [case.name for case in CASES]
     found = []
     for case, server in sorted(dict.fromkeys(pairs), key=lambda pair: order.index(pair[0])):
-        if (case, server) in results.failures:
-            found.append((case, server, "failed", *[""] * (len(HEADS) - 3)))
-        else:
+        if (case, server) in results.samples:
             found.append(_row(results, case, server))
+        else:
+            found.append((case, server, "failed", *[""] * (len(HEADS) - 3)))
     return found
 
 
@@ -78,6 +91,7 @@ def _row(results: Results, case: str, server: str) -> tuple[str, ...]:
         _text(results.median(case, server, "server_busy"), "{:.0%}"),
         _text(results.median(case, server, "client_busy"), "{:.0%}"),
         _text(results.ratio("rate", (case, server), (case, PEER)), "{:.2f}"),
+        _text(results.ratio("cpu_us", (case, server), (case, PEER)), "{:.3f}"),
         _text(results.ratio("cpu_us", (case, server), (case, PROOF)), "{:.2f}"),
     )
 
