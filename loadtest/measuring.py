@@ -51,16 +51,18 @@ async def _raw(load: Load, server: Server) -> Sample:
     command = [*pinned(CLIENT_CORE), sys.executable, "-m", "loadtest.raw_client", json.dumps(dataclasses.asdict(load))]
     process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
     try:
-        before = server.cpu_s() if await process.stdout.readline() == b"ready\n" else 0.0  # type: ignore[union-attr]
+        said = await process.stdout.readline()  # type: ignore[union-attr]
+        before = server.cpu_s()
         output, _ = await process.communicate(b"\n")
     except BaseException:
         process.kill()
         await process.wait()
         raise
-    cpu_s = server.cpu_s() - before
-    found = json.loads(output or b'{"failed": "the client died"}')
+    after = server.cpu_s()
+    found = json.loads(output or (said if said != b"ready\n" else b"") or b'{"failed": "the client died"}')
     if "failed" in found:
         raise LoadFailedError(found["failed"])
+    cpu_s = after - before
     elapsed_s, count = found["elapsed_s"], found["requests"]
     latencies = {name: found[name] for name in ("p50_ms", "p99_ms", "p999_ms")}
     return Sample(

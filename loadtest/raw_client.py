@@ -88,9 +88,9 @@ class Connection:
             self.socket.sendall(opening())
             while not self._answers.ready:
                 self._received()
-        except OSError as error:
+        except (OSError, LoadFailedError):
             self.close()
-            raise LoadFailedError(f"no answer to the preface: {error}") from None
+            raise
 
     @property
     def done(self) -> bool:
@@ -112,7 +112,11 @@ class Connection:
         if upto > sent and frames.window[upto - 1] > answers.window:
             upto = bisect_right(frames.window, answers.window, sent, upto)
         if upto > sent:
-            self.socket.sendall(self._wire[frames.ends[sent - 1] if sent else 0 : frames.ends[upto - 1]])
+            begin, end = frames.ends[sent - 1] if sent else 0, frames.ends[upto - 1]
+            try:
+                self.socket.sendall(self._wire[begin:end])
+            except OSError as error:
+                raise LoadFailedError(f"the server takes no more: {error}") from None
             self._sent = upto
 
     def send_all(self) -> None:
@@ -127,7 +131,10 @@ class Connection:
         self.latencies += [now - since[stream >> 1] for stream in streams]
 
     def _received(self) -> list[int]:
-        data = self.socket.recv(READ_BYTES_MAX)
+        try:
+            data = self.socket.recv(READ_BYTES_MAX)
+        except OSError as error:
+            raise LoadFailedError(f"the server's answers end: {error}") from None
         if not data:
             raise LoadFailedError("the server closed the connection")
         answers = self._answers

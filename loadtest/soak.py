@@ -13,7 +13,6 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,10 +66,7 @@ class Soak:
 
     async def look(self) -> Look:
         """Look, remember and print."""
-        self._tasks.unlink(missing_ok=True)
-        self._process.send_signal(signal.SIGUSR1)
-        await _until(self._tasks.exists)
-        tasks, rss_mb = int(self._tasks.read_text()), self._process.memory_info().rss / 1e6
+        tasks, rss_mb = await self._count_tasks(), self._process.memory_info().rss / 1e6
         at_s = time.monotonic() - self._started
         look = Look(at_s, self.requests, rss_mb, self._process.num_fds(), tasks)
         self.looks.append(look)
@@ -91,11 +87,20 @@ class Soak:
     async def settle(self, before: Look) -> Look:
         """Wait until files and tasks are no more than before, or long enough; the last look."""
 
-        def as_before() -> bool:
-            return self._process.num_fds() <= before.files
-
-        await _until(as_before)
+        end = time.monotonic() + SETTLE_S
+        while self._process.num_fds() > before.files or await self._count_tasks() > before.tasks:
+            if time.monotonic() > end:
+                break
+            await asyncio.sleep(0.1)
         return await self.look()
+
+    async def _count_tasks(self) -> int:
+        self._tasks.unlink(missing_ok=True)
+        self._process.send_signal(signal.SIGUSR1)
+        async with asyncio.timeout(SETTLE_S):
+            while not self._tasks.exists():  # noqa: ASYNC110 - of another process nothing tells
+                await asyncio.sleep(0.02)
+        return int(self._tasks.read_text())
 
     def _bundle(self) -> None:
         connections = connect(self._load)
@@ -113,13 +118,6 @@ class Soak:
         for connection in connections:
             connection.send_all()
         self.rude += 1
-
-
-async def _until(ready: Callable[[], bool]) -> None:
-    """Wait until that is so, for a bounded time; whoever looks next sees whether it is."""
-    end = time.monotonic() + SETTLE_S
-    while not ready() and time.monotonic() < end:  # noqa: ASYNC110 - of another process nothing tells
-        await asyncio.sleep(0.05)
 
 
 def judged(looks: list[Look]) -> list[tuple[str, bool]]:

@@ -27,15 +27,16 @@ def test_a_block_reads_as_envoy_s_does() -> None:
     """What gRPC needs is there, and a decoder that allows no table takes it."""
     decoder = Decoder()
     decoder.max_allowed_table_size = 0
-    found = dict(decoder.decode(TABLE_SIZE_0 + next(blocks(changing=False))))
-    wanted = {":method": "POST", ":path": PATH, ":scheme": "http", "te": "trailers", "grpc-timeout": "5S"}
-    assert found.items() >= {**wanted, "content-type": "application/grpc", ":authority": "ratelimit"}.items()
-    assert len(found["traceparent"]) == 55
-    assert len(found["x-request-id"]) == 36
+    found = dict(decoder.decode(TABLE_SIZE_0 + next(blocks(changing=False)), raw=True))
+    wanted = {b":method": b"POST", b":path": PATH.encode(), b":scheme": b"http", b":authority": b"ratelimit"}
+    grpc = {b"te": b"trailers", b"grpc-timeout": b"5S", b"content-type": b"application/grpc"}
+    assert found.items() >= {**wanted, **grpc}.items()
+    assert len(found[b"traceparent"]) == 55
+    assert len(found[b"x-request-id"]) == 36
 
 
 def test_blocks_change_or_do_not() -> None:
     """Both ids differ from call to call where they are to, and nothing else does."""
     assert len(set(islice(blocks(changing=False), 3))) == 1
-    one, two = (dict(Decoder().decode(block)) for block in islice(blocks(changing=True), 2))
-    assert {name for name in one if one[name] != two[name]} == {"traceparent", "x-request-id"}
+    one, two = (dict(Decoder().decode(block, raw=True)) for block in islice(blocks(changing=True), 2))
+    assert {name for name in one if one[name] != two[name]} == {b"traceparent", b"x-request-id"}
