@@ -86,7 +86,6 @@ class Soak:
 
     async def settle(self, before: Look) -> Look:
         """Wait until files and tasks are no more than before, or long enough; the last look."""
-
         end = time.monotonic() + SETTLE_S
         while self._process.num_fds() > before.files or await self._count_tasks() > before.tasks:
             if time.monotonic() > end:
