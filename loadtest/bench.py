@@ -7,6 +7,7 @@ in other ways. ROUNDS, SECONDS (of one measurement) and CASES (a comma-separated
 folder for report.md, results.json and the chart.
 """
 
+import contextlib
 import os
 import platform
 import shutil
@@ -71,7 +72,9 @@ class Bench:
 
     def remember_memory(self) -> None:
         """The servers' memory, after all."""
-        self.results.rss_mb = {server.name: server.rss_mb() for server in self._servers}
+        for server in self._servers:
+            with contextlib.suppress(LoadFailedError):  # one that ended has failed its cases already
+                self.results.rss_mb[server.name] = server.rss_mb()
 
 
 def knows(case: Case) -> bool:

@@ -1,10 +1,11 @@
 """The servers under measurement: started on free ports and one core, and what they cost."""
 
+import contextlib
 import os
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import grpc.aio
 import psutil
 
 from deploy.demo.processes import LOOPBACK, free_port, start, start_valkey, until
+from loadtest.answers import LoadFailedError
 from loadtest.header_blocks import PATH
 from loadtest.request_frames import request
 from ratelimit.pb.envoy.service.ratelimit.v3 import rls_pb2
@@ -56,16 +58,23 @@ class Server:
     pid: int
 
     def cpu_s(self) -> float:
-        """The CPU time of its process and of all below it, those that ended included."""
-        return sum(sum(process.cpu_times()[:4]) for process in self._processes())
+        """The CPU time of its process and of all below it, those that ended included. Raises LoadFailedError."""
+        return sum(self._each(lambda process: sum(process.cpu_times()[:4])))
 
     def rss_mb(self) -> float:
-        """The resident memory of its largest process: that of a worker where there are several."""
-        return max(process.memory_info().rss for process in self._processes()) / 1e6
+        """The memory of its largest process: that of a worker where there are several. Raises LoadFailedError."""
+        return max(self._each(lambda process: process.memory_info().rss)) / 1e6
 
-    def _processes(self) -> list[psutil.Process]:
-        top = psutil.Process(self.pid)
-        return [top, *top.children(recursive=True)]
+    def _each(self, read: Callable[[psutil.Process], float]) -> list[float]:
+        try:
+            top = psutil.Process(self.pid)
+            found, below = [read(top)], top.children(recursive=True)
+        except psutil.NoSuchProcess:
+            raise LoadFailedError(f"{self.name} has ended") from None
+        for process in below:
+            with contextlib.suppress(psutil.NoSuchProcess):  # its time is counted with its parent now
+                found.append(read(process))
+        return found
 
 
 def programs(environ: Mapping[str, str]) -> list[Program]:

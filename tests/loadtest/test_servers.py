@@ -1,8 +1,11 @@
+import os
+import subprocess
 import sys
 
 import pytest
 
-from loadtest.servers import OURS, PEER, PROOF, pinned, programs
+from loadtest.answers import LoadFailedError
+from loadtest.servers import OURS, PEER, PROOF, Server, pinned, programs
 
 
 def test_the_environment_says_what_is_measured() -> None:
@@ -29,3 +32,14 @@ def test_programs_are_pinned_where_that_is_possible(monkeypatch: pytest.MonkeyPa
     assert pinned(1) == ["taskset", "-c", "1"]
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     assert pinned(1) == []
+
+
+def test_the_time_of_a_server_is_that_of_all_its_processes() -> None:
+    """This one's and its children's; one that ended is named."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    found = Server("this", 1, os.getpid())
+    assert found.cpu_s() >= sum(os.times()[:2]) - 1
+    assert found.rss_mb() > Server("child", 1, child.pid).rss_mb() > 1
+    child.communicate(b"\n")
+    with pytest.raises(LoadFailedError, match="child has ended"):
+        Server("child", 1, child.pid).cpu_s()
