@@ -35,7 +35,7 @@ def test_programs_are_pinned_where_that_is_possible(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_time_of_a_server_is_that_of_all_its_processes() -> None:
-    """This one's and its children's; one that ended is named."""
+    """Its own and that of its children; one that ended is named."""
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     found = Server("this", 1, os.getpid())
     assert found.cpu_s() >= sum(os.times()[:2]) - 1
