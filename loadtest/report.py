@@ -56,7 +56,7 @@ def markdown(results: Results) -> str:
         *(f"- {name}: {value}" for name, value in results.machine.items()),
         f"- resident memory at the end: {memory(results)}",
         "",
-        "Medians of the rounds; `spread` is the least and the most req/s of a round. `CPU µs` is the server's own CPU",
+        "Medians of the rounds, ratios too; `spread` is the least and the most req/s of a round. `CPU µs` is the server's own CPU",
         "time per request. `busy` and `client` are the parts of a core that the server and the client used: where",
         "`busy` is well below 100%, not the server was the limit, and its CPU time is what tells.",
         "",

@@ -29,9 +29,17 @@ class Results:
         return min(found), max(found)
 
     def ratio(self, measure: Measure, ours: tuple[str, str], other: tuple[str, str]) -> float | None:
-        """One pair's median divided by another's."""
-        upper, lower = self.median(*ours, measure), self.median(*other, measure)
-        return upper / lower if upper is not None and lower else None
+        """One pair by another: the median of the rounds' ratios, since what is close in time is alike.
+
+        Where a measurement failed, the rounds of the two do not fit any more; then one median by the other.
+        """
+        upper = [getattr(sample, measure) for sample in self.samples.get(ours, ())]
+        lower = [getattr(sample, measure) for sample in self.samples.get(other, ())]
+        if not upper or not lower or not all(lower):
+            return None
+        if len(upper) != len(lower):
+            return float(statistics.median(upper) / statistics.median(lower))
+        return statistics.median(one / another for one, another in zip(upper, lower, strict=True))
 
 
 def verdicts(results: Results) -> list[tuple[Target, float | None]]:

@@ -52,3 +52,14 @@ def test_columns_line_up() -> None:
         "long  x    1",
         "s     y  100",
     ]
+
+
+def test_ratios_are_of_rounds() -> None:
+    """A machine that is slow for a while slows both of a round; without as many rounds, medians are compared."""
+    found = Results(MACHINE)
+    found.samples["1x1", "ours"] = [sample(100), sample(10), sample(1000)]
+    found.samples["1x1", "peer"] = [sample(50), sample(5), sample(2000)]
+    assert found.ratio("rate", ("1x1", "ours"), ("1x1", "peer")) == 2
+    found.samples["1x1", "peer"] = [sample(50), sample(10)]
+    assert found.ratio("rate", ("1x1", "ours"), ("1x1", "peer")) == 100 / 30
+    assert found.ratio("rate", ("1x1", "ours"), ("1x1", "proof")) is None
