@@ -50,19 +50,37 @@ class Worker:
         self.service = self._make_service(MemoryStore(memory_bytes_max) if self._redis is None else self._redis)
         self.grpc = GrpcioServer(settings.server)
 
+    @property
+    def config(self) -> Config | None:
+        """The configuration in force; None before the first."""
+        return self.service.config
+
+    @property
+    def grpc_port(self) -> int:
+        """The port that calls come to; 0 before the start."""
+        return self.grpc.port
+
     async def start(self) -> None:
         """Connect in the background, and take calls. Raises OSError."""
+        await self.connect()
+        await self.serve()
+
+    async def connect(self) -> None:
+        """Connect to the store in the background; `health` tells when it is there."""
         self.health.log_changes()
         if self._redis is not None:
             await self._redis.start()
         else:
             self.health.store_changed(connected=True)
+
+    async def serve(self) -> None:
+        """Take calls. Raises OSError."""
         add_services(self.grpc, self.service, self.health, with_reflection=self._settings.server.grpc_reflection)
         await self.grpc.start()
 
-    def swap(self, config: Config) -> None:
+    def swap(self, config: Config, generation: int = 0) -> None:
         """Put a configuration in force for every call from now on, with the rules that the settings give it."""
-        self.service.swap(config, rules(self._settings))
+        self.service.swap(config, rules(self._settings), generation)
         self._metrics.configuration_loaded(config.limits)
         self.health.config_changed(loaded=bool(config.domains))
 
