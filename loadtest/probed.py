@@ -13,7 +13,7 @@ from pathlib import Path
 import uvloop
 
 from loadtest.loop_lag import percentile, probe
-from ratelimit.app import App
+from ratelimit.app import make_app
 from ratelimit.logs import configure_logs
 from ratelimit.settings import load_settings
 
@@ -24,9 +24,9 @@ async def serve(file: Path) -> None:
     """Serve, and probe for as long as that."""
     settings, done = load_settings(), asyncio.Event()
     configure_logs(settings.log)
-    app = App(settings)
+    app = make_app(settings)
     serving = asyncio.ensure_future(app.run())
-    while not (app.worker.health.healthy or serving.done()):  # noqa: ASYNC110 - the start is not what is measured
+    while not (app.worker.healthy or serving.done()):  # noqa: ASYNC110 - the start is not what is measured
         await asyncio.sleep(0.01)
     probing = asyncio.ensure_future(probe(done))
     try:

@@ -1,17 +1,16 @@
 """What a process that answers calls has: the store, the limiter, the service, health and the gRPC server.
 
-It is handed configurations and knows neither where they come from nor who shows its numbers; that is app.py's, which
-runs one worker in its own process today.
+It is handed configurations and knows neither where they come from nor who shows its numbers. That is app.py's, which
+runs one worker in its own process, or a supervisor of several processes with one worker each (`workers/`).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any
 
 import structlog
 
 from ratelimit.clock import SystemClock
 from ratelimit.descriptors.tree import Config
+from ratelimit.lifetime import Part, close_each, first
 from ratelimit.limiter.counter_key import exact_counter, reference_counter
 from ratelimit.limiter.counter_store import CounterStore
 from ratelimit.limiter.limiter import Limiter, LimiterOptions
@@ -26,11 +25,6 @@ from ratelimit.settings import Settings
 from ratelimit.stores.memory import MemoryStore
 from ratelimit.stores.redis_store import RedisStore
 from ratelimit.transport.grpcio_server import GrpcioServer
-
-# A part that does not close in this time is left behind: the process ends with it.
-CLOSE_S_MAX = 10.0
-
-Part = tuple[str, Callable[[], Awaitable[None]]]
 
 _log = structlog.get_logger("ratelimit")
 
@@ -54,6 +48,11 @@ class Worker:
     def config(self) -> Config | None:
         """The configuration in force; None before the first."""
         return self.service.config
+
+    @property
+    def healthy(self) -> bool:
+        """Whether calls are welcome."""
+        return self.health.healthy
 
     @property
     def grpc_port(self) -> int:
@@ -142,21 +141,3 @@ def rules(settings: Settings) -> Rules:
     """What the settings, and not the configuration, say of each request; made anew at each reload."""
     decision = DecisionRules(settings.limiter.near_limit_ratio, settings.response.quota_mode)
     return Rules(decision, settings.response)
-
-
-async def first(*coroutines: Coroutine[Any, Any, object]) -> None:
-    """Run until one has ended; the others are cancelled."""
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def close_each(parts: Sequence[Part]) -> None:
-    """Close one part after the other; one that fails or hangs is logged, and keeps none of the rest from closing."""
-    for name, close in parts:
-        # In a task of its own, so that a part's cancelled inside is that part's failure and not ours.
-        (failure,) = await asyncio.gather(asyncio.wait_for(close(), CLOSE_S_MAX), return_exceptions=True)
-        if failure is not None:
-            _log.error("a part did not close", part=name, exc_info=failure)

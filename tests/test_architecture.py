@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "errors": set(),
     "clock": set(),
     "open_files": set(),
+    "lifetime": set(),
     "settings": {"errors"},
     "metrics": set(),
     "logs": {"settings"},
@@ -27,11 +28,13 @@ MAY_IMPORT = {
     "transport": {"errors", "settings"},
     "service": {*FOUNDATION, "descriptors", "limiter", "pb"},
     "sources": {*FOUNDATION, "descriptors"},
-    "admin": {*FOUNDATION, "service"},
+    "admin": {*FOUNDATION, "descriptors", "service"},
     "check": {*FOUNDATION, "descriptors", "sources"},
     "pb": {"pb"},
     # What a worker process has; it is handed configurations, and knows neither where they come from nor the pages.
-    "worker": {*FOUNDATION, "descriptors", "limiter", "stores", "service", "transport"},
+    "worker": {*FOUNDATION, "lifetime", "descriptors", "limiter", "stores", "service", "transport"},
+    # Only the entry of the worker's process knows `worker`.
+    "workers": {*FOUNDATION, "lifetime", "descriptors", "sources", "worker"},
 }
 SEES_EVERYTHING = {"app", "__main__"}
 FORBIDDEN = {

@@ -1,8 +1,9 @@
 """The port that all workers take calls on: bound here without listening, so that it is known, and stays ours.
 
 With SO_REUSEPORT the kernel spreads connections over the sockets that listen. One that is only bound gets none; it
-keeps the system from giving the port to others as a free one while workers come and go. Any other process of the same
-user may listen beside workers if it sets SO_REUSEPORT too: whether one does is asked before, unless REUSE_PORT allows it.
+keeps the system from giving the port to others as a free one while workers come and go. Other processes of the same
+user may listen beside the workers if they set SO_REUSEPORT too: whether one does is asked before, unless REUSE_PORT
+allows it.
 """
 
 import socket

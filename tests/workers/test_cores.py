@@ -49,7 +49,7 @@ def test_this_machine_has_a_core() -> None:
 
 
 def test_a_system_without_affinity_counts_its_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """macOS."""
+    """MacOS."""
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     assert usable_cores(tmp_path) == 3
