@@ -25,6 +25,7 @@ from ratelimit.settings import Settings
 from ratelimit.stores.memory import MemoryStore
 from ratelimit.stores.redis_store import RedisStore
 from ratelimit.transport.grpcio_server import GrpcioServer
+from ratelimit.transport.methods import InStep
 
 _log = structlog.get_logger("ratelimit")
 
@@ -90,13 +91,16 @@ class Worker:
         else:
             await asyncio.shield(self._redis.gave_up)
 
-    async def drain(self, hurry: asyncio.Event) -> None:
-        """Be seen as not serving before anything is refused, then answer what is open; `hurry` ends each wait."""
+    async def drain(self, hurry: asyncio.Event, in_step: InStep | None = None) -> None:
+        """Be seen as not serving before anything is refused, then answer what is open; `hurry` ends each wait.
+
+        `in_step` is for workers that end together, as `GrpcServer.stop` has it.
+        """
         server = self._settings.server
         self.health.drain()
         _log.info("draining", delay_s=server.drain_delay, grace_s=server.drain_grace)
         await first(hurry.wait(), asyncio.sleep(server.drain_delay))
-        await first(hurry.wait(), self.grpc.stop(server.drain_grace))
+        await first(hurry.wait(), self.grpc.stop(server.drain_grace, in_step))
 
     async def close(self) -> None:
         """End at once. The store goes last: calls that are still open wait for it."""

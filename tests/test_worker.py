@@ -92,7 +92,7 @@ async def test_the_store_closes_after_the_last_answer(monkeypatch: pytest.Monkey
     async def store_closes(_: RedisStore) -> None:
         order.append("store")
 
-    async def server_stops(_: GrpcioServer, __: float) -> None:
+    async def server_stops(*_: object) -> None:
         order.append("server")
 
     monkeypatch.setattr(RedisStore, "close", store_closes)

@@ -32,6 +32,7 @@ TELL_S = 0.25
 STORE_WAIT_S = 1.0
 # A supervisor that does not listen is not waited for.
 LAST_WORDS_S = 2.0
+STEP_S_MAX = 0.2
 _PR_SET_PDEATHSIG = 1
 
 
@@ -78,6 +79,9 @@ class WorkerSide:
         self._serving = False
         self._ending = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._told_to_drain = False
+        self._step = self._all_came_to = 0
+        self._stepped = asyncio.Event()
         self._asked: set[asyncio.Task[None]] = set()
 
     def end(self) -> None:
@@ -98,7 +102,7 @@ class WorkerSide:
             self._pipe.send(failed=failure)
         else:
             if self._serving:
-                await self.worker.drain(self._hurry)
+                await self.worker.drain(self._hurry, self._in_step if self._told_to_drain else None)
         await self.worker.close()
         for task in background:
             task.cancel()
@@ -134,7 +138,7 @@ class WorkerSide:
         settle_memory()
         await self.worker.serve()
         self._serving = True
-        self._pipe.send(serving=self.worker.grpc_port)
+        self._pipe.send(serving=True)
         health.on_change(lambda: self._pipe.send(healthy=health.healthy))
 
     async def _hear(self, lines: Any) -> None:
@@ -163,9 +167,23 @@ class WorkerSide:
                 self._asked.add(asking)
                 asking.add_done_callback(self._asked.discard)
             case {"drain": how}:
+                self._told_to_drain = True
                 self._ending.set()
                 if how == "now":
                     self._hurry.set()
+            case {"step": step}:
+                self._all_came_to = step
+                self._stepped.set()
+
+    async def _in_step(self) -> None:
+        """Wait for the other workers in a drain, for a moment: answers are held meanwhile."""
+        self._step += 1
+        self._pipe.send(step=self._step)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STEP_S_MAX):
+                while self._all_came_to < self._step:
+                    self._stepped.clear()
+                    await self._stepped.wait()
 
     async def _swap(self, generation: int) -> None:
         config = self._received.get(generation)

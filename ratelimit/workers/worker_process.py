@@ -22,6 +22,16 @@ from ratelimit.workers.pipe import line, message_of, text_of
 # A worker says something four times a second; one that does not for so long is ended, as its callers get no answers.
 SILENCE_S_MAX = 30.0
 ASK_S_MAX = 20.0
+# What a worker says of itself, and where that stands.
+_FACTS = {
+    "whole": "whole",
+    "swapped": "in_force",
+    "serving": "serving",
+    "healthy": "healthy",
+    "step": "step",
+    "failed": "failed",
+    "gave_up": "gave_up",
+}
 
 
 class WorkerProcess:
@@ -37,6 +47,9 @@ class WorkerProcess:
         self.in_force = 0
         self.told_to_serve = False
         self.told_to_end = ""
+        # How far it has come in a drain, and how far all have.
+        self.step = 0
+        self.told_step = 0
         # Why it ended, in its own words.
         self.failed = ""
         self.gave_up = ""
@@ -87,6 +100,11 @@ class WorkerProcess:
         self.told_to_end = how
         self._pipe.send(drain=how)
 
+    def let_go_on(self) -> None:
+        """Tell it that every worker has come as far as it has."""
+        self.told_step = self.step
+        self._pipe.send(step=self.step)
+
     async def ask(self, message: bytes) -> bytes:
         """Let it answer a request. Raises RpcError."""
         self._asks += 1
@@ -130,28 +148,16 @@ class WorkerProcess:
         match fields:
             case {"counted": counted}:
                 self._heard.add(Snapshot(**counted))
-                return
             case {"answer": number, "message": text}:
                 self._settle(number, message_of(text))
-                return
             case {"refusal": number, "status": status, "details": details}:
                 self._settle(number, RpcError(GrpcStatus(status), details))
-                return
-            case {"whole": generation}:
-                self.whole = generation
-            case {"swapped": generation}:
-                self.in_force = generation
-            case {"serving": _}:
-                self.serving = True
-            case {"healthy": healthy}:
-                self.healthy = healthy
-            case {"failed": reason}:
-                self.failed = reason
-            case {"gave_up": reason}:
-                self.gave_up = reason
+            case dict() if len(fields) == 1 and _FACTS.keys() >= fields.keys():
+                ((word, value),) = fields.items()
+                setattr(self, _FACTS[word], value)
+                self._changed()
             case _:
                 raise ValueError("no such word")
-        self._changed()
 
     def _settle(self, number: int, answer: bytes | RpcError) -> None:
         waiting = self._asked.get(number)
