@@ -35,6 +35,8 @@ from ratelimit.metrics import Snapshot
 
 # One node of a configuration may hold texts as long as a file, and JSON escapes triple them.
 LINE_BYTES_MAX = 64 * 1024 * 1024
+# So little is read ahead of what is understood, so that whoever is slow is fed slowly.
+READ_BYTES = 64 * 1024
 
 
 class Pipe:
@@ -47,7 +49,7 @@ class Pipe:
     @classmethod
     async def open(cls, end: socket.socket) -> "Pipe":
         """Take over one end of a socket pair."""
-        return cls(*await asyncio.open_connection(sock=end, limit=LINE_BYTES_MAX))
+        return cls(*await asyncio.open_connection(sock=end, limit=READ_BYTES))
 
     def send(self, **fields: Any) -> None:
         """Say something short."""
@@ -60,9 +62,19 @@ class Pipe:
 
     async def lines(self) -> AsyncIterator[dict[str, Any]]:
         """What comes, to the end of the pipe; the loop runs after each. Raises ValueError for what is no line."""
-        while text := await self._next():
-            yield json.loads(text)
-            await asyncio.sleep(0)
+        parts: list[bytes] = []
+        held = 0
+        while data := await self._read():
+            *whole, rest = data.split(b"\n")
+            for text in whole:
+                yield json.loads(b"".join((*parts, text)))
+                parts.clear()
+                held = 0
+                await asyncio.sleep(0)
+            parts.append(rest)
+            held += len(rest)
+            if held > LINE_BYTES_MAX:
+                raise ValueError("a line without an end")
 
     async def close(self) -> None:
         """Close this end when what was sent is on its way. Raises OSError where nobody takes it."""
@@ -77,9 +89,9 @@ class Pipe:
         if not self._writer.is_closing():
             self._writer.write(text)
 
-    async def _next(self) -> bytes:
+    async def _read(self) -> bytes:
         try:
-            return await self._reader.readline()
+            return await self._reader.read(READ_BYTES)
         except OSError:  # reset: the other end was killed with our words unread
             return b""
 

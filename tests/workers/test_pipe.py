@@ -34,9 +34,8 @@ async def test_words_to_nobody_are_dropped() -> None:
     theirs.abort()
     assert [fields async for fields in ours.lines()] == []
     ours.send(swap=1)
-    with pytest.raises(OSError, match=""):
-        while True:
-            await ours.send_piece(b"x" * 100_000)
+    with pytest.raises(ConnectionError):
+        await _until_it_is_gone(ours)
     ours.abort()
 
 
@@ -62,6 +61,20 @@ async def test_a_long_piece_waits_for_room() -> None:
     theirs.abort()
 
 
+async def test_a_line_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept of a line is bounded; a long one that ends is well."""
+    monkeypatch.setattr("ratelimit.workers.pipe.LINE_BYTES_MAX", 200_000)
+    ours, theirs = await ends()
+    sending = asyncio.ensure_future(ours.send_piece(line(a="x" * 150_000) + b"y" * 300_000))
+    lines = theirs.lines()
+    assert len((await anext(lines))["a"]) == 150_000
+    with pytest.raises(ValueError, match="without an end"):
+        await anext(lines)
+    theirs.abort()
+    await asyncio.gather(sending, return_exceptions=True)
+    ours.abort()
+
+
 def test_an_increment_is_told_as_it_is_and_nothing_is_not_told() -> None:
     """Through JSON and back; a piece without news has no line."""
     metrics = Metrics()
@@ -81,3 +94,9 @@ def test_any_message_goes_as_text() -> None:
     """Serialised messages are bytes of every value."""
     message = bytes(range(256))
     assert message_of(text_of(message)) == message
+
+
+async def _until_it_is_gone(pipe: Pipe) -> None:
+    while True:
+        await pipe.send_piece(b"x" * 100_000)
+        await asyncio.sleep(0)
