@@ -17,7 +17,7 @@ from ratelimit.errors import GrpcStatus, RpcError, StoreError
 from ratelimit.lifetime import first
 from ratelimit.metrics import Metrics, WorkerStats
 from ratelimit.settings import Settings
-from ratelimit.workers.child import Child, Spare
+from ratelimit.workers.child import COMMAND, Child, Spare
 from ratelimit.workers.rounds import Rounds
 from ratelimit.workers.shared_port import SharedPort
 from ratelimit.workers.worker_process import WorkerProcess
@@ -36,7 +36,7 @@ _log = structlog.get_logger("ratelimit")
 class Supervisor:
     """As many workers as it is told to keep. Made inside the running event loop; adds what they count to `metrics`."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, workers: int) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, workers: int, command: tuple[str, ...] = COMMAND) -> None:
         self._settings = settings
         self._metrics = metrics
         self._stats = metrics.workers = WorkerStats()
@@ -47,7 +47,8 @@ class Supervisor:
         self._in_force = 0
         self._told_in_force = 0
         self._processes: dict[int, WorkerProcess] = {}
-        self._spare = Spare()
+        self._command = command
+        self._spare = Spare(command)
         self._keepers: list[asyncio.Task[None]] = []
         self._port: SharedPort | None = None
         self._ending = asyncio.Event()
@@ -161,7 +162,7 @@ class Supervisor:
             self._stats.restarts += not self._ending.is_set()
 
     async def _one_life(self, number: int) -> str:
-        child = self._spare.take() or await Child.start()
+        child = self._spare.take() or await Child.start(self._command)
         process = self._processes[number] = WorkerProcess(number, child, self._metrics, self._look)
         if self.config is not None:
             process.feed(self.config, self._generation)
