@@ -41,7 +41,7 @@ class Child:
                     cwd=_IMPORT_ROOT,
                     start_new_session=True,  # Ctrl-C is for the supervisor, which drains the workers
                 )
-            except OSError:
+            except BaseException:
                 ours.close()
                 raise
         return cls(process, await Pipe.open(ours))

@@ -20,6 +20,23 @@ CONFIG = load_config([ConfigFile("f", b"domain: d\ndescriptors: [{key: k}]")])
 SETTINGS = Settings(server=ServerSettings(grpc_host="127.0.0.1", grpc_port=0, drain_delay=0, drain_grace=0))
 
 
+# The first takes half a second for its second configuration.
+SLOW = """
+number = 0
+def start(line):
+    global number
+    number = line["start"]["worker"]
+def whole(line):
+    time.sleep(0.5 if number == 1 and line["whole"] == 2 else 0)
+    say(whole=line["whole"])
+does |= {"start": start, "whole": whole}
+"""
+STEPS = """
+does["start"] = lambda line: say(step=line["start"]["worker"])
+does["step"] = lambda line: say(whole=line["step"])
+"""
+
+
 @asynccontextmanager
 async def supervised(code: str = "", workers: int = 2, *, start: bool = True) -> AsyncIterator[Supervisor]:
     """A supervisor whose workers are fakes that do what `code` says; none of them is left."""
@@ -77,11 +94,7 @@ async def test_a_configuration_is_in_force_in_all_at_once() -> None:
 async def test_a_slow_worker_does_not_hold_the_others_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """HANDING_ON_S_MAX: who has the configuration swaps, who has not does so later."""
     monkeypatch.setattr(supervisor, "HANDING_ON_S_MAX", 0.05)
-    slow = (
-        "does['whole'] = lambda line: (time.sleep(0.5 if one and line['whole'] == 2 else 0), say(whole=line['whole']))"
-    )
-    code = f"one = False\n{slow}\ndef start(line):\n    global one\n    one = line['start']['worker'] == 1\ndoes['start'] = start"
-    async with supervised(code) as made:
+    async with supervised(SLOW) as made:
         made.swap(CONFIG)
         await until(lambda: made._told_in_force == 1)
         made.swap(CONFIG)
@@ -177,13 +190,12 @@ async def test_requests_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -
 
 async def test_workers_that_drain_wait_for_each_other() -> None:
     """Each step is taken when all who take calls have come to it."""
-    slow = "does['start'] = lambda line: say(step=line['start']['worker'])\ndoes['step'] = lambda line: say(whole=line['step'])"
-    async with supervised(slow) as made:
+    async with supervised(STEPS) as made:
         assert [made._processes[number].told_step for number in (1, 2)] == [1, 0]
 
 
 def test_the_supervisor_needs_no_grpc() -> None:
     """Its process holds neither gRPC nor a store: what makes workers large and may fail in them."""
-    code = "import sys, ratelimit.app, ratelimit.workers.supervisor as s; print({'grpc', 'redis', 'hiredis'} & {*sys.modules})"
+    code = "import sys, ratelimit.app, ratelimit.workers.supervisor; print({'grpc', 'redis'} & {*sys.modules})"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "set()\n"
