@@ -16,6 +16,7 @@ from ratelimit.sources import directory
 from ratelimit.sources.directory import DirectorySource
 from ratelimit.stores import redis_store
 from ratelimit.worker import Worker
+from ratelimit.workers.supervisor import Supervisor
 
 CONFIG = "domain: d\ndescriptors: [{key: k, rate_limit: {unit: minute, requests_per_unit: 2}}]"
 GOOD = [ConfigFile("f", CONFIG.encode())]
@@ -46,6 +47,15 @@ async def test_a_signal_drains_and_ends(tmp_path: Path) -> None:
     signal.raise_signal(signal.SIGTERM)
     await asyncio.wait_for(running, 30)
     assert not made.worker.health.healthy
+
+
+async def test_several_workers_have_a_supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """WORKERS=2, or auto on two cores; on one core auto is one process that does everything."""
+    for workers, cores, kind in (("2", 1, Supervisor), ("auto", 2, Supervisor), ("auto", 1, Worker)):
+        monkeypatch.setattr("ratelimit.app.usable_cores", lambda cores=cores: cores)
+        made = app(tmp_path / f"{workers}-{cores}", BACKEND_TYPE="redis", WORKERS=workers)
+        assert type(made.worker) is kind
+        await made._close()
 
 
 async def test_a_signal_ends_a_start_that_takes_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

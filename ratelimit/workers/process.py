@@ -55,6 +55,7 @@ async def serve(settings: Settings, end: socket.socket) -> int:
     lines = pipe.lines()
     told = await anext(lines, None)
     if told is None:
+        pipe.abort()
         return 0
     place = told["start"]
     configure_logs(settings.log, worker=place["worker"])
