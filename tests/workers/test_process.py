@@ -54,6 +54,14 @@ class Supervised:
         assert await self.until("swapped") == generation
 
 
+@pytest.fixture(autouse=True)
+def logs_as_they_were(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The process sets up its own; here it is a guest. What stands in every line."""
+    always: dict[str, Any] = {}
+    monkeypatch.setattr(module, "configure_logs", lambda _, **given: always.update(given))
+    return always
+
+
 @asynccontextmanager
 async def supervised(*, port: int = 0, **environ: str) -> AsyncIterator[Supervised]:
     """A worker in this process, counting in memory as no real one of several would."""
@@ -87,6 +95,13 @@ async def test_a_worker_is_what_its_supervisor_makes_of_it() -> None:
         worker.pipe.send(drain="calmly")
         assert await worker.until("healthy") is False
         assert await worker.running == 0
+
+
+async def test_every_line_of_its_log_says_which_worker(logs_as_they_were: dict[str, Any]) -> None:
+    """All of them write to one place."""
+    async with supervised() as worker:
+        await worker.until("counted")
+        assert logs_as_they_were == {"worker": 3}
 
 
 async def test_requests_are_answered_over_the_pipe() -> None:
