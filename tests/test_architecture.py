@@ -148,6 +148,14 @@ def test_only_settings_reads_the_environment() -> None:
     assert readers == {"settings"}
 
 
+def test_the_supervisor_knows_no_worker() -> None:
+    """Only the entry of a worker's process does: the supervisor must not import what a worker has."""
+    found = {
+        path.stem for path in SOURCES if floor_of(path) == "workers" and "ratelimit.worker.Worker" in imports(path)
+    }
+    assert found == {"process"}
+
+
 def test_protobuf_stays_in_one_file() -> None:
     """Only service/messages.py knows the messages of rls.proto."""
     users = [

@@ -9,7 +9,7 @@ To the worker:
     {"serve": true}                                    take calls
     {"ask": id, "message": base64}                     answer a request
     {"drain": "calmly"} or {"drain": "now"}            end; so does the end of the socket
-    {"step": number}                                   every worker has come to this step of the drain
+    {"stage": number}                                   every worker has come to this stage of the drain
 
 To the supervisor:
     {"whole": generation}, {"swapped": generation}     it has been received; it is in force
@@ -18,7 +18,7 @@ To the supervisor:
     {"counted": {…}}                                   an increment of the metrics: the sign of life, too
     {"answer": id, "message": base64}                  the response
     {"refusal": id, "status": code, "details": text}   or why there is none
-    {"step": number}                                   it has come to this step of the drain, and waits for the others
+    {"stage": number}                                   it has come to this stage of the drain, and waits for the others
     {"failed": reason}, {"gave_up": reason}            why it ends: it cannot start; it waited for the store in vain
 
 JSON, as for a configuration that is read: pieces of it go on as they are, and reading runs no code.

@@ -32,7 +32,7 @@ TELL_S = 0.25
 STORE_WAIT_S = 1.0
 # A supervisor that does not listen is not waited for.
 LAST_WORDS_S = 2.0
-STEP_S_MAX = 0.2
+STAGE_S_MAX = 0.2
 _PR_SET_PDEATHSIG = 1
 
 
@@ -81,8 +81,8 @@ class WorkerSide:
         self._ending = asyncio.Event()
         self._hurry = asyncio.Event()
         self._told_to_drain = False
-        self._step = self._all_came_to = 0
-        self._stepped = asyncio.Event()
+        self._stage = self._all_came_to = 0
+        self._stage_is_over = asyncio.Event()
         self._asked: set[asyncio.Task[None]] = set()
 
     def end(self) -> None:
@@ -172,19 +172,19 @@ class WorkerSide:
                 self._ending.set()
                 if how == "now":
                     self._hurry.set()
-            case {"step": step}:
-                self._all_came_to = step
-                self._stepped.set()
+            case {"stage": stage}:
+                self._all_came_to = stage
+                self._stage_is_over.set()
 
     async def _in_step(self) -> None:
         """Wait for the other workers in a drain, for a moment: answers are held meanwhile."""
-        self._step += 1
-        self._pipe.send(step=self._step)
+        self._stage += 1
+        self._pipe.send(stage=self._stage)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STEP_S_MAX):
-                while self._all_came_to < self._step:
-                    self._stepped.clear()
-                    await self._stepped.wait()
+            async with asyncio.timeout(STAGE_S_MAX):
+                while self._all_came_to < self._stage:
+                    self._stage_is_over.clear()
+                    await self._stage_is_over.wait()
 
     async def _swap(self, generation: int) -> None:
         config = self._received.get(generation)

@@ -187,10 +187,10 @@ class Supervisor:
             self._started.set()
         if all(process.whole == self._generation for process in processes if process.in_force):
             self._in_force = self._generation
-        step = min((process.step for process in processes if process.serving), default=0)
+        stage = min((process.stage for process in processes if process.serving), default=0)
         for process in processes:
             self._look_at(process)
-            if process.told_step < process.step <= step:
+            if process.told_stage < process.stage <= stage:
                 process.let_go_on()
         if self._told_in_force != self._generation and {process.in_force for process in processes} == {
             self._generation

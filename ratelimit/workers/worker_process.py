@@ -28,7 +28,7 @@ _FACTS = {
     "swapped": "in_force",
     "serving": "serving",
     "healthy": "healthy",
-    "step": "step",
+    "stage": "stage",
     "failed": "failed",
     "gave_up": "gave_up",
 }
@@ -48,8 +48,8 @@ class WorkerProcess:
         self.told_to_serve = False
         self.told_to_end = ""
         # How far it has come in a drain, and how far all have.
-        self.step = 0
-        self.told_step = 0
+        self.stage = 0
+        self.told_stage = 0
         # Why it ended, in its own words.
         self.failed = ""
         self.gave_up = ""
@@ -102,8 +102,8 @@ class WorkerProcess:
 
     def let_go_on(self) -> None:
         """Tell it that every worker has come as far as it has."""
-        self.told_step = self.step
-        self._pipe.send(step=self.step)
+        self.told_stage = self.stage
+        self._pipe.send(stage=self.stage)
 
     async def ask(self, message: bytes) -> bytes:
         """Let it answer a request. Raises RpcError."""

@@ -23,7 +23,7 @@ does = {
     "serve": lambda line: (say(serving=True), say(healthy=True)),
     "ask": lambda line: say(answer=line["ask"], message=line["message"]),
     "drain": lambda line: sys.exit(0),
-    "step": lambda line: None,
+    "stage": lambda line: None,
 }
 """
 _LOOP = """

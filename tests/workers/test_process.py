@@ -151,25 +151,25 @@ async def test_the_end_of_the_pipe_is_a_drain(hurried: bool) -> None:
 
 
 async def test_a_worker_waits_for_the_others_in_a_drain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two steps, each with a word of the supervisor, or without one after a moment."""
-    monkeypatch.setattr(module, "STEP_S_MAX", 30)
+    """Two stages, each with a word of the supervisor, or without one after a moment."""
+    monkeypatch.setattr(module, "STAGE_S_MAX", 30)
     async with supervised() as worker:
         worker.pipe.send(serve=True)
         await worker.until("serving")
         worker.pipe.send(drain="calmly")
-        for step in (1, 2):
-            assert await worker.until("step") == step
+        for stage in (1, 2):
+            assert await worker.until("stage") == stage
             assert not worker.running.done()
-            if step == 2:
-                monkeypatch.setattr(module, "STEP_S_MAX", 0)
-            worker.pipe.send(step=step)
+            if stage == 2:
+                monkeypatch.setattr(module, "STAGE_S_MAX", 0)
+            worker.pipe.send(stage=stage)
         assert await asyncio.wait_for(worker.running, 30) == 0
 
 
 async def test_nobody_waits_for_a_supervisor_that_does_not_listen(monkeypatch: pytest.MonkeyPatch) -> None:
     """It was stopped, or hangs: the last words are given up, and the process ends."""
     monkeypatch.setattr(module, "LAST_WORDS_S", 0.05)
-    monkeypatch.setattr(module, "STEP_S_MAX", 0.05)
+    monkeypatch.setattr(module, "STAGE_S_MAX", 0.05)
     async with supervised() as worker:
         worker.pipe._reader._transport.pause_reading()  # type: ignore[attr-defined]
         worker.pipe.send(drain="calmly")

@@ -31,7 +31,7 @@ def whole(line):
     say(whole=line["whole"])
 does |= {"start": start, "whole": whole}
 """
-STEPS = "does['ask'] = lambda line: (say(step=1), say(answer=line['ask'], message=''))"
+STAGES = "does['ask'] = lambda line: (say(stage=1), say(answer=line['ask'], message=''))"
 
 
 @asynccontextmanager
@@ -186,11 +186,11 @@ async def test_requests_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_workers_that_drain_wait_for_each_other() -> None:
-    """Each step is taken when all who take calls have come to it."""
-    async with supervised(STEPS) as made:
+    """Each stage is taken when all who take calls have come to it."""
+    async with supervised(STAGES) as made:
         for told in (0, 1):
             await made.ask(b"")
-            assert [process.told_step for process in made._processes.values()] == [told, told]
+            assert [process.told_stage for process in made._processes.values()] == [told, told]
 
 
 def test_the_supervisor_needs_no_grpc() -> None:

@@ -101,9 +101,9 @@ async def test_a_worker_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_a_life_that_is_cancelled_leaves_no_process() -> None:
     """Whoever ends the service does not wait for a worker that does not want to."""
-    one = await running("does['drain'] = lambda line: say(step=1)")
+    one = await running("does['drain'] = lambda line: say(stage=1)")
     one.worker.end("now")
-    await one.until(lambda worker: worker.step == 1)
+    await one.until(lambda worker: worker.stage == 1)
     one.worker.let_go_on()
     one.life.cancel()
     await asyncio.wait([one.life], timeout=30)
