@@ -33,5 +33,5 @@ class Rounds:
         served, self._served = self._served, False
         if served and self._early_ends == 1:
             return 0.0, news
-        most = min(WAIT_S_MAX, WAIT_S_MIN * 2 ** min(self._early_ends, 10))
+        most = min(WAIT_S_MAX, WAIT_S_MIN * 2 ** min(self._early_ends - 1, 10))
         return most * random.uniform(0.5, 1.0), news  # noqa: S311 - workers shall not start all together
