@@ -108,6 +108,7 @@ class Worker:
 
     async def close(self) -> None:
         """End at once. The store goes last: calls that are still open wait for it."""
+        self.health.drain()
         parts: list[Part] = [("gRPC server", lambda: self.grpc.stop(0))]
         if self._redis is not None:
             parts.append(("store", self._redis.close))

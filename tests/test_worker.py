@@ -11,7 +11,7 @@ from ratelimit.metrics import Metrics
 from ratelimit.pb.envoy.service.ratelimit.v3 import rls_pb2
 from ratelimit.settings import load_settings
 from ratelimit.stores.redis_store import RedisStore
-from ratelimit.transport.grpcio_server import GrpcioServer
+from ratelimit.transport.native_server import NativeServer
 from ratelimit.worker import Worker
 from tests.service.test_rate_limit import ASK
 from tests.service.test_rate_limit import CONFIG as TEXT
@@ -57,17 +57,26 @@ async def test_a_drain_is_seen_before_anything_is_refused() -> None:
     made, hurry = worker(DRAIN_DELAY="1h"), asyncio.Event()
     await made.start()
     made.swap(CONFIG)
-    draining = asyncio.ensure_future(made.drain(hurry))
-    await asyncio.sleep(0)
-    assert not made.health.healthy
     async with grpc.aio.insecure_channel(f"127.0.0.1:{made.grpc.port}") as channel:
         ask: Any = channel.unary_unary(PATH)
+        await ask(ASK)
+        draining = asyncio.ensure_future(made.drain(hurry))
+        await asyncio.sleep(0)
+        assert not made.health.healthy
         await ask(ASK)
         hurry.set()
         await asyncio.wait_for(draining, 30)
         await made.close()
         with pytest.raises(grpc.aio.AioRpcError):
             await ask(ASK)
+
+
+async def test_nobody_is_waited_for_where_nobody_is_connected() -> None:
+    """DRAIN_DELAY is for clients that have to notice."""
+    made = worker(DRAIN_DELAY="1h")
+    await made.start()
+    await asyncio.wait_for(made.drain(asyncio.Event()), 30)
+    await made.close()
 
 
 async def test_giving_up_on_the_store_is_told() -> None:
@@ -96,7 +105,7 @@ async def test_the_store_closes_after_the_last_answer(monkeypatch: pytest.Monkey
         order.append("server")
 
     monkeypatch.setattr(RedisStore, "close", store_closes)
-    monkeypatch.setattr(GrpcioServer, "stop", server_stops)
+    monkeypatch.setattr(NativeServer, "stop", server_stops)
     made = worker(BACKEND_TYPE="redis")
     await made.drain(asyncio.Event())
     await made.close()

@@ -148,12 +148,14 @@ class NativeServer:
                 # closing a queue with somebody in it would reset a client that may have sent its call.
                 with socket.socket(fileno=os.dup(one.fileno())) as queue:
                     queue.listen(0)
-        for _ in range(ACCEPT_TURNS):
-            await asyncio.sleep(0)
-        for listener in listeners:
-            listener.close()
-        if self._settings.grpc_uds and listeners:
-            remove_unix_socket(self._settings.grpc_uds)
+        try:
+            for _ in range(ACCEPT_TURNS):
+                await asyncio.sleep(0)
+        finally:
+            for listener in listeners:
+                listener.close()
+            if self._settings.grpc_uds and listeners:
+                remove_unix_socket(self._settings.grpc_uds)
 
     async def _left(self, within_s: float) -> bool:
         """Wait until nobody is connected."""

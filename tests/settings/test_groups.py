@@ -58,7 +58,6 @@ def test_every_problem_is_named_at_once() -> None:
         {"PROMETHEUS_MAPPER_YAML": "/mapper.yaml"},
         {"GRPC_SERVER_USE_TLS": "true"},
         {"USE_STATSD": "true", "USE_PROMETHEUS": "true"},
-        {"GRPC_TRANSPORT": "native"},
         {"BACKEND_TYPE": "memory", "WORKERS": "4"},
         {"BACKEND_TYPE": "memory", "WORKERS": "auto"},
         {"GRPC_UDS": "/run/x", "WORKERS": "2"},
