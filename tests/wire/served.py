@@ -1,0 +1,63 @@
+"""The server that the tests of this folder speak to: every kind of method, in this process or in one of its own.
+
+`/test.Echo/Say` is a direct method, as the rate limit's is, and answers with the message: at once, or never where the
+message is `wait`, or with UNAVAILABLE for `fail`. `grpc.testing.TestService` has the other kinds of methods.
+
+As a program it prints its port, and ends when its input does: `python -m tests.wire.served`.
+"""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Sequence
+
+import uvloop
+
+from ratelimit.errors import GrpcStatus, RpcError
+from ratelimit.settings import ServerSettings
+from ratelimit.transport.grpcio_server import GrpcioServer as NativeServer
+from ratelimit.transport.methods import Call
+from tests.wire import testing_service
+
+ECHO = b"/test.Echo/Say"
+LOOPBACK = ServerSettings(grpc_host="127.0.0.1", grpc_port=0)
+
+
+def echo(calls: Sequence[Call], messages: Sequence[bytes]) -> None:
+    """Answer with the message; never for `wait`; with UNAVAILABLE for `fail`."""
+    for call, message in zip(calls, messages, strict=True):
+        if message == b"fail":
+            call.fail(RpcError(GrpcStatus.UNAVAILABLE, "as asked"))
+        elif message != b"wait":
+            call.reply(message)
+
+
+async def serve(settings: ServerSettings = LOOPBACK) -> NativeServer:
+    """A running server with all methods."""
+    server = NativeServer(settings)
+    server.add_direct_method(ECHO.decode(), echo)
+    testing_service.add_to(server)
+    await server.start()
+    return server
+
+
+@contextlib.asynccontextmanager
+async def running(settings: ServerSettings = LOOPBACK) -> AsyncIterator[NativeServer]:
+    """The same, stopped at the end without waiting for anybody."""
+    server = await serve(settings)
+    try:
+        yield server
+    finally:
+        await server.stop(0)
+
+
+async def main() -> None:
+    """Serve until the input ends."""
+    async with running() as server:
+        sys.stdout.write(f"{server.port}\n")
+        sys.stdout.flush()
+        await asyncio.to_thread(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
