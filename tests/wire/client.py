@@ -146,11 +146,11 @@ class WireClient(asyncio.Protocol):
         await self.send(frames.PREFACE, frames.settings(*settings))
         await self.until(lambda: any(isinstance(each, SettingsFrame) for each in self.frames), "SETTINGS")
 
-    async def call(self, path: bytes, payload: bytes = b"", *more: frames.Field) -> int:
-        """Send a whole unary call; returns its stream."""
-        stream = self.next_stream()
-        await self.send(frames.unary(stream, path, payload, *more))
-        return stream
+    async def call(self, path: bytes, payload: bytes = b"", *more: frames.Field, stream: int | None = None) -> int:
+        """Send a whole unary call, on the next stream or this one; returns its stream."""
+        number = self.next_stream() if stream is None else stream
+        await self.send(frames.unary(number, path, payload, *more))
+        return number
 
     def next_stream(self) -> int:
         """The number of the next stream."""
@@ -176,15 +176,26 @@ class WireClient(asyncio.Protocol):
         self._pings += 1
         opaque = b"ping" + self._pings.to_bytes(4, "big")
         await self.send(frames.ping(opaque))
-        await self.until(
-            lambda: any(isinstance(each, PingFrame) and each.opaque_data == opaque for each in self.frames),
-            "the acknowledgement of a PING",
-        )
+        await self.until(lambda: opaque in self.acknowledged, "the acknowledgement of a PING")
+
+    @property
+    def acknowledged(self) -> list[bytes]:
+        """What the acknowledged PINGs carried."""
+        return [each.opaque_data for each in self.frames if isinstance(each, PingFrame) and "ACK" in each.flags]
 
     async def ending(self) -> Ending:
         """Wait until the connection is closed."""
         await self.until(lambda: self.closed, "the end of the connection")
         return Ending(self.goaway)
+
+    @property
+    def server_settings(self) -> dict[int, int]:
+        """What the server's SETTINGS said; later ones win."""
+        told: dict[int, int] = {}
+        for each in self.frames:
+            if isinstance(each, SettingsFrame):
+                told |= each.settings
+        return told
 
     @property
     def closed(self) -> bool:
