@@ -12,10 +12,10 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 
 import uvloop
+from ratelimit.transport.native_server import NativeServer
 
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.settings import ServerSettings
-from ratelimit.transport.grpcio_server import GrpcioServer as NativeServer
 from ratelimit.transport.methods import Call
 from tests.wire import testing_service
 
