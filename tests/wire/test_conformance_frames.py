@@ -46,7 +46,7 @@ DATA = table(
     Case("6.1 padding", OPEN + data(1, BODY, end=True, pad=10), Answered()),
     Case("6.1 padding of no bytes", OPEN + data(1, BODY, end=True, pad=0), Answered()),
     Case("6.1 nothing but padding", OPEN + data(1, pad=255) + END_OF_BODY, Answered()),
-    Case("6.1 as much padding as there is frame", OPEN + payload(Kind.DATA, b"\x02ab", flags=8), EitherError(PROTOCOL)),
+    Case("6.1 as much padding as there is frame", OPEN + payload(Kind.DATA, b"\x03ab", flags=8), Fatal(PROTOCOL)),
     Case("6.1 padding that is longer than the frame", OPEN + payload(Kind.DATA, b"\xffab", flags=8), Fatal(PROTOCOL)),
     Case("6.1 padding without its length", OPEN + payload(Kind.DATA, b"", flags=8), Fatal(PROTOCOL, SIZE)),
     Case("6.1 stream 0", data(0, BODY), Fatal(PROTOCOL)),
