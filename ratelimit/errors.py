@@ -4,7 +4,9 @@
     ├── ConfigError      a configuration file is wrong: carries file, line, column and key path
     ├── SettingsError    an environment variable is wrong: carries its name
     ├── StoreError       the counter store did not answer: `transient`, `outcome_unknown`
-    └── RpcError         a call ends with this gRPC status: the caller's fault, or a StoreError on its way out
+    ├── RpcError         a call ends with this gRPC status: the caller's fault, or a StoreError on its way out
+    ├── ConnectionViolation  the peer broke HTTP/2: the connection ends with GOAWAY
+    └── StreamViolation      the peer broke HTTP/2 within one stream: it ends with RST_STREAM
 
 Being over a limit is a decision, never an exception.
 """
@@ -78,3 +80,21 @@ class RpcError(RateLimitError):
         self.grpc_status = grpc_status
         self.details = details
         super().__init__(f"{grpc_status.name}: {details}")
+
+
+class ConnectionViolation(RateLimitError):  # noqa: N818 - what the peer did, and the field's own word
+    """The peer broke HTTP/2 for the whole connection: GOAWAY with `code` (RFC 9113 §5.4.1)."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        self.code = code
+        self.reason = reason
+        super().__init__(reason)
+
+
+class StreamViolation(RateLimitError):  # noqa: N818 - likewise
+    """The peer broke HTTP/2 within one stream: RST_STREAM with `code` (RFC 9113 §5.4.2)."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        self.code = code
+        self.reason = reason
+        super().__init__(reason)

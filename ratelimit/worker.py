@@ -26,6 +26,8 @@ from ratelimit.settings import Settings
 from ratelimit.stores.memory import MemoryStore
 from ratelimit.stores.redis_store import RedisStore
 from ratelimit.transport.grpcio_server import GrpcioServer
+from ratelimit.transport.methods import GrpcServer
+from ratelimit.transport.native_server import NativeServer
 
 # A part that does not close in this time is left behind: the process ends with it.
 CLOSE_S_MAX = 10.0
@@ -48,7 +50,8 @@ class Worker:
         self._redis = self._make_redis() if settings.limiter.backend_type == "redis" else None
         memory_bytes_max = settings.limiter.memory_store_bytes_max
         self.service = self._make_service(MemoryStore(memory_bytes_max) if self._redis is None else self._redis)
-        self.grpc = GrpcioServer(settings.server)
+        native = settings.server.grpc_transport == "native"
+        self.grpc: GrpcServer = NativeServer(settings.server) if native else GrpcioServer(settings.server)
 
     async def start(self) -> None:
         """Connect in the background, and take calls. Raises OSError."""

@@ -24,7 +24,7 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from ratelimit.admin.sockets import BACKLOG, listening_sockets
+from ratelimit.sockets import BACKLOG, listening_sockets
 from ratelimit.metrics import HttpStats
 
 BUSY_S = 30.0

@@ -91,10 +91,21 @@ class ServerSettings(Group):
     grpc_host: Host = "0.0.0.0"
     grpc_port: Port = 8081
     grpc_uds: str = ""
-    grpc_transport: Literal["grpcio"] = "grpcio"
+    grpc_transport: Literal["native", "grpcio"] = "native"
     grpc_max_connection_age: Duration = 24 * 3600.0
     grpc_max_connection_age_grace: Duration = 3600.0
     grpc_max_recv_msg_bytes: Annotated[Positive, Field(le=INT32_MAX)] = 4 * 1024 * 1024
+    grpc_max_connections: Positive = 10_000
+    grpc_max_concurrent_streams: Annotated[Positive, Field(le=INT32_MAX)] = 1000
+    grpc_max_header_bytes: Annotated[Positive, Field(le=INT32_MAX)] = 16 * 1024
+    grpc_max_header_fields: Positive = 100
+    grpc_max_control_frames: Positive = 1000
+    grpc_max_glitches: Positive = 10_000
+    grpc_max_outbound_bytes: Positive = 1024 * 1024
+    grpc_handshake_timeout: Annotated[Duration, Field(gt=0)] = 5.0
+    grpc_write_timeout: Annotated[Duration, Field(gt=0)] = 60.0
+    grpc_keepalive_time: Duration = 30.0
+    grpc_keepalive_timeout: Annotated[Duration, Field(gt=0)] = 10.0
     grpc_reflection: Boolean = True
     grpc_error_codes: Literal["exact", "reference"] = "exact"
     grpc_server_use_tls: Boolean = False

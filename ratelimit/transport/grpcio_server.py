@@ -14,6 +14,7 @@ import grpc.aio
 from ratelimit.errors import RpcError
 from ratelimit.settings import ServerSettings
 from ratelimit.settings.addresses import joined
+from ratelimit.sockets import is_served
 from ratelimit.transport.methods import DirectMethod
 from ratelimit.transport.open_calls import EndingHandler, OpenCalls
 from ratelimit.transport.tls import client_is_allowed, server_credentials
@@ -60,7 +61,7 @@ class GrpcioServer:
         settings = self._settings
         if settings.grpc_uds:
             address, where = f"unix:{settings.grpc_uds}", f"{settings.grpc_uds} (GRPC_UDS)"
-            if _is_served(settings.grpc_uds):
+            if is_served(settings.grpc_uds):
                 # grpcio would take the socket's file away from whoever serves it.
                 raise _cannot_listen(where, os.strerror(errno.EADDRINUSE))
         else:
@@ -111,15 +112,6 @@ class GrpcioServer:
 
 def _cannot_listen(where: str, reason: str) -> OSError:
     return OSError(f"cannot listen for gRPC on {where}: {reason}")
-
-
-def _is_served(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(path)
-        except OSError:
-            return False
-    return True
 
 
 def _reason(settings: ServerSettings) -> str:

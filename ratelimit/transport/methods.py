@@ -45,6 +45,10 @@ class GrpcServer(Protocol):
     def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, Any]) -> None:
         """As `grpc.aio.Server.add_registered_method_handlers`."""
 
+    @property
+    def port(self) -> int:
+        """The port it listens on, once it has started; 0 for a unix socket."""
+
     async def start(self) -> None:
         """Bind and accept. Raises OSError naming the address when it cannot bind."""
 

@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from ratelimit.admin.sockets import listening_sockets
+from ratelimit.sockets import listening_sockets
 
 
 @pytest.mark.parametrize("host", ["", "::", "::1", "127.0.0.1", "localhost"])

@@ -5,7 +5,10 @@ An empty host and `::` mean all interfaces of both families, as for Go programs,
 
 import asyncio
 import errno
+import os
 import socket
+import stat
+from pathlib import Path
 
 # So many may be accepted in one turn of the loop, before those that must make room for them are closed.
 BACKLOG = 100
@@ -39,6 +42,38 @@ async def listening_sockets(host: str, port: int, *, reuse_port: bool) -> list[s
             one.close()
         raise refused
     return sockets
+
+
+def unix_socket(path: str, backlog: int) -> socket.socket:
+    """Listen on a path; a socket that nobody serves any more is taken away from it. Raises OSError."""
+    if is_served(path):
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if Path(path).exists() and stat.S_ISSOCK(Path(path).stat().st_mode):
+            Path(path).unlink()
+        listener.setblocking(False)
+        listener.bind(path)
+        listener.listen(backlog)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def is_served(path: str) -> bool:
+    """Whether somebody listens on a unix socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
+
+
+def remove_unix_socket(path: str) -> None:
+    """Leave no path behind that nobody serves."""
+    Path(path).unlink(missing_ok=True)
 
 
 def _listening(family: int, address: tuple[object, ...], *, reuse_port: bool) -> socket.socket:

@@ -1,0 +1,117 @@
+"""Header blocks that came before on a connection: block -> the head that it meant.
+
+A client repeats its block byte for byte, unless a tracing field changes with each call. A block means the same again as
+long as it does not depend on the dynamic table, or that has not changed; where our SETTINGS say HEADER_TABLE_SIZE 0
+there is none. Blocks that differ only in the values of fields without meaning here are recognised by a *template*:
+fixed bytes, one text, fixed bytes, one text, ..., a fixed end. The texts are skipped, undecoded: nobody reads them, since
+only heads of direct methods, whose metadata nobody sees, have templates.
+"""
+
+from collections.abc import Sequence
+
+from ratelimit.transport.headers import NO_TEXT, HeaderBlock
+from ratelimit.transport.request_head import RequestHead, is_ordinary
+
+BLOCKS_MAX = 64
+BLOCK_BYTES_MAX = 1024
+TEMPLATES_MAX = 8
+# A text whose length takes one octet.
+_SHORT_MAX = 126
+
+
+class Template:
+    """`first`, then for each of `parts` a text and the part, then a text and one of the ends in `heads`."""
+
+    __slots__ = ("first", "heads", "parts")
+
+    def __init__(self, block: bytes, texts: Sequence[tuple[int, int]]) -> None:
+        self.first = block[: texts[0][0]]
+        self.parts = [block[one[1] : next_[0]] for one, next_ in zip(texts, texts[1:], strict=False)]
+        self.heads: dict[bytes, RequestHead] = {}
+
+    def match(self, block: bytes) -> RequestHead | None:
+        """The head of a block, None where it is of another kind. The block begins with `first`."""
+        at = len(self.first)
+        try:
+            for part in self.parts:
+                size = block[at] & 0x7F
+                at += size + 1
+                if size > _SHORT_MAX or not block.startswith(part, at):
+                    return None
+                at += len(part)
+            size = block[at] & 0x7F
+        except IndexError:
+            return None
+        at += size + 1
+        if size > _SHORT_MAX or at > len(block):
+            return None
+        return self.heads.get(block[at:])
+
+
+class BlockMemo:
+    """The blocks of one connection. `hot` is the one that came last as it was: (its frame's start, it, its head)."""
+
+    def __init__(self) -> None:
+        self._heads: dict[bytes, RequestHead] = {}
+        self._templates: list[Template] = []
+        # By the names of its fields: the last block of its kind, and how it was read.
+        self._kinds: dict[tuple[bytes, ...], tuple[bytes, HeaderBlock]] = {}
+
+    def find(self, block: bytes) -> RequestHead | None:
+        """The head of a block that is known."""
+        head = self._heads.get(block)
+        if head is None:
+            for template in self._templates:
+                if block.startswith(template.first):
+                    head = template.match(block)
+                    if head is not None:
+                        return head
+        return head
+
+    def table_changed(self) -> None:
+        """What depended on the dynamic table means something else now."""
+        self._heads.clear()
+
+    def learn(self, block: bytes, decoded: HeaderBlock, head: RequestHead) -> None:
+        """Remember what a block meant. Only a block that does not change the dynamic table."""
+        if len(block) > BLOCK_BYTES_MAX:
+            return
+        if len(self._heads) >= BLOCKS_MAX:
+            self._heads.clear()
+        self._heads[block] = head
+        if head.call.direct is not None and not decoded.reads_table:
+            self._learn_template(block, decoded, head)
+
+    def _learn_template(self, block: bytes, decoded: HeaderBlock, head: RequestHead) -> None:
+        """Where this block differs from the last of its kind only in texts without meaning, expect more of them."""
+        names = tuple(name for name, _ in decoded.fields)
+        known = self._kinds.get(names)
+        if len(self._kinds) >= TEMPLATES_MAX:
+            self._kinds.clear()
+        self._kinds[names] = block, decoded
+        if known is None:
+            return
+        texts = _differing(known[1], decoded)
+        if not texts:
+            return
+        template = Template(block, texts)
+        for other in self._templates:
+            if other.first == template.first and other.parts == template.parts:
+                template = other
+        if template not in self._templates:
+            self._templates = [template, *self._templates][:TEMPLATES_MAX]
+        if len(template.heads) >= BLOCKS_MAX:
+            template.heads.clear()
+        template.heads[block[texts[-1][1] :]] = head
+
+
+def _differing(one: HeaderBlock, other: HeaderBlock) -> list[tuple[int, int]]:
+    """Where in `other` the texts stand that differ; empty where something with a meaning differs, or nothing."""
+    texts = []
+    for (name, value), (_, before), text in zip(other.fields, one.fields, other.texts, strict=True):
+        if value == before:
+            continue
+        if text == NO_TEXT or text[1] - text[0] - 1 > _SHORT_MAX or not is_ordinary(name):
+            return []
+        texts.append(text)
+    return texts

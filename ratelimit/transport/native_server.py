@@ -1,0 +1,215 @@
+"""Our own gRPC server on asyncio, behind the seam of methods.py: listeners, connections, and an end without an error.
+
+A client that is asked to go elsewhere needs a place to go to, and one that is on its way here must still be served. So
+while the server stops it goes on accepting, asks each client in two steps, and closes its listeners last.
+"""
+
+import asyncio
+import math
+import random
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from ratelimit.settings import ServerSettings
+from ratelimit.settings.addresses import joined
+from ratelimit.sockets import listening_sockets, remove_unix_socket, unix_socket
+from ratelimit.transport.grpc import CallHead
+from ratelimit.transport.housekeeping import Caps
+from ratelimit.transport.method_table import MethodTable
+from ratelimit.transport.methods import DirectMethod
+from ratelimit.transport.native_connection import NativeConnection, Patience
+from ratelimit.transport.tls import CertificateFiles, client_is_allowed, serving_context
+
+BACKLOG = 1024
+SECOND_S = 1.0
+# What answers need to reach the socket once everything is decided.
+ANSWER_S = 0.5
+_AGE_SPREAD = 0.1
+
+_log = structlog.get_logger(__name__)
+
+
+class NativeServer:
+    """A `GrpcServer` over transport/connection.py. Made inside the running event loop."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._table = MethodTable()
+        self.caps = _caps(settings)
+        self._patience = _patience(settings)
+        self._files = CertificateFiles(settings) if settings.grpc_server_use_tls else None
+        self._listeners: list[asyncio.Server] = []
+        self._open: set[NativeConnection] = set()
+        self._with_output: list[NativeConnection] = []
+        self._seconds: asyncio.TimerHandle | None = None
+        self._stopping = False
+        self._told_of_san = False
+        self._nobody = asyncio.Event()
+        self._nobody.set()
+        self.port = 0
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected now."""
+        return len(self._open)
+
+    def add_direct_method(self, path: str, method: DirectMethod) -> None:
+        """Serve `path` by a direct method."""
+        self._table.add_direct(path, method)
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Sequence[Any]) -> None:
+        """As `grpc.aio.Server.add_generic_rpc_handlers`."""
+        self._table.add_generic(generic_rpc_handlers)
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, Any]) -> None:
+        """As `grpc.aio.Server.add_registered_method_handlers`."""
+        self._table.add_registered(service_name, method_handlers)
+
+    async def start(self) -> None:
+        """Bind and accept. Raises OSError naming the address."""
+        tls: dict[str, Any] = {}
+        if self._files is not None:
+            tls = {"ssl": serving_context(self._files), "ssl_handshake_timeout": self._settings.grpc_handshake_timeout}
+        for one in await self._sockets():
+            listener = await self._loop.create_server(self._accepted, sock=one, backlog=BACKLOG, **tls)
+            self._listeners.append(listener)
+        self._seconds = self._loop.call_later(SECOND_S, self._second)
+
+    async def stop(self, grace_s: float) -> None:
+        """Ask every client to go elsewhere, answer what is open for at most `grace_s` seconds, then close.
+
+        May be called again with a shorter grace.
+        """
+        self._stopping = True
+        for connection in list(self._open):
+            connection.drain()
+        try:
+            if not await self._left(grace_s):
+                for connection in list(self._open):
+                    connection.give_up()
+                await self._left(ANSWER_S)
+        finally:
+            await self._close()
+
+    def judge(self, fields: Mapping[bytes, bytes]) -> CallHead:
+        """What a request's head means, and who serves it."""
+        return self._table.judge(fields)
+
+    def has_output(self, connection: NativeConnection) -> None:
+        """Flush it before this turn of the loop ends."""
+        if not self._with_output:
+            self._loop.call_soon(self._flush)
+        self._with_output.append(connection)
+
+    def opened(self, connection: NativeConnection) -> bool:
+        """Take a connection in, where there is room."""
+        if len(self._open) >= self._settings.grpc_max_connections or not self._allowed(connection):
+            return False
+        self._open.add(connection)
+        self._nobody.clear()
+        if self._stopping:
+            self._loop.call_soon(connection.drain)
+        return True
+
+    def closed(self, connection: NativeConnection) -> None:
+        """It is gone."""
+        self._open.discard(connection)
+        if not self._open:
+            self._nobody.set()
+
+    def _allowed(self, connection: NativeConnection) -> bool:
+        san = self._settings.grpc_client_tls_san
+        if self._files is None or not san or client_is_allowed(connection.auth_context, san):
+            return True
+        if not self._told_of_san:
+            _log.warning("a client is refused: its certificate does not carry GRPC_CLIENT_TLS_SAN; told once")
+        self._told_of_san = True
+        return False
+
+    async def _left(self, within_s: float) -> bool:
+        """Wait until nobody is connected, and nobody more comes at once."""
+        until = self._loop.time() + within_s
+        while self._open:
+            try:
+                await asyncio.wait_for(self._nobody.wait(), max(0.0, until - self._loop.time()))
+            except TimeoutError:
+                return False
+            # Whoever the kernel has accepted already comes in with the next turn of the loop.
+            await asyncio.sleep(0)
+        return True
+
+    async def _close(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        if self._seconds is not None:
+            self._seconds.cancel()
+        for connection in list(self._open):
+            connection.cut()
+        await asyncio.sleep(0)
+        if self._settings.grpc_uds and self._listeners:
+            remove_unix_socket(self._settings.grpc_uds)
+        self._listeners.clear()
+
+    async def _sockets(self) -> list[socket.socket]:
+        settings = self._settings
+        if settings.grpc_uds:
+            where = f"{settings.grpc_uds} (GRPC_UDS)"
+        else:
+            where = f"{joined(settings.grpc_host, settings.grpc_port)} (GRPC_HOST, GRPC_PORT)"
+        try:
+            if settings.grpc_uds:
+                return [unix_socket(settings.grpc_uds, BACKLOG)]
+            sockets = await listening_sockets(settings.grpc_host, settings.grpc_port, reuse_port=settings.reuse_port)
+        except OSError as error:
+            raise OSError(f"cannot listen for gRPC on {where}: {error.strerror or error}") from None
+        self.port = sockets[0].getsockname()[1]
+        return sockets
+
+    def _accepted(self) -> NativeConnection:
+        return NativeConnection(self, _aged(self._patience))
+
+    def _flush(self) -> None:
+        connections, self._with_output = self._with_output, []
+        for connection in connections:
+            connection.flush()
+
+    def _second(self) -> None:
+        self._seconds = self._loop.call_later(SECOND_S, self._second)
+        now = self._loop.time()
+        for connection in list(self._open):
+            connection.second(now)
+
+
+def _caps(settings: ServerSettings) -> Caps:
+    return Caps(
+        streams_max=settings.grpc_max_concurrent_streams,
+        message_bytes_max=settings.grpc_max_recv_msg_bytes,
+        header_bytes_max=settings.grpc_max_header_bytes,
+        header_fields_max=settings.grpc_max_header_fields,
+        control_frames_max=settings.grpc_max_control_frames,
+        glitches_max=settings.grpc_max_glitches,
+    )
+
+
+def _patience(settings: ServerSettings) -> Patience:
+    return Patience(
+        handshake_s=settings.grpc_handshake_timeout,
+        keepalive_s=settings.grpc_keepalive_time or math.inf,
+        keepalive_answer_s=settings.grpc_keepalive_timeout,
+        stalled_write_s=settings.grpc_write_timeout,
+        outbound_bytes_max=settings.grpc_max_outbound_bytes,
+        age_s=settings.grpc_max_connection_age or math.inf,
+        age_grace_s=settings.grpc_max_connection_age_grace or math.inf,
+    )
+
+
+def _aged(patience: Patience) -> Patience:
+    """Ages a little apart: clients that came together must not all go at once."""
+    if patience.age_s == math.inf:
+        return patience
+    return replace(patience, age_s=patience.age_s * random.uniform(1 - _AGE_SPREAD, 1 + _AGE_SPREAD))  # noqa: S311
