@@ -35,8 +35,8 @@ from hyperframe.frame import (
 from tests.wire import frames
 
 WAIT_S_MAX = 30.0
-# Of a write in single bytes: what lies further in is payload, and every place that matters has been cut by then.
-SINGLE_BYTES_MAX = 600
+# Of a connection in single bytes: what comes later is more of the same, and every place that matters has been cut.
+SINGLE_BYTES_MAX = 1500
 PIECE_BYTES = 1500
 
 
@@ -93,6 +93,7 @@ class WireClient(asyncio.Protocol):
         self.gone = asyncio.Event()
         self.last_stream = -1
         self._bytewise = bytewise
+        self._single_left = SINGLE_BYTES_MAX
         self._polite = polite
         self._rest = b""
         self._block = b""
@@ -131,7 +132,7 @@ class WireClient(asyncio.Protocol):
         """Send bytes; a connection that the server has closed takes them and drops them."""
         sent = b"".join(pieces)
         self._sending = True
-        for piece in _single_bytes(sent) if self._bytewise else (sent,):
+        for piece in self._pieces(sent):
             if self.closed:
                 return
             self.transport.write(piece)
@@ -221,6 +222,15 @@ class WireClient(asyncio.Protocol):
             state = "the connection ended" if self.closed else f"{WAIT_S_MAX} s passed"
             raise AssertionError(f"{state} before {wanted}; until then came {self.frames[-20:]}")
 
+    def _pieces(self, sent: bytes) -> Iterator[bytes]:
+        if not self._bytewise:
+            yield sent
+            return
+        single, rest = sent[: self._single_left], sent[self._single_left :]
+        self._single_left -= len(single)
+        yield from (single[at : at + 1] for at in range(len(single)))
+        yield from (rest[at : at + PIECE_BYTES] for at in range(0, len(rest), PIECE_BYTES))
+
     def _parse(self, data: bytes) -> None:
         at = 0
         while len(data) - at >= 9:
@@ -262,12 +272,6 @@ class WireClient(asyncio.Protocol):
     def _decoded(self) -> list[tuple[bytes, bytes]]:
         block, self._block = self._block, b""
         return [(name, value) for name, value in self._decoder.decode(block, raw=True)]
-
-
-def _single_bytes(sent: bytes) -> Iterator[bytes]:
-    single = sent[:SINGLE_BYTES_MAX]
-    yield from (single[at : at + 1] for at in range(len(single)))
-    yield from (sent[at : at + PIECE_BYTES] for at in range(len(single), len(sent), PIECE_BYTES))
 
 
 def trusting() -> ssl.SSLContext:

@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 
 from ratelimit.settings import ServerSettings
+from ratelimit.transport import native_connection
 from tests.transport.test_tls import certificate
 from tests.wire.client import WireClient, connected
 from tests.wire.served import LOOPBACK, running
@@ -18,6 +19,12 @@ def tls_settings(tmp_path_factory: pytest.TempPathFactory) -> ServerSettings:
     cert, key = certificate(tmp_path_factory.mktemp("tls"), "server", "IP:127.0.0.1")
     tls = {"grpc_server_use_tls": True, "grpc_server_tls_cert": cert, "grpc_server_tls_key": key}
     return LOOPBACK.model_copy(update=tls)
+
+
+@pytest.fixture(autouse=True)
+def brief_linger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop waits for connections that failed, so that their clients can read why; ours are quick."""
+    monkeypatch.setattr(native_connection, "FAILED_LINGER_S", 0.02)
 
 
 @contextlib.asynccontextmanager

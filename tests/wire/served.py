@@ -12,15 +12,16 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 
 import uvloop
-from ratelimit.transport.native_server import NativeServer
 
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.settings import ServerSettings
 from ratelimit.transport.methods import Call
+from ratelimit.transport.native_server import NativeServer
 from tests.wire import testing_service
 
 ECHO = b"/test.Echo/Say"
-LOOPBACK = ServerSettings(grpc_host="127.0.0.1", grpc_port=0)
+# A machine that does many other things may need a while for its part of a handshake.
+LOOPBACK = ServerSettings(grpc_host="127.0.0.1", grpc_port=0, grpc_handshake_timeout=60)
 
 
 def echo(calls: Sequence[Call], messages: Sequence[bytes]) -> None:

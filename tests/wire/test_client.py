@@ -1,14 +1,12 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from h2.errors import ErrorCodes
 
 from ratelimit.settings import ServerSettings
-from tests.transport.test_tls import certificate
 from tests.wire import client as wire_client
 from tests.wire import frames
 from tests.wire.client import Ending, connected
@@ -45,17 +43,9 @@ async def test_a_call_is_answered(port: int, bytewise: bool) -> None:
         await client.alive()
 
 
-async def test_a_call_is_answered_over_tls(tmp_path: Path) -> None:
+async def test_a_call_is_answered_over_tls(tls_settings: ServerSettings) -> None:
     """The same behind a handshake that agrees on HTTP/2."""
-    cert, key = certificate(tmp_path, "server", "IP:127.0.0.1")
-    settings = ServerSettings(
-        grpc_host="127.0.0.1",
-        grpc_port=0,
-        grpc_server_use_tls=True,
-        grpc_server_tls_cert=cert,
-        grpc_server_tls_key=key,
-    )
-    async with running(settings) as server, connected(server.port, tls=True) as client:
+    async with running(tls_settings) as server, connected(server.port, tls=True) as client:
         await client.open()
         reply = await client.answered(await client.call(ECHO, b"hello"))
         assert reply.messages == [b"hello"]
