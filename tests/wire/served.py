@@ -3,11 +3,12 @@
 `/test.Echo/Say` is a direct method, as the rate limit's is, and answers with the message: at once, or never where the
 message is `wait`, or with UNAVAILABLE for `fail`. `grpc.testing.TestService` has the other kinds of methods.
 
-As a program it prints its port, and ends when its input does: `python -m tests.wire.served`.
+As a program it prints its port, and ends when its input does: `python -m tests.wire.served '{"grpc_write_timeout": 1}'`.
 """
 
 import asyncio
 import contextlib
+import json
 import sys
 from collections.abc import AsyncIterator, Sequence
 
@@ -52,13 +53,13 @@ async def running(settings: ServerSettings = LOOPBACK) -> AsyncIterator[NativeSe
         await server.stop(0)
 
 
-async def main() -> None:
-    """Serve until the input ends."""
-    async with running() as server:
+async def main(given: dict[str, object]) -> None:
+    """Serve with these settings until the input ends."""
+    async with running(LOOPBACK.model_copy(update=given)) as server:
         sys.stdout.write(f"{server.port}\n")
         sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.read)
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(main(json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}))
