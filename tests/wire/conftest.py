@@ -12,6 +12,16 @@ from tests.transport.test_tls import certificate
 from tests.wire.client import WireClient, connected
 from tests.wire.served import LOOPBACK, running
 
+LEFT_OUT = ("asyncio-bytewise", "asyncio-tls")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what would tell nothing new: single bytes and TLS on asyncio's own loop too."""
+    left_out = [item for item in items if item.name.startswith(LEFT_OUT, item.name.find("[") + 1)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
 
 @pytest.fixture(scope="session")
 def tls_settings(tmp_path_factory: pytest.TempPathFactory) -> ServerSettings:

@@ -3,7 +3,7 @@
 `/test.Echo/Say` is a direct method, as the rate limit's is, and answers with the message: at once, or never where the
 message is `wait`, or with UNAVAILABLE for `fail`. `grpc.testing.TestService` has the other kinds of methods.
 
-As a program it prints its port, and ends when its input does: `python -m tests.wire.served '{"grpc_write_timeout": 1}'`.
+It is a program too, which prints its port and ends with its input: `python -m tests.wire.served SETTINGS_AS_JSON`.
 """
 
 import asyncio
