@@ -176,3 +176,12 @@ async def test_windows_of_streams_overflow_by_themselves(client: WireClient) -> 
     assert (await client.answered(3)).messages == [b"b"]
     await client.send(frames.unary(5, ECHO, b"wait"), window_update(5, 2**31 - 1), window_update(5, 1))
     assert await client.reset(5) == ErrorCodes.FLOW_CONTROL_ERROR
+
+
+async def test_an_answer_larger_than_every_buffer_arrives(client: WireClient) -> None:
+    """A client with room for it gets 16 MB in one message, however much of it the socket takes at once."""
+    await client.send(settings((WINDOW, 2**31 - 1)), window_update(0, 2**30))
+    request = messages.SimpleRequest(response_size=16_000_000).SerializeToString()
+    stream = await client.call(b"/grpc.testing.TestService/UnaryCall", request)
+    reply = await client.answered(stream)
+    assert (reply.grpc_status, [len(each) > 16_000_000 for each in reply.messages]) == (0, [True])
