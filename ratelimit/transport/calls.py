@@ -232,11 +232,9 @@ def _body_came(connection: Connection, call: Call, data: bytes, *, ended: bool) 
     if body is None or body.receiver is None or not call.waiting:
         return
     receiver, reader = body.receiver, body.reader
-    before = reader.buffered
     try:
-        for message in reader.feed(data):
+        for message in _messages(connection, reader, data):
             receiver.message(message)
-        connection.buffered += reader.buffered - before
         if connection.buffered > connection.caps.buffered_bytes_max:
             raise RpcError(GrpcStatus.RESOURCE_EXHAUSTED, "too much lies in unfinished messages of this connection")
         if ended:
@@ -249,6 +247,16 @@ def _body_came(connection: Connection, call: Call, data: bytes, *, ended: bool) 
         body.owed += len(data)
     else:
         connection.give_back(call, len(data))
+
+
+def _messages(connection: Connection, reader: Any, data: bytes) -> Sequence[bytes]:
+    """The messages that are whole now, the rest in the connection's account. Raises RpcError."""
+    before = reader.buffered
+    try:
+        messages: Sequence[bytes] = reader.feed(data)
+    finally:
+        connection.buffered += reader.buffered - before
+    return messages
 
 
 def _gone(connection: Connection, call: Call, *, waited: bool) -> None:

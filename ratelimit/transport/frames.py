@@ -49,7 +49,7 @@ class ErrorCode(IntEnum):
     HTTP_1_1_REQUIRED = 13
 
 
-def frame(kind: int, flags: int, stream_id: bytes, payload: bytes = b"") -> bytes:
+def frame(kind: int, flags: int, stream_id: bytes, payload: bytes | memoryview = b"") -> bytes:
     """One frame; the payload is at most FRAME_BYTES_MAX long."""
     return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream_id + payload
 

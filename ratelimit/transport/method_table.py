@@ -5,7 +5,7 @@ from typing import Any
 
 from ratelimit.transport.grpc import CallHead, read_head
 from ratelimit.transport.methods import DirectMethod
-from ratelimit.transport.servicer import CoroutineMethod
+from ratelimit.transport.servicer import CoroutineMethod, log_once
 
 
 class _HandlerCallDetails:
@@ -48,5 +48,9 @@ class MethodTable:
 
     def _found(self, path: str) -> CoroutineMethod | None:
         details = _HandlerCallDetails(path)
-        handler = next((found for service in self._generic if (found := service(details)) is not None), None)
-        return None if handler is None else CoroutineMethod(handler, path)
+        try:
+            handler = next((found for service in self._generic if (found := service(details)) is not None), None)
+            return None if handler is None else CoroutineMethod(handler, path)
+        except Exception as error:  # noqa: BLE001 - a path comes from a peer, a handler from anywhere
+            log_once(path, error)
+            return None

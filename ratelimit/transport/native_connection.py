@@ -145,16 +145,14 @@ class NativeConnection(asyncio.Protocol):
         transport.write(data)
         if self._stalled < math.inf and transport.get_write_buffer_size() > self._patience.outbound_bytes_max:
             self.cut()
-        elif core.closing and not core.streams:
+        elif core.closing and not core.streams and not core.output:
             self._end(LINGER_S)
 
     def drain(self) -> None:
         """Ask the client to go elsewhere, in two steps; streams without an end of their own end."""
         if self._ending:
             return
-        for stream in list(self._core.streams.values()):
-            if stream.body is not None and stream.body.receiver is not None:
-                stream.body.receiver.stopping()
+        self._stop_streams()
         if self._drained_at == math.inf:
             self._drained_at = self._loop.time()
             self._core.close_gracefully(last=False)
@@ -164,7 +162,7 @@ class NativeConnection(asyncio.Protocol):
         """Answer what is open with UNAVAILABLE, and end."""
         for stream in list(self._core.streams.values()):
             if stream.body is not None and stream.body.receiver is not None:
-                stream.body.receiver.stopping()
+                stream.body.receiver.failed(STOPS)
             if stream.waiting:
                 stream.fail(STOPS)  # type: ignore[attr-defined] # `Call` is what this connection makes of streams
         if not self._core.closing:
@@ -214,8 +212,14 @@ class NativeConnection(asyncio.Protocol):
         if DRAIN_PING in answered and self._drained_at < math.inf:
             self._last_goaway()
 
+    def _stop_streams(self) -> None:
+        for stream in list(self._core.streams.values()):
+            if stream.body is not None and stream.body.receiver is not None:
+                stream.body.receiver.stopping()
+
     def _last_goaway(self) -> None:
         if not self._core.closing:
+            self._stop_streams()  # those that came since the first step
             self._core.close_gracefully(last=True)
 
     def _fail(self) -> None:
@@ -253,7 +257,7 @@ class NativeConnection(asyncio.Protocol):
         for stream in list(self._core.streams.values()):
             if stream.deadline > now:
                 following = min(following, stream.deadline)
-            elif stream.waiting:
+            else:
                 stream.expire()  # type: ignore[attr-defined] # `Call` is what this connection makes of streams
         self._core.earliest_deadline = following
         if following < math.inf:

@@ -1,11 +1,12 @@
 """Our own gRPC server on asyncio, behind the seam of methods.py: listeners, connections, and an end without an error.
 
-A client that is asked to go elsewhere needs a place to go to, and one that is on its way here must still be served. So
-while the server stops it goes on accepting, asks each client in two steps, and closes its listeners last.
+An end takes who is on its way in first, and nobody more: a client that is asked to go elsewhere would only come back.
+Each client is asked in two steps, so that no call which crosses the first one on its way is lost.
 """
 
 import asyncio
 import math
+import os
 import random
 import socket
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,11 @@ from ratelimit.transport.native_connection import NativeConnection, Patience
 from ratelimit.transport.tls import CertificateFiles, client_is_allowed, serving_context
 
 BACKLOG = 1024
+# Turns of the loop in which those who have connected already are taken in.
+ACCEPT_TURNS = 3
 SECOND_S = 1.0
+# Even without a grace: an answer that is on its way is no reason to cancel its call.
+HOLD_S = 0.1
 # What answers need to reach the socket once everything is decided.
 ANSWER_S = 0.5
 _AGE_SPREAD = 0.1
@@ -88,8 +93,9 @@ class NativeServer:
         self._stopping = True
         for connection in list(self._open):
             connection.drain()
+        await self._accept_no_more()
         try:
-            if not await self._left(grace_s):
+            if not await self._left(max(grace_s, HOLD_S)):
                 for connection in list(self._open):
                     connection.give_up()
                 await self._left(ANSWER_S)
@@ -131,29 +137,36 @@ class NativeServer:
         self._told_of_san = True
         return False
 
-    async def _left(self, within_s: float) -> bool:
-        """Wait until nobody is connected, and nobody more comes at once."""
-        until = self._loop.time() + within_s
-        while self._open:
-            try:
-                await asyncio.wait_for(self._nobody.wait(), max(0.0, until - self._loop.time()))
-            except TimeoutError:
-                return False
-            # Whoever the kernel has accepted already comes in with the next turn of the loop.
+    async def _accept_no_more(self) -> None:
+        """Take in who has connected already, then close the listeners."""
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            for one in listener.sockets:
+                # Whoever comes from now on is not answered, tries again a second later, and is refused in plain words:
+                # closing a queue with somebody in it would reset a client that may have sent its call.
+                with socket.socket(fileno=os.dup(one.fileno())) as queue:
+                    queue.listen(0)
+        for _ in range(ACCEPT_TURNS):
             await asyncio.sleep(0)
+        for listener in listeners:
+            listener.close()
+        if self._settings.grpc_uds and listeners:
+            remove_unix_socket(self._settings.grpc_uds)
+
+    async def _left(self, within_s: float) -> bool:
+        """Wait until nobody is connected."""
+        try:
+            await asyncio.wait_for(self._nobody.wait(), within_s)
+        except TimeoutError:
+            return False
         return True
 
     async def _close(self) -> None:
-        for listener in self._listeners:
-            listener.close()
         if self._seconds is not None:
             self._seconds.cancel()
         for connection in list(self._open):
             connection.cut()
         await asyncio.sleep(0)
-        if self._settings.grpc_uds and self._listeners:
-            remove_unix_socket(self._settings.grpc_uds)
-        self._listeners.clear()
 
     async def _sockets(self) -> list[socket.socket]:
         settings = self._settings

@@ -7,6 +7,8 @@ from ratelimit.transport.frames import ErrorCode
 from ratelimit.transport.streams import AFTER_END_SENT, Outflow, State, Stream
 
 RESET_IDS_MAX = 256
+# So much DATA goes out in one turn; more waits with its stream until that is written.
+OUTPUT_BYTES_MAX = 256 * 1024
 
 
 class Sender:
@@ -21,12 +23,13 @@ class Sender:
         self.streams: dict[bytes, Stream] = {}
         self.orphans = 0
         self.output: list[bytes] = []
-        # Whether the peer reads too slowly: methods wait before they send more. Changed by `pause` and `resume`.
-        self.paused = False
+        # What else may be put before it is written: a peer that reads slowly has it in its windows, not in our memory.
+        self._allowance = OUTPUT_BYTES_MAX
+        self._paused = False
         self.window = frames.DEFAULT_WINDOW
         self.stream_window = frames.DEFAULT_WINDOW
         self._outflows: dict[bytes, Stream] = {}
-        # Streams whose own window is open, and that wait for the connection's.
+        # Streams whose own window is open, and that wait for the connection's or for what was put to be written.
         self._starved: dict[bytes, Stream] = {}
         self._reset_ids: dict[bytes, None] = {}
 
@@ -34,6 +37,8 @@ class Sender:
         """Everything that is to be written now."""
         data = b"".join(self.output)
         self.output.clear()
+        if not self._paused:
+            self._refill()
         return data
 
     def put(self, data: bytes) -> None:
@@ -43,15 +48,13 @@ class Sender:
         self.output.append(data)
 
     def pause(self) -> None:
-        """What was sent is not read yet."""
-        self.paused = True
+        """What was written waits for the peer to read: no more DATA for now."""
+        self._paused, self._allowance = True, 0
 
     def resume(self) -> None:
-        """It was read: who waited may send more."""
-        self.paused = False
-        for stream in list(self.streams.values()):
-            if stream.body is not None and stream.body.receiver is not None:
-                stream.body.receiver.writable()
+        """It was read."""
+        self._paused = False
+        self._refill()
 
     def send_headers(self, stream: Stream, block: bytes, *, end: bool = False) -> None:
         """Response headers, as an encoded block; it may be longer than a frame."""
@@ -71,7 +74,8 @@ class Sender:
     def send_data(self, stream: Stream, data: bytes, *, end: bool = False) -> None:
         """Body bytes, now or when the windows allow."""
         outflow = self.outflow_of(stream)
-        outflow.queue.append((data, end))
+        # A view is cut into frames without copying what is left each time.
+        outflow.queue.append((memoryview(data) if len(data) > frames.FRAME_BYTES_MAX else data, end))
         outflow.held += len(data)
         self._pump(stream, outflow)
 
@@ -122,7 +126,15 @@ class Sender:
     def widen(self, increment: int) -> None:
         """The connection may send so much more; who starved goes on."""
         self.window += increment
-        while self._starved and self.window > 0:
+        self._feed_starved()
+
+    def _refill(self) -> None:
+        self._allowance = OUTPUT_BYTES_MAX
+        if self._starved:
+            self._feed_starved()
+
+    def _feed_starved(self) -> None:
+        while self._starved and self.window > 0 and self._allowance > 0:
             stream = self._starved.pop(next(iter(self._starved)))
             if stream.outflow is not None:
                 self._pump(stream, stream.outflow)
@@ -148,7 +160,7 @@ class Sender:
         queue = outflow.queue
         while queue:
             data, end = queue[0]
-            room = min(outflow.window, self.window, frames.FRAME_BYTES_MAX)
+            room = min(outflow.window, self.window, self._allowance, frames.FRAME_BYTES_MAX)
             if data and room <= 0:
                 if outflow.window > 0:
                     self._starved[stream.stream_id] = stream
@@ -171,6 +183,7 @@ class Sender:
 
     def _spent(self, outflow: Outflow, size: int) -> None:
         self.window -= size
+        self._allowance -= size
         outflow.window -= size
         outflow.held -= size
 

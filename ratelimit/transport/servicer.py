@@ -166,7 +166,7 @@ class CoroutineCall:
         context = self._context
         if error is context.aborted or (isinstance(error, grpc.aio.UsageError) and context.cancelled()):
             return
-        _log_once(self._method.path, error)
+        log_once(self._method.path, error)
         context.end_unexpectedly(error)
 
     def _done(self, task: "asyncio.Task[None]") -> None:
@@ -176,14 +176,14 @@ class CoroutineCall:
         if task.cancelled():
             self._responses.end(GrpcStatus.CANCELLED, "the method was cancelled")
         elif error := task.exception():
-            _log_once(self._method.path, error)
+            log_once(self._method.path, error)
             self._responses.end(GrpcStatus.UNKNOWN, "the method failed")
         self._call.connection.work_ended(self._call)
         for callback in self._context.callbacks:
             try:
                 callback(self._context)
             except Exception as fault:  # noqa: BLE001 - likewise
-                _log_once(self._method.path, fault)
+                log_once(self._method.path, fault)
 
 
 class _Iterator:
@@ -214,7 +214,7 @@ def _invocation_metadata(call: Call) -> tuple[Metadatum, ...]:
     return tuple(Metadatum(*pair) for pair in metadata_of(fields))
 
 
-def _log_once(path: str, error: BaseException) -> None:
+def log_once(path: str, error: BaseException) -> None:
     """Log a fault of a method's, once for each place that it comes from."""
     frames = list(traceback.walk_tb(error.__traceback__))
     where = f"{frames[-1][0].f_code.co_qualname}:{frames[-1][1]}" if frames else ""

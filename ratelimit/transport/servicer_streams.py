@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import deque
-from typing import Any
 
 from ratelimit.errors import GrpcStatus
 from ratelimit.transport import grpc
@@ -131,6 +130,6 @@ class Responses:
         else:
             self._call.connection.reset(self._call)
 
-    def _is_held(self) -> Any:
-        call = self._call
-        return call.connection.paused or (call.outflow is not None and call.outflow.held > HELD_BYTES_MAX)
+    def _is_held(self) -> bool:
+        outflow = self._call.outflow
+        return outflow is not None and outflow.held > HELD_BYTES_MAX

@@ -54,7 +54,7 @@ class Outflow:
     def __init__(self, window: int) -> None:
         self.window = window
         self.held = 0
-        self.queue: deque[tuple[bytes, bool]] = deque()
+        self.queue: deque[tuple[bytes | memoryview, bool]] = deque()
         self.trailers: bytes | None = None
 
 

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc.aio
@@ -12,6 +12,7 @@ from ratelimit.service.grpc_services import add_services
 from ratelimit.service.health import SERVICES, Health
 from ratelimit.settings import ServerSettings
 from ratelimit.transport.grpcio_server import GrpcioServer
+from ratelimit.transport.native_server import NativeServer
 from tests.service.test_rate_limit import Bench
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -21,9 +22,9 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 class Served:
     """A server with all services, and grpcio's own client."""
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[ServerSettings], Any]) -> None:
         self.health = Health()
-        self.server = GrpcioServer(ServerSettings(grpc_host="127.0.0.1", grpc_port=0))
+        self.server = make(ServerSettings(grpc_host="127.0.0.1", grpc_port=0))
         add_services(self.server, Bench().service, self.health, with_reflection=True)
 
     async def start(self) -> None:
@@ -32,10 +33,10 @@ class Served:
         self.stub: Any = health_pb2_grpc.HealthStub(self.channel)
 
 
-@pytest_asyncio.fixture
-async def served() -> AsyncIterator[Served]:
-    """Running."""
-    served = Served()
+@pytest_asyncio.fixture(params=[GrpcioServer, NativeServer])
+async def served(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
+    """Running, on each of the servers."""
+    served = Served(request.param)
     await served.start()
     yield served
     await served.channel.close()

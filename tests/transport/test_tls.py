@@ -11,7 +11,11 @@ from structlog.testing import capture_logs
 
 from ratelimit.settings import ServerSettings
 from ratelimit.transport.tls import CertificateFiles, server_credentials
-from tests.transport.test_grpcio_server import PATH, serve
+from tests.transport.server_contract import PATH, ServerContract
+from tests.transport.test_grpcio_server import TestGrpcioServer as Grpcio
+from tests.transport.test_native_server import TestNativeServer as Native
+
+both_servers = pytest.mark.parametrize("contract", [Grpcio(), Native()], ids=["grpcio", "native"])
 
 
 def certificate(folder: Path, name: str, san: str, authority: str | None = None) -> tuple[str, str]:
@@ -38,7 +42,8 @@ async def call(port: int, authority: str, client: tuple[str, str] | None = None)
         return bytes(await asyncio.wait_for(channel.unary_unary(PATH)(b"hi"), 30))
 
 
-async def test_a_renewed_certificate_is_used_and_a_broken_pair_is_not(tmp_path: Path) -> None:
+@both_servers
+async def test_a_renewed_certificate_is_used_and_a_broken_pair_is_not(tmp_path: Path, contract: ServerContract) -> None:
     """New handshakes use the new pair; between the two renames the old one stays."""
     certificate_path, key_path = certificate(tmp_path, "server", "IP:127.0.0.1")
     settings = ServerSettings(
@@ -48,7 +53,7 @@ async def test_a_renewed_certificate_is_used_and_a_broken_pair_is_not(tmp_path: 
         grpc_server_tls_cert=certificate_path,
         grpc_server_tls_key=key_path,
     )
-    server = await serve(settings)
+    server = await contract.serve(settings)
     old = tmp_path / "old.crt"
     old.write_bytes(Path(certificate_path).read_bytes())
     assert await call(server.port, str(old)) == b"hi"
@@ -62,7 +67,8 @@ async def test_a_renewed_certificate_is_used_and_a_broken_pair_is_not(tmp_path: 
     await server.stop(0)
 
 
-async def test_clients_need_the_right_certificate(tmp_path: Path) -> None:
+@both_servers
+async def test_clients_need_the_right_certificate(tmp_path: Path, contract: ServerContract) -> None:
     """None, a foreign one and one with the wrong name are UNAVAILABLE."""
     if not supports_ca_option():
         pytest.skip("openssl is older than 3")
@@ -80,7 +86,7 @@ async def test_clients_need_the_right_certificate(tmp_path: Path) -> None:
         grpc_client_tls_cacert=authority,
         grpc_client_tls_san="envoy",
     )
-    server = await serve(settings)
+    server = await contract.serve(settings)
     assert await call(server.port, authority, good) == b"hi"
     for client in (None, wrong, foreign):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
