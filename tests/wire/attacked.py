@@ -77,9 +77,9 @@ class Attacked:
         return float(times.user + times.system)
 
     @contextlib.asynccontextmanager
-    async def within_bounds(self) -> AsyncIterator[None]:
+    async def within_bounds(self, *, tls: bool = False) -> AsyncIterator[None]:
         """What is done inside may cost no more than is allowed, and a victim is served all the while."""
-        async with connected(self.port) as client:
+        async with connected(self.port, tls=tls) as client:
             await client.open()
             victim = Victim(client)
             for _ in range(CALLS_BEFORE):

@@ -15,6 +15,7 @@ import pytest
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
+from ratelimit.settings import ServerSettings
 from tests.wire import frames
 from tests.wire.attacked import Attacked, attacked
 from tests.wire.client import WireClient, connected
@@ -263,6 +264,32 @@ async def test_a_client_that_does_not_open_is_cut_off(say: Callable[[WireClient]
         for client in clients:
             await client.ending()
         await saying
+
+
+HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"  # the beginning of a TLS ClientHello, and no more
+
+
+async def hello(client: WireClient) -> None:
+    """Begin a handshake of TLS."""
+    client.transport.write(HELLO)
+
+
+@pytest.mark.parametrize("say", [nothing, hello])
+async def test_a_client_that_does_not_end_its_handshake_is_cut_off(
+    say: Callable[[WireClient], Awaitable[None]], tls_settings: ServerSettings
+) -> None:
+    """Behind TLS too: who says nothing, or half a ClientHello, is gone when the time for the handshake is over."""
+    names = ("grpc_server_use_tls", "grpc_server_tls_cert", "grpc_server_tls_key")
+    tls = {name: getattr(tls_settings, name) for name in names}
+    async with (
+        attacked(grpc_handshake_timeout=1, **tls) as server,
+        server.within_bounds(tls=True),
+        contextlib.AsyncExitStack() as stack,
+    ):
+        clients = [await stack.enter_async_context(connected(server.port)) for _ in range(300)]
+        await asyncio.gather(*(say(client) for client in clients))
+        for client in clients:
+            await client.ending()
 
 
 async def test_more_connections_than_are_allowed_are_closed() -> None:

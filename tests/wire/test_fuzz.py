@@ -240,7 +240,7 @@ TOO_DEAR = {
 def named(kinds: Iterable[str]) -> list[Any]:
     """Parameters, of which some are known to fail."""
     marks = {kind: pytest.mark.xfail(reason=reason, strict=False) for kind, reason in TOO_DEAR.items()}
-    return [pytest.param(kind, marks=marks[kind] if kind in marks else ()) for kind in kinds]
+    return [pytest.param(kind, marks=marks.get(kind, ())) for kind in kinds]
 
 
 @pytest.mark.parametrize("kind", named(WORST))

@@ -6,7 +6,7 @@ from tests.wire.independent import GHZ_CALLS, Check, Server, ghz, h2spec, intero
 
 def test_without_go_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit status 2, and one line that names what is missing."""
-    monkeypatch.setattr(independent.shutil, "which", lambda _: None)
+    monkeypatch.setenv("PATH", "")
     assert independent.main() == 2
     assert "no `go` on the PATH" in capsys.readouterr().err
 
