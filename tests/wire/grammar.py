@@ -22,28 +22,10 @@ HEXADECIMAL = st.text("0123456789abcdef", min_size=16, max_size=16).map(str.enco
 STATIC_POST, STATIC_HTTP, STATIC_AUTHORITY, STATIC_CONTENT_TYPE = 0x83, 0x86, 1, 31
 
 
-def tracing() -> st.SearchStrategy[list[frames.Field]]:
-    """Fields whose values change with each call, or none."""
-    traceparent = HEXADECIMAL.map(lambda text: (b"traceparent", b"00-" + text * 2 + b"-" + text + b"-01"))
-    request_id = HEXADECIMAL.map(lambda text: (b"x-request-id", text))
-    several = st.tuples(traceparent, request_id).map(list)
-    return st.one_of(st.just([]), traceparent.map(lambda one: [one]), several)
-
-
-def meaningful(body: bytes) -> st.SearchStrategy[list[frames.Field]]:
-    """Fields that change what the call means."""
-    timeouts = st.sampled_from([b"20m", b"1S", b"99999999H"])
-    others = [
-        timeouts.map(lambda value: (b"grpc-timeout", value)),
-        st.just((b"content-length", b"%d" % len(body))),
-        st.just((b"grpc-encoding", b"identity")),
-    ]
-    return st.one_of(st.just([]), st.just([]), st.one_of(others).map(lambda one: [one]))
-
-
+# Fields that make a call wrong.
 FAULTS: list[frames.Field] = [
     *((b"grpc-timeout", value) for value in (b"0m", b"20x", b"")),
-    *((b"content-length", value) for value in (b"1", b"9999", b"nonsense")),
+    (b"content-length", b"nonsense"),
     (b"grpc-encoding", b"lzma"),
     (b"UPPER", b"1"),
     (b"x-a", b" 1"),
@@ -52,34 +34,60 @@ FAULTS: list[frames.Field] = [
 ]
 
 
-@st.composite
-def blocks(draw: st.DrawFn, path: bytes, more: list[frames.Field]) -> bytes:
-    """The header block of a call, written in one way or another."""
-    if draw(st.booleans()):
-        return block(call_fields(path, *more))
-    first = draw(st.sampled_from([0x00, 0x10, 0x40]))
-    start = bytes((STATIC_POST, STATIC_HTTP)) + literal(b":path", path) + bytes((STATIC_AUTHORITY,)) + b"\x01h"
-    kept = literal(b"te", b"trailers", first=first) + literal(b"content-type", b"application/grpc", first=first)
-    return start + kept + b"".join(literal(name, value, first=first) for name, value in more)
+@dataclass(frozen=True)
+class Manner:
+    """How a client writes its calls: the same block each time, but for the values of tracing fields.
+
+    `first` is the kind of its literals, None where it writes every field out; `size` the bytes of body that its
+    content-length names.
+    """
+
+    path: bytes
+    more: list[frames.Field]
+    traced: list[bytes]
+    first: int | None
+    size: int | None
+
+    def block(self, values: Sequence[bytes]) -> bytes:
+        """The header block with these values of the tracing fields."""
+        more = [*self.more, *zip(self.traced, values, strict=True)]
+        if self.size is not None:
+            more.append((b"content-length", b"%d" % self.size))
+        if self.first is None:
+            return block(call_fields(self.path, *more))
+        start = bytes((STATIC_POST, STATIC_HTTP)) + literal(b":path", self.path) + bytes((STATIC_AUTHORITY,)) + b"\x01h"
+        kept = [(b"te", b"trailers"), (b"content-type", b"application/grpc"), *more]
+        return start + b"".join(literal(name, value, first=self.first) for name, value in kept)
 
 
 @st.composite
-def calls(draw: st.DrawFn, *, faulty: bool) -> tuple[bytes, bytes]:
-    """The header block and the body of a call. With one fault at most: which of two is told depends on the reads."""
+def manners(draw: st.DrawFn, *, faulty: bool) -> Manner:
+    """A manner that is right, or, where `faulty`, perhaps one that is always refused."""
+    timeout: list[frames.Field] = [(b"grpc-timeout", draw(st.sampled_from([b"20m", b"1S", b"99999999H"])))]
+    more = draw(st.sampled_from([[], [], timeout, [(b"grpc-encoding", b"identity")]]))
     path = draw(st.sampled_from((PATHS[0], PATHS[0], PATHS[1])))
-    body = message(b"m" * draw(SIZES))
-    more = draw(tracing())
-    fault = draw(st.sampled_from(["path", "field", "body", "none"])) if faulty else "none"
+    fault = draw(st.sampled_from(["path", "field", "none", "none"])) if faulty else "none"
     if fault == "path":
         path = PATHS[2]
     elif fault == "field":
-        more = [*more, draw(st.sampled_from(FAULTS))]
-    elif fault == "body":
-        wrong = [b"", body * 2, message(b"x", length=9), message(b"x", flag=1), message(b"x", flag=7), body[:3]]
-        body = draw(st.sampled_from(wrong))
-    else:
-        more = more + draw(meaningful(body))
-    return draw(blocks(path, more)), body
+        more = [draw(st.sampled_from(FAULTS))]
+    traced = draw(st.sampled_from([[], [], [b"traceparent"], [b"traceparent", b"x-request-id"]]))
+    size = draw(st.sampled_from([None, None, 5, 35])) if fault == "none" else None
+    return Manner(path, more, traced, draw(st.sampled_from([None, 0x00, 0x10, 0x40])), size)
+
+
+@st.composite
+def calls(draw: st.DrawFn, manner: Manner, *, faulty: bool) -> tuple[bytes, bytes]:
+    """The header block and the body of a call. With one fault at most: which of two is told depends on the reads."""
+    values = [draw(HEXADECIMAL) for _ in manner.traced]
+    is_right = manner.path != PATHS[2] and not any(each in FAULTS for each in manner.more)
+    body = message(b"m" * (draw(SIZES) if manner.size is None else manner.size - 5))
+    if faulty and is_right and draw(st.booleans()):
+        # A body that is not as long as it should be, or not what its length says.
+        whole = message(b"m" * 7)
+        wrong = [b"", whole * 2, message(b"x", length=9), message(b"x", flag=1), message(b"x", flag=7), whole[:3]]
+        body = draw(st.sampled_from(wrong)) if manner.size is None else whole
+    return manner.block(values), body
 
 
 def cut(draw: st.DrawFn, content: bytes, pieces_max: int = 4) -> list[bytes]:
@@ -89,9 +97,9 @@ def cut(draw: st.DrawFn, content: bytes, pieces_max: int = 4) -> list[bytes]:
 
 
 @st.composite
-def call_frames(draw: st.DrawFn, stream: int, *, faulty: bool) -> list[bytes]:
+def call_frames(draw: st.DrawFn, stream: int, manner: Manner, *, faulty: bool) -> list[bytes]:
     """A call, frame by frame."""
-    head, body = draw(calls(faulty=faulty))
+    head, body = draw(calls(manner, faulty=faulty))
     shapes = ["plain", "plain", "plain", "continued"]
     shape = draw(st.sampled_from(shapes if faulty else [*shapes, "cut", "padded", "trailers", "unended"]))
     if shape == "continued":
@@ -109,28 +117,37 @@ def call_frames(draw: st.DrawFn, stream: int, *, faulty: bool) -> list[bytes]:
     return [begin, *pieces, *([] if shape == "unended" else [data(stream, end=True)])]
 
 
-def without_calls(last_stream: int, *, resets: bool) -> st.SearchStrategy[bytes]:
-    """A frame that carries no call, about the connection or about a stream that may be there."""
+def without_calls(last_stream: int, ended: list[int], *, faulty: bool) -> st.SearchStrategy[bytes]:
+    """A frame that begins no call, about the connection or a stream that may be there, or late on one that ended."""
     stream = st.integers(0, last_stream // 2).map(lambda at: 2 * at + 1)
-    return st.one_of(
+    of_connection = [
         st.just(frames.ping()),
         st.just(frames.settings((4, 65_535), (5, 2**14))),
         st.just(frames.SETTINGS_ACK),
         st.just(frames.window_update(0, 1000)),
         st.just(frame(Kind.UNKNOWN, b"unknown")),
         stream.map(lambda at: frames.window_update(at, 100)),
-        stream.map(frames.rst_stream) if resets else st.just(frames.ping()),
         stream.map(lambda at: frames.priority(at, 0)),
-    )
+    ]
+    late = [data(at, message(b"late"), end=True) for at in ended]
+    of_streams = [stream.map(frames.rst_stream), *([st.sampled_from(late)] * 2 if late else [])]
+    return st.one_of(*of_connection, *([] if faulty else of_streams))
 
 
-def against_the_rules(last_stream: int) -> st.SearchStrategy[bytes]:
-    """A frame that is an error wherever it comes."""
+def against_the_rules(last_stream: int, head: bytes) -> st.SearchStrategy[bytes]:
+    """What is an error of the connection wherever it comes; `head` is a block that came before."""
+
+    def whole(stream: int) -> bytes:
+        return headers(stream, head) + data(stream, message(b"x"), end=True)
+
     return st.sampled_from(
         [
-            headers(2, block(call_fields(PATHS[0]))),
+            whole(last_stream + 1),
+            whole(0),
+            *([whole(1)] if last_stream > 1 else []),
+            headers(last_stream + 2, head, whole=False) + whole(last_stream + 4),
             headers(last_stream + 2, b"\x80"),
-            data(last_stream + 2, b"idle"),
+            data(last_stream + 2, message(b"idle"), end=True),
             frames.window_update(0, 0),
             frame(Kind.PING, b"short"),
             frame(Kind.SETTINGS, b"short"),
@@ -161,22 +178,27 @@ def conversations(draw: st.DrawFn, calls_max: int = 8, *, faulty: bool | None = 
     """
     faulty = draw(st.booleans()) if faulty is None else faulty
     count = draw(st.integers(1, calls_max))
+    ways = draw(st.lists(manners(faulty=faulty), min_size=1, max_size=2))
     waiting: list[list[bytes]] = []
+    ended: list[int] = []
     conversation = Conversation()
     for at in range(count):
-        begin, *rest = draw(call_frames(2 * at + 1, faulty=faulty))
+        begin, *rest = draw(call_frames(2 * at + 1, draw(st.sampled_from(ways)), faulty=faulty))
         conversation.pieces.append(begin)
         waiting.append(rest)
+        ends = bool(rest[-1][4] & frames.END_STREAM)
         # Nearly always a call is followed by its own body; now and then by that of another one, or by none yet.
         while any(waiting) and draw(st.integers(0, 9)) < 8:
             which = len(waiting) - 1 if draw(st.booleans()) else draw(st.integers(0, len(waiting) - 1))
             conversation.pieces += waiting[which][:1]
             del waiting[which][:1]
+        ended += [2 * at + 1] if ends and not rest else []
         if draw(st.integers(0, 3)) == 0:
-            conversation.pieces.append(draw(without_calls(2 * at + 1, resets=not faulty)))
+            conversation.pieces.append(draw(without_calls(2 * at + 1, ended, faulty=faulty)))
     conversation.pieces += [each for rest in waiting for each in rest]
-    if draw(st.integers(0, 9)) == 0:
-        conversation.pieces.append(draw(against_the_rules(2 * count - 1)))
+    if draw(st.integers(0, 2)) == 0:
+        head = ways[0].block([b"00"] * len(ways[0].traced))
+        conversation.pieces.append(draw(against_the_rules(2 * count - 1, head)))
         conversation.wrong = True
     return conversation
 
