@@ -13,33 +13,22 @@ from typing import Any
 import pytest
 from hpack import Decoder, HPACKError
 from hyperframe.frame import Frame
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ratelimit.errors import ConnectionViolation, RpcError
 from ratelimit.transport.grpc import MessageReader
 from ratelimit.transport.headers import HeaderDecoder
-from tests.conftest import FUZZ_S
 from tests.wire import frames
 from tests.wire.conformance import BLOCK
 from tests.wire.core import OPENING, Core
 from tests.wire.frames import Kind, data, frame, headers, message
+from tests.wire.fuzzing import fuzz
 from tests.wire.grammar import any_frame, conversations, cuts, damaged, representations
 from tests.wire.served import ECHO
 
 INPUT_BYTES = 16 * 1024
 CPU_S_MAX = 0.010
 TRIES = 3
-ROUND = settings(max_examples=100, database=None, suppress_health_check=list(HealthCheck))
-
-
-def fuzz(check: Callable[..., None], *strategies: st.SearchStrategy[object]) -> None:
-    """Draw and check until the time is over, at least one round."""
-    end = time.monotonic() + FUZZ_S
-    while True:
-        ROUND(given(*strategies)(check))()
-        if time.monotonic() >= end:
-            return
 
 
 def spent_s(prepare: Callable[[], Callable[[], object]]) -> float:
