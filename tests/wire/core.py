@@ -13,20 +13,46 @@ from tests.wire.grammar import PATHS
 OPENING = frames.PREFACE + frames.settings()
 
 
-class Core:
-    """A server's side of one connection. Calls to direct methods are kept, and answered when the test says."""
+class NoLane:
+    """In the place of the fast lane: it takes nothing, so everything goes frame by frame."""
 
-    def __init__(self, caps: Caps | None = None, *, opened: bool = True) -> None:
+    def take(self, _: bytes, position: int) -> int:
+        return position
+
+    def table_changed(self) -> None:
+        """Nothing to forget."""
+
+
+class Core:
+    """A server's side of one connection. Calls to direct methods are kept, and answered when the test says.
+
+    `frames_seen` counts the frames that the fast lane left; without `lane` these are all.
+    """
+
+    def __init__(self, caps: Caps | None = None, *, opened: bool = True, lane: bool = True) -> None:
         table = MethodTable()
         for path in PATHS[:2]:
             table.add_direct(path.decode(), self._keep(path))
         self.connection = Connection(caps or Caps(), table.judge, Call, lambda: None)
+        if not lane:
+            self.connection._lane = NoLane()  # type: ignore[assignment]
+        self._count_frames()
         self.connection.begin()
         self.calls: list[tuple[bytes, Any, bytes]] = []
+        self.frames_seen = 0
         self.written = b""
         if opened:
             self.feed([OPENING])
             self.written = b""
+
+    def _count_frames(self) -> None:
+        handle = self.connection._frame
+
+        def counted(*frame: Any) -> None:
+            self.frames_seen += 1
+            handle(*frame)
+
+        self.connection._frame = counted  # type: ignore[method-assign]
 
     def _keep(self, path: bytes) -> Any:
         def method(calls: Sequence[Any], messages: Sequence[bytes]) -> None:
