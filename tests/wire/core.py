@@ -52,7 +52,7 @@ class Core:
             self.frames_seen += 1
             handle(*frame)
 
-        self.connection._frame = counted  # type: ignore[method-assign]
+        self.connection._frame = counted  # type: ignore[method-assign,assignment]
 
     def _keep(self, path: bytes) -> Any:
         def method(calls: Sequence[Any], messages: Sequence[bytes]) -> None:
