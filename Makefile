@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance bench bench-floors bench-reload protos
+.PHONY: help setup demo test check conformance bench bench-floors bench-reload bench-soak protos
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -27,7 +27,7 @@ check: setup ## Formatting, lint, spelling, types and the wire contract
 conformance: setup ## h2spec, ghz and grpc-go's interop client against the server (needs Go; builds them into build/)
 	@$(BIN)/python -m tests.wire.independent
 
-bench: setup ## The load test with its comparison table (PEER_CMD= names the reference's binary)
+bench: setup ## The load test beside a bare server and PEER_CMD= (the reference's binary); REPORT= is the report's folder
 	@$(BIN)/python -m loadtest.bench
 
 bench-floors: setup ## What a request costs in our own floors, beside a bare loop (ROUNDS= sizes it)
@@ -35,6 +35,9 @@ bench-floors: setup ## What a request costs in our own floors, beside a bare loo
 
 bench-reload: setup ## Two instances that reload 20,000 descriptors under load: loop lag, failed calls
 	@$(BIN)/python -m loadtest.reload
+
+bench-soak: setup ## MINUTES= (10) of unique values and connections that come and go: memory, files, tasks, loop lag
+	@$(BIN)/python -m loadtest.soak
 
 protos: setup ## Lint protos/ and generate ratelimit/pb anew, with buf
 	@$(BIN)/python protos/generate.py

@@ -1,201 +1,135 @@
-"""`make bench`: requests per second of the service, side by side in one run.
+"""`make bench`: the load test that says how fast the service is, beside others, in one run.
 
-Servers are pinned to core 0, client and store to core 1 where there are two. Each shape is `clients x streams`. The
-client is h2load where it is installed (Debian: nghttp2-client), else grpcio's own. With PEER_CMD, a command line that
-starts another rate limit service with the environment it is given, that service is measured in the same rounds.
-REQUESTS and ROUNDS size the run.
+Servers are pinned to core 0, clients and store to core 1 where there are two. Measured in the same rounds, in turns:
+ours, a bare server in Python as the floor (PROOF_CMD names another that takes PORT and REDIS_PORT), and with PEER_CMD
+another rate limit service, a command line that is started with the environment of ours. EXTRA=grpcio,memory adds ours
+in other ways. ROUNDS, SECONDS (of one measurement) and CASES (a comma-separated choice) size the run; REPORT is the
+folder for report.md, results.json and the chart.
 """
 
-import asyncio
+import contextlib
 import os
 import platform
-import re
-import shlex
 import shutil
-import statistics
 import sys
 import tempfile
-import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import grpc.aio
+import redis.asyncio
 
-from deploy.demo.processes import LOOPBACK, config_map, free_port, run_to_the_end, start, start_valkey, until
-from ratelimit.pb.envoy.extensions.common.ratelimit.v3 import ratelimit_pb2
-from ratelimit.pb.envoy.service.ratelimit.v3 import rls_pb2
+from deploy.demo.processes import LOOPBACK, config_map, run_to_the_end
+from loadtest.answers import LoadFailedError
+from loadtest.cases import CASES, Case
+from loadtest.measuring import Sample, measure
+from loadtest.report import summary, write_report
+from loadtest.request_frames import CONFIG
+from loadtest.results import Results
+from loadtest.servers import PROOF, Server, programs, start_server, start_store
+from loadtest.sizes import number_of
 
-PATH = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
-SHAPES = ((1, 1), (4, 32), (16, 16))
-# One for each stream of the widest shape.
-REQUESTS_MIN = 256
-CONFIG = """
-domain: bench
-descriptors:
-  - key: tier
-    rate_limit: {unit: hour, requests_per_unit: 1000000000}
-"""
+REQUESTS_MIN, REQUESTS_MAX = 1000, 200_000
+WARM_REQUESTS = 2000
+FAILURES_MAX = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """A running service under measurement."""
+class Bench:
+    """The servers, and how many requests keep each of them busy for long enough."""
 
-    name: str
-    port: int
+    def __init__(self, servers: Sequence[Server], store: redis.asyncio.Redis, seconds: int) -> None:
+        self._servers, self._store, self._seconds = servers, store, seconds
+        self._rates: dict[tuple[str, str], float] = {}
+        self.results = Results(machine())
 
-
-def request() -> bytes:
-    """One request of one descriptor."""
-    entry = ratelimit_pb2.RateLimitDescriptor.Entry(key="tier", value="gold")
-    descriptor = ratelimit_pb2.RateLimitDescriptor(entries=[entry])
-    return rls_pb2.RateLimitRequest(domain="bench", descriptors=[descriptor]).SerializeToString()
-
-
-def framed(message: bytes) -> bytes:
-    """The message with gRPC's length prefix."""
-    return b"\0" + len(message).to_bytes(4, "big") + message
-
-
-def pinned(core: int) -> list[str]:
-    """The prefix that pins a program to a core, where that is possible."""
-    possible = shutil.which("taskset") and (os.cpu_count() or 1) > 1
-    return ["taskset", "-c", str(core)] if possible else []
-
-
-def parse_h2load(text: str, requests: int) -> float:
-    """Requests per second. Raises ValueError where not every request succeeded."""
-    rate = re.search(r"^finished in .*, ([\d.]+) req/s", text, re.MULTILINE)
-    succeeded = re.search(r"(\d+) succeeded", text)
-    if not rate or not succeeded or int(succeeded[1]) != requests:
-        raise ValueError(f"h2load did not get {requests} answers:\n{text}")
-    return float(rate[1])
-
-
-async def measure(server: Server, clients: int, streams: int, requests: int) -> float:
-    """Requests per second of one shape."""
-    if shutil.which("h2load"):
-        return await _h2load(server, clients, streams, requests)
-    return await _grpcio(server, clients, streams, requests)
-
-
-async def _h2load(server: Server, clients: int, streams: int, requests: int) -> float:
-    with tempfile.NamedTemporaryFile() as body:
-        body.write(framed(request()))
-        body.flush()
-        headers = ["-H", "content-type: application/grpc", "-H", "te: trailers"]
-        shape = ["-n", str(requests), "-c", str(clients), "-m", str(streams), "-d", body.name]
-        command = [*pinned(1), "h2load", *shape, *headers, f"http://{LOOPBACK}:{server.port}{PATH}"]
-        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-        output, _ = await process.communicate()
-    return parse_h2load(output.decode(), requests)
-
-
-async def _grpcio(server: Server, clients: int, streams: int, requests: int) -> float:
-    message, each = request(), requests // (clients * streams)
-    options = [("grpc.use_local_subchannel_pool", 1)]
-    channels = [grpc.aio.insecure_channel(f"{LOOPBACK}:{server.port}", options=options) for _ in range(clients)]
-
-    async def one(channel: grpc.aio.Channel) -> None:
-        method: Any = channel.unary_unary(PATH)
-        for _ in range(each):
-            await method(message)
-
-    started = time.perf_counter()
-    await asyncio.gather(*(one(channel) for channel in channels for _ in range(streams)))
-    elapsed = time.perf_counter() - started
-    await asyncio.gather(*(channel.close() for channel in channels))
-    return each * clients * streams / elapsed
-
-
-async def start_server(stack: AsyncExitStack, name: str, command: list[str], folder: Path, store_port: int) -> Server:
-    """Start one service on free ports and wait until it answers."""
-    ports = {variable: str(free_port()) for variable in ("GRPC_PORT", "PORT", "DEBUG_PORT")}
-    environ = {
-        **ports,
-        **dict.fromkeys(("GRPC_HOST", "HOST", "DEBUG_HOST"), LOOPBACK),
-        "RUNTIME_ROOT": str(folder / "runtime"),
-        "RUNTIME_WATCH_ROOT": "false",
-        "RUNTIME_IGNOREDOTFILES": "true",
-        "REDIS_SOCKET_TYPE": "tcp",
-        "REDIS_URL": f"{LOOPBACK}:{store_port}",
-        "USE_STATSD": "false",
-        "USE_PROMETHEUS": "false",
-        "LOG_LEVEL": "error",
-        "BACKEND_TYPE": "memory" if name == "ours, memory" else "redis",
-    }
-    if name.startswith("ours"):
-        # The client saturates the core that the store shares: the deadline is not what is measured.
-        environ["REDIS_TIMEOUT"] = "2s"
-    program = await start(name.replace(", ", "-"), [*pinned(0), *command], folder, environ)
-    stack.push_async_callback(program.stop, 9)
-    server = Server(name, int(ports["GRPC_PORT"]))
-
-    async def answers() -> bool:
-        async with grpc.aio.insecure_channel(f"{LOOPBACK}:{server.port}") as channel:
+    async def run_round(self, case: Case, *, counted: bool) -> None:
+        """Each server once, but for one that failed the case again and again."""
+        for server in self._servers:
+            key = (case.name, server.name)
+            failures = self.results.failures.get(key, [])
+            if len(failures) > FAILURES_MAX or (server.name == PROOF and not knows(case)):
+                continue
             try:
-                method: Any = channel.unary_unary(PATH)
-                answer = await method(request(), timeout=2)
-            except grpc.aio.AioRpcError:
-                return False
-        return len(rls_pb2.RateLimitResponse.FromString(answer).statuses) == 1
+                sample = await self._measure(case, server)
+            except LoadFailedError as error:
+                self.results.failures[key] = [*failures, str(error)]
+                print(f"bench: {case.name}, {server.name}: {error}", flush=True)
+                continue
+            self._rates[key] = sample.rate
+            if counted:
+                self.results.samples.setdefault(key, []).append(sample)
 
-    await until(program, answers, "answering")
-    return server
+    async def _measure(self, case: Case, server: Server) -> Sample:
+        await self._store.flushall()
+        rate = self._rates.get((case.name, server.name))
+        if rate is None:
+            requests = WARM_REQUESTS
+            if case.name == "over":  # the first ones are not over the limit yet
+                await measure(Case("", "", case.load.with_any_code()), server, REQUESTS_MIN)
+        else:
+            requests = min(REQUESTS_MAX, max(REQUESTS_MIN, int(rate * self._seconds)))
+        return await measure(case, server, requests)
+
+    def remember_memory(self) -> None:
+        """The servers' memory, after all."""
+        for server in self._servers:
+            with contextlib.suppress(LoadFailedError):  # one that ended has failed its cases already
+                self.results.rss_mb[server.name] = server.rss_mb()
 
 
-def table(rates: dict[tuple[str, str], list[float]]) -> str:
-    """The medians, and each one's ratio to the first server of its shape."""
-    lines = [f"{'shape':<8}{'server':<16}{'req/s':>10}{'ratio':>8}"]
-    first: dict[str, float] = {}
-    for (shape, server), found in rates.items():
-        median = statistics.median(found)
-        first.setdefault(shape, median)
-        lines.append(f"{shape:<8}{server:<16}{median:>10.0f}{median / first[shape]:>8.2f}")
-    return "\n".join(lines)
+def knows(case: Case) -> bool:
+    """Whether the proof can do the case: one of somebody else's is only asked what any can answer."""
+    return not os.environ.get("PROOF_CMD") or case.load.kind not in {"ten", "over"}
 
 
-def machine() -> str:
+def machine() -> dict[str, str]:
     """What the figures were measured on."""
-    client = "h2load" if shutil.which("h2load") else "grpcio"
-    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, client {client}"
+    model = next(
+        (line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "unknown"
+    )
+    return {
+        "cores": str(os.cpu_count()),
+        "processor": f"{model} ({platform.machine()})",
+        "system": f"{platform.system()} {platform.release()}",
+        "Python": platform.python_version(),
+        "client of the plain cases": "h2load" if shutil.which("h2load") else "raw_client",
+    }
 
 
-def number_of(variable: str, default: int, least: int) -> int:
-    """A number from the environment. Raises ValueError naming the variable."""
-    text = os.environ.get(variable, str(default))
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least):
-        raise ValueError(f"{variable}: a whole number from {least} on is wanted (is {text[:100]!r})")
-    return int(text)
+def _lines(path: str) -> list[str]:
+    file = Path(path)
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def chosen(names: str) -> list[Case]:
+    """The cases of that name, all for none. Raises ValueError."""
+    wanted = [name for name in names.split(",") if name]
+    known = {case.name: case for case in CASES}
+    if unknown := [name for name in wanted if name not in known]:
+        raise ValueError(f"CASES: {', '.join(unknown)} is not one of {', '.join(known)}")
+    return [known[name] for name in wanted] or list(CASES)
 
 
 async def main() -> int:
-    """Start everything, measure in turns, print the table."""
-    requests, rounds = number_of("REQUESTS", 8000, REQUESTS_MIN), number_of("ROUNDS", 3, 1)
+    """Start everything, measure in turns, write the report; 1 where a server failed."""
+    seconds, rounds = number_of("SECONDS", 2, 1), number_of("ROUNDS", 5, 1)
+    cases, wanted = chosen(os.environ.get("CASES", "")), programs(os.environ)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ratelimit-bench-")))
-        config_map(folder / "runtime", CONFIG)
-        valkey, store_port = await start_valkey(folder)
-        stack.push_async_callback(valkey.stop)
-        if pinned(1):
-            os.sched_setaffinity(valkey.process.pid, {1})
-        ours = [sys.executable, "-m", "ratelimit"]
-        commands = {"ours, redis": ours, "ours, memory": ours}
-        if os.environ.get("PEER_CMD"):
-            commands["peer, redis"] = shlex.split(os.environ["PEER_CMD"])
-        servers = [await start_server(stack, name, command, folder, store_port) for name, command in commands.items()]
-        rates: dict[tuple[str, str], list[float]] = {}
-        for clients, streams in SHAPES:
-            many = requests // 8 if clients == 1 else requests
-            for number in range(rounds):
-                print(f"bench: {clients}x{streams}, round {number + 1} of {rounds}", flush=True)
-                for server in servers:
-                    key = (f"{clients}x{streams}", server.name)
-                    rates.setdefault(key, []).append(await measure(server, clients, streams, many))
-    print(f"\n{machine()}\n{table(rates)}")
-    return 0
+        config_map(folder, CONFIG)
+        store_port = await start_store(stack, folder)
+        servers = [await start_server(stack, program, folder, store_port) for program in wanted]
+        store = await stack.enter_async_context(redis.asyncio.Redis(host=LOOPBACK, port=store_port))
+        bench = Bench(servers, store, seconds)
+        for number in range(-1, rounds):  # the one below 0 warms up and finds how fast each is
+            for case in cases:
+                print(f"bench: round {number + 1} of {rounds}, {case.name}", flush=True)
+                await bench.run_round(case, counted=number >= 0)
+        bench.remember_memory()
+    where = Path(os.environ.get("REPORT") or "build/bench")
+    write_report(bench.results, where)
+    print(f"\n{summary(bench.results)}\n\nthe report is in {where}")
+    return int(bool(bench.results.failures))
 
 
 if __name__ == "__main__":

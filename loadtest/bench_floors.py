@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from loadtest.bench import number_of
+from loadtest.sizes import number_of
 from ratelimit.app import GC_THRESHOLDS
 from ratelimit.clock import SystemClock
 from ratelimit.descriptors.loader import ConfigFile, load_config

@@ -17,7 +17,9 @@ from typing import Any
 import grpc.aio
 
 from deploy.demo.processes import LOOPBACK, Process, config_map, start_service, start_valkey
-from loadtest.bench import PATH, number_of, request
+from loadtest.header_blocks import PATH
+from loadtest.request_frames import request
+from loadtest.sizes import number_of
 
 RELOAD_EVERY_S = 5.0
 OPEN_CALLS = 4

@@ -3,11 +3,13 @@
 A client repeats its block byte for byte, unless a tracing field changes with each call. A block means the same again as
 long as it does not depend on the dynamic table, or that has not changed; where our SETTINGS say HEADER_TABLE_SIZE 0
 there is none. Blocks that differ only in the values of fields without meaning here are recognised by a *template*:
-fixed bytes, one text, fixed bytes, one text, ..., a fixed end. The texts are skipped, undecoded: nobody reads them, since
-only heads of direct methods, whose metadata nobody sees, have templates.
+fixed bytes, one text, fixed bytes, one text, ..., a fixed end. The texts are skipped, undecoded: nobody reads them,
+since only heads of direct methods, whose metadata nobody sees, have templates. So nobody checks their Huffman code and
+their characters either: a request with such a fault is served, where the full decoder would refuse it.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from ratelimit.transport.headers import NO_TEXT, HeaderBlock
 from ratelimit.transport.request_head import RequestHead, is_ordinary
@@ -26,7 +28,7 @@ class Template:
 
     def __init__(self, block: bytes, texts: Sequence[tuple[int, int]]) -> None:
         self.first = block[: texts[0][0]]
-        self.parts = [block[one[1] : next_[0]] for one, next_ in zip(texts, texts[1:], strict=False)]
+        self.parts = [block[one[1] : next_[0]] for one, next_ in pairwise(texts)]
         self.heads: dict[bytes, RequestHead] = {}
 
     def match(self, block: bytes) -> RequestHead | None:
@@ -49,7 +51,7 @@ class Template:
 
 
 class BlockMemo:
-    """The blocks of one connection. `hot` is the one that came last as it was: (its frame's start, it, its head)."""
+    """The blocks of one connection."""
 
     def __init__(self) -> None:
         self._heads: dict[bytes, RequestHead] = {}

@@ -7,7 +7,7 @@ goes to its direct method at once. Any other has a `Receiver`, which is told wha
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from ratelimit.errors import GrpcStatus, RpcError
+from ratelimit.errors import ConnectionViolation, GrpcStatus, RpcError
 from ratelimit.transport import frames, grpc
 from ratelimit.transport.connection import Connection
 from ratelimit.transport.housekeeping import DATA, REQUEST, RESET, UNARY, Event
@@ -15,6 +15,8 @@ from ratelimit.transport.methods import DirectMethod
 from ratelimit.transport.streams import Body, State, Stream
 
 QUICK_BYTES_MAX = 1024
+# Inflating so much takes as long as another glitch: a few bytes may say megabytes.
+INFLATED_PER_GLITCH = 16 * 1024
 DEADLINE_PASSED = RpcError(GrpcStatus.DEADLINE_EXCEEDED, "the deadline passed while the call was worked on")
 
 _HALF_CLOSED, _CLOSED = State.HALF_CLOSED_REMOTE, State.CLOSED
@@ -135,15 +137,19 @@ class DirectReceiver:
     def message(self, message: bytes) -> None:
         if self._message is not None:
             self._call.fail(RpcError(GrpcStatus.INTERNAL, "a unary call with more than one message"))
-        self._message = message
+        else:
+            self._message = message
+            _hold(self._call, len(message))
 
     def end(self) -> None:
         if self._message is None:
             self._call.fail(RpcError(GrpcStatus.INTERNAL, "a unary call without a message"))
         elif self._call.waiting:
             self._asked = True
+            message, self._message = self._message, b""
+            _hold(self._call, -len(message))
             self._call.connection.pay_back(1)
-            self._method((self._call,), (self._message,))
+            self._method((self._call,), (message,))
 
     def failed(self, error: RpcError) -> None:
         self._call.fail(error)
@@ -232,31 +238,46 @@ def _body_came(connection: Connection, call: Call, data: bytes, *, ended: bool) 
     if body is None or body.receiver is None or not call.waiting:
         return
     receiver, reader = body.receiver, body.reader
+    inflated = reader.inflated
     try:
-        for message in _messages(connection, reader, data):
-            receiver.message(message)
-        if connection.buffered > connection.caps.buffered_bytes_max:
-            raise RpcError(GrpcStatus.RESOURCE_EXHAUSTED, "too much lies in unfinished messages of this connection")
-        if ended:
-            reader.finish()
-            receiver.end()
+        _read(call, body, data, ended=ended)
     except RpcError as error:
         receiver.failed(error)
-        return
-    if receiver.full:
-        body.owed += len(data)
     else:
-        connection.give_back(call, len(data))
+        if receiver.full:
+            body.owed += len(data)
+        else:
+            connection.give_back(call, len(data))
+    _charge(connection, (reader.inflated - inflated) // INFLATED_PER_GLITCH)
 
 
-def _messages(connection: Connection, reader: Any, data: bytes) -> Sequence[bytes]:
-    """The messages that are whole now, the rest in the connection's account. Raises RpcError."""
+def _read(call: Call, body: Body, data: bytes, *, ended: bool) -> None:
+    """Raises RpcError."""
+    connection, receiver, reader = call.connection, body.receiver, body.reader
     before = reader.buffered
+    messages = reader.feed(data)
+    _hold(call, reader.buffered - before)
+    for message in messages:
+        receiver.message(message)
+    if connection.buffered > connection.caps.buffered_bytes_max:
+        raise RpcError(GrpcStatus.RESOURCE_EXHAUSTED, "too much lies in unfinished requests of this connection")
+    if ended:
+        reader.finish()
+        receiver.end()
+
+
+def _charge(connection: Connection, glitches: int) -> None:
     try:
-        messages: Sequence[bytes] = reader.feed(data)
-    finally:
-        connection.buffered += reader.buffered - before
-    return messages
+        connection.glitch(glitches)
+    except ConnectionViolation as violation:
+        connection.fail(violation)
+
+
+def _hold(call: Call, size: int) -> None:
+    """So many bytes more of a request lie here, or fewer."""
+    if call.body is not None:
+        call.body.held += size
+        call.connection.buffered += size
 
 
 def _gone(connection: Connection, call: Call, *, waited: bool) -> None:
@@ -269,14 +290,15 @@ def _gone(connection: Connection, call: Call, *, waited: bool) -> None:
 
 
 def _drop_buffer(connection: Connection, body: Body) -> None:
-    connection.buffered -= body.reader.buffered
+    connection.buffered -= body.held
+    body.held = 0
     body.reader = _Discarding()
 
 
 class _Discarding:
     """A reader of what nobody wants to read."""
 
-    buffered = 0
+    buffered = inflated = 0
 
     def feed(self, _: bytes) -> Sequence[Any]:
         return ()

@@ -3,8 +3,8 @@
     bytes ─► receive_data ─► events ─► the gRPC layer (calls.py)
     bytes ◄─ data_to_send ◄─ send_headers, send_data, send_trailers, reset (sending.py) ◄─┘
 
-`receive_data` never raises: a peer that breaks the rules gets RST_STREAM or GOAWAY; once `failed` says why, send what is
-to be sent and close. Nothing here knows the time but what it is told.
+`receive_data` never raises: a peer that breaks the rules gets RST_STREAM or GOAWAY; once `failed` says why, send
+what is to be sent and close. Nothing here knows the time but what it is told.
 
 There are two lanes. unary_lane.py takes whole unary requests, which nearly all are, in one loop. Whatever it leaves
 comes here, frame by frame, and means the same: this file is the truth, and a property test holds the lane to it.
@@ -43,7 +43,7 @@ class Connection(Housekeeping):
         self.receive_window = caps.connection_window
         self.continued: _Continued | None = None
         self.closing = False
-        # The bytes of all requests' messages that are not whole yet.
+        # The bytes of requests that lie here: of messages that are not whole, or wait for the end of their request.
         self.buffered = 0
         self.earliest_deadline = math.inf
         # Who the client is, for methods that ask: its address, and what TLS knows of it.
@@ -77,7 +77,8 @@ class Connection(Housekeeping):
         if self.failed:
             return []
         self.now = now
-        self.events = events = []
+        events: list[Event] = []
+        self.events = events
         self.read_begins()
         try:
             self._receive(self._rest + data if self._rest else data)
@@ -93,7 +94,8 @@ class Connection(Housekeeping):
 
     def lost(self) -> list[Event]:
         """Nobody is there any more: every open stream ends; what that means for its call."""
-        self.events = events = []
+        events: list[Event] = []
+        self.events = events
         for stream in list(self.streams.values()):
             self.ended_early(stream)
         return events
@@ -220,17 +222,18 @@ class Connection(Housekeeping):
             raise malformed("a stream depends on itself")
         if self.closing:
             # RFC 9113 §6.8: streams above the last one told in GOAWAY are ignored.
+            self.glitch()
             self.remember_reset(stream_id)
             return
         if not self.has_room():
             raise StreamViolation(ErrorCode.REFUSED_STREAM, "too many streams")
+        if ended and head.content_length:
+            raise malformed("the body is not as long as its content-length")
         state = State.HALF_CLOSED_REMOTE if ended else State.OPEN
         deadline = self.now + head.call.timeout_s
         self.earliest_deadline = min(self.earliest_deadline, deadline)
         stream = self.new_stream(self, stream_id, head, deadline, state)
         self.streams[stream_id] = stream
-        if ended and head.content_length:
-            raise malformed("the body is not as long as its content-length")
         if ended or head.call.direct is None:
             self._announce(stream, ended=ended)
 

@@ -115,12 +115,19 @@ def trailers(status: int, details: str = "", metadata: Metadata = ()) -> bytes:
     """The block of the trailers. `details` is cut where a frame could not hold it."""
     block = field(b"grpc-status", b"%d" % status)
     if details:
-        message = quote_from_bytes(details.encode("utf-8", "replace")[:_DETAILS_BYTES_MAX], safe=_PLAIN).encode()
-        block += field(b"grpc-message", message)
+        block += field(b"grpc-message", _percent_encoded(details.encode("utf-8", "replace")[:_DETAILS_BYTES_MAX]))
     return block + b"".join(_metadatum(key, value) for key, value in metadata)
 
 
 _PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+
+
+def _percent_encoded(text: bytes) -> bytes:
+    """As gRPC has it; blanks at the ends too, where no field of HTTP/2 may have any (RFC 9113 §8.2.1)."""
+    inner = text.strip(b" ")
+    start = text.find(inner)
+    after = len(text) - start - len(inner)
+    return b"%20" * start + quote_from_bytes(inner, safe=_PLAIN).encode() + b"%20" * after
 
 
 def _metadatum(key: str, value: str | bytes) -> bytes:
@@ -155,12 +162,16 @@ def frame_message(message: bytes) -> bytes:
 
 
 class MessageReader:
-    """Cuts a body into messages, and inflates them. `bytes_max` bounds each, before and after inflating."""
+    """Cuts a body into messages, and inflates them. `bytes_max` bounds each, before and after inflating.
+
+    `inflated` counts the bytes that inflating made, of messages that were too large too.
+    """
 
     def __init__(self, encoding: bytes, bytes_max: int) -> None:
         self._encoding = encoding
         self._bytes_max = bytes_max
         self._buffer = bytearray()
+        self.inflated = 0
 
     @property
     def buffered(self) -> int:
@@ -197,9 +208,10 @@ class MessageReader:
             inflated = inflater.decompress(message, self._bytes_max + 1)
         except zlib.error:
             raise RpcError(GrpcStatus.INTERNAL, f"a message is not {self._encoding.decode()}") from None
+        self.inflated += len(inflated)
         if len(inflated) > self._bytes_max:
             raise _too_large("more when inflated", self._bytes_max)
-        if not inflater.eof:
+        if not inflater.eof or inflater.unused_data:
             raise RpcError(GrpcStatus.INTERNAL, f"a message is not whole {self._encoding.decode()}")
         return inflated
 

@@ -5,6 +5,7 @@ before they were whole, streams that we had to reset. Answered calls and `grant`
 beyond the bound the peer is told to calm down.
 """
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +44,7 @@ class Caps:
     continuations_max: int = 8
     control_frames_max: int = 1000
     glitches_max: int = 10_000
-    # What a stream may send beyond what was taken in, what all of them may, and what may lie in unfinished messages.
+    # What a stream may send beyond what was taken in, what all of them may, and what may lie in unfinished requests.
     stream_window: int = 256 * 1024
     connection_window: int = 16 * 1024 * 1024
     buffered_bytes_max: int = 16 * 1024 * 1024
@@ -153,26 +154,23 @@ class Housekeeping(Sender):
         # First the answer, then what a wider window lets go out.
         self.control()
         self.put(frames.frame(frames.SETTINGS, frames.ACK, frames.CONNECTION))
-        for place in range(0, len(payload), 6):
-            name = int.from_bytes(payload[place : place + 2], "big")
-            self._setting(name, int.from_bytes(payload[place + 2 : place + 6], "big"))
+        window = self.stream_window
+        for name, value in struct.iter_unpack(">HL", payload):
+            check_setting(name, value)
+            if name == frames.INITIAL_WINDOW_SIZE:
+                window = value
+        # Once a frame, however often it changes them: each change may touch every stream.
+        if window != self.stream_window:
+            self._change_windows(window)
 
     def no_table(self) -> None:
         """The peer knows that we want no dynamic table."""
         raise NotImplementedError
 
-    def _setting(self, name: int, value: int) -> None:
-        if name == frames.INITIAL_WINDOW_SIZE:
-            if value > frames.WINDOW_MAX:
-                raise ConnectionViolation(ErrorCode.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE is above 2^31-1")
-            if value != self.stream_window:
-                self.glitch(len(self._outflows) // WINDOWS_PER_GLITCH)
-                if self.widen_all(value - self.stream_window) > frames.WINDOW_MAX:
-                    raise ConnectionViolation(ErrorCode.FLOW_CONTROL_ERROR, "a window grows above 2^31-1")
-        elif name == frames.ENABLE_PUSH and value > 1:
-            raise protocol_error("ENABLE_PUSH is neither 0 nor 1")
-        elif name == frames.MAX_FRAME_SIZE and not frames.FRAME_BYTES_MAX <= value < 2**24:
-            raise protocol_error("MAX_FRAME_SIZE is out of range")
+    def _change_windows(self, window: int) -> None:
+        self.glitch(len(self._outflows) // WINDOWS_PER_GLITCH)
+        if self.widen_all(window - self.stream_window) > frames.WINDOW_MAX:
+            raise ConnectionViolation(ErrorCode.FLOW_CONTROL_ERROR, "a window grows above 2^31-1")
 
     def on_push_promise(self, *_: object) -> None:
         """PUSH_PROMISE: not from a client."""
@@ -230,6 +228,16 @@ def plain(four: bytes) -> bytes:
 def protocol_error(reason: str) -> ConnectionViolation:
     """The peer broke HTTP/2."""
     return ConnectionViolation(ErrorCode.PROTOCOL_ERROR, reason)
+
+
+def check_setting(name: int, value: int) -> None:
+    """Raises ConnectionViolation for a value that a setting may not have (RFC 9113 §6.5.2)."""
+    if name == frames.INITIAL_WINDOW_SIZE and value > frames.WINDOW_MAX:
+        raise ConnectionViolation(ErrorCode.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE is above 2^31-1")
+    if name == frames.ENABLE_PUSH and value > 1:
+        raise protocol_error("ENABLE_PUSH is neither 0 nor 1")
+    if name == frames.MAX_FRAME_SIZE and not frames.FRAME_BYTES_MAX <= value < 2**24:
+        raise protocol_error("MAX_FRAME_SIZE is out of range")
 
 
 def check_length(name: str, payload: bytes, wanted: int) -> None:

@@ -31,14 +31,15 @@ class Body:
     """The request's body while it comes in pieces. Sizes in bytes.
 
     `window` is what the peer may still send, `received` what came, `owed` what was taken in and not yet given back to
-    the peer's window. `reader` and `receiver` are the gRPC layer's.
+    the peer's window. `held` is what lies here, in a message that is not whole or waits for the end of the request;
+    `reader` and `receiver` are the gRPC layer's.
     """
 
-    __slots__ = ("owed", "reader", "received", "receiver", "window")
+    __slots__ = ("held", "owed", "reader", "received", "receiver", "window")
 
     def __init__(self, window: int) -> None:
         self.window = window
-        self.received = self.owed = 0
+        self.received = self.owed = self.held = 0
         self.reader: Any = None
         self.receiver: Any = None
 
@@ -62,7 +63,8 @@ class Stream:
     """One request and its answer; the gRPC layer extends it, so that a call is one object.
 
     `deadline` is in the time that the connection was told, `waiting` whether an answer is still wanted. `body` is None
-    while nothing of it came, and where it came whole through the fast lane; `outflow` where nothing had to wait for the stream's window.
+    while nothing of it came, and where it came whole through the fast lane; `outflow` where nothing had to wait for the
+    stream's window.
     """
 
     __slots__ = ("body", "connection", "deadline", "head", "outflow", "state", "stream_id", "waiting")

@@ -72,7 +72,7 @@ class UnaryLane:
                 connection.events += [(UNARY, call.head.call.direct, [call], [message]) for call, message in each]
         return position
 
-    def _take(self, data: bytes, position: int, calls: list[Any], messages: list[bytes]) -> int:
+    def _take(self, data: bytes, position: int, calls: list[Any], messages: list[bytes]) -> int:  # noqa: C901
         """The loop of `take`: adds the calls that came whole, and their messages."""
         connection = self._connection
         streams, new_stream, now = connection.streams, connection.new_stream, connection.now

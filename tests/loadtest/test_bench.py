@@ -1,4 +1,5 @@
 import asyncio
+import json
 import os
 import re
 import subprocess
@@ -8,42 +9,51 @@ from pathlib import Path
 import pytest
 
 from deploy.demo.processes import ROOT, config_map, start_service
-from loadtest.bench import framed, parse_h2load, table
+from loadtest.bench import chosen, knows
+from loadtest.cases import CASES
 
 
-def test_h2load_s_answer_is_read() -> None:
-    """The rate, and only where every request succeeded."""
-    text = "finished in 1.50s, 4000.50 req/s, 1MB/s\nrequests: 10 total, 10 started, 10 done, 10 succeeded, 0 failed"
-    assert parse_h2load(text, 10) == 4000.5
-    with pytest.raises(ValueError, match="did not get 11 answers"):
-        parse_h2load(text, 11)
-
-
-def test_the_table_has_medians_and_ratios() -> None:
-    """The first server of a shape is 1."""
-    rows = table({("1x1", "a"): [1, 3, 2], ("1x1", "b"): [4], ("4x4", "b"): [9]}).splitlines()
-    assert [row.split() for row in rows[1:]] == [
-        ["1x1", "a", "2", "1.00"],
-        ["1x1", "b", "4", "2.00"],
-        ["4x4", "b", "9", "1.00"],
-    ]
-
-
-def test_messages_have_grpc_s_prefix() -> None:
-    """A flag, and the length in four bytes."""
-    assert framed(b"abc") == b"\0\0\0\0\3abc"
+def run_bench(**environ: str) -> subprocess.CompletedProcess[str]:
+    """The bench, with that environment."""
+    command = [sys.executable, "-m", "loadtest.bench"]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, **environ}, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"),
-    [("REQUESTS", "many"), ("REQUESTS", "255"), ("ROUNDS", "0"), ("ROUNDS", ""), ("ROUNDS", "9" * 5000)],
+    ("variable", "value"), [("SECONDS", "many"), ("ROUNDS", "0"), ("CASES", "4x4"), ("EXTRA", "rust")]
 )
-def test_a_wrong_number_ends_the_bench_in_one_line(variable: str, value: str) -> None:
+def test_a_wrong_setting_ends_the_bench_in_one_line(variable: str, value: str) -> None:
     """It names the variable and what is wanted, before anything is started."""
-    command, environ = [sys.executable, "-m", "loadtest.bench"], {**os.environ, variable: value}
-    ended = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    ended = run_bench(**{variable: value})
     assert (ended.returncode, ended.stderr) == (1, "")
-    assert re.fullmatch(rf"bench: {variable}: a whole number from \d+ on is wanted \(is .*\)\n", ended.stdout)
+    assert re.fullmatch(rf"bench: {variable}: .* (is wanted|is not one of) .*\n", ended.stdout)
+
+
+def test_cases_are_chosen_by_name() -> None:
+    """In the order that is asked for; all of them without a choice."""
+    assert [case.name for case in chosen("over,1x1")] == ["over", "1x1"]
+    assert chosen("") == list(CASES)
+
+
+def test_a_proof_of_somebody_else_is_asked_what_any_can_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It knows neither limits nor several descriptors."""
+    assert all(map(knows, CASES))
+    monkeypatch.setenv("PROOF_CMD", "proof")
+    assert [case.name for case in CASES if not knows(case)] == ["ten", "over"]
+
+
+@pytest.mark.integration
+async def test_a_small_bench_runs_to_its_report(tmp_path: Path) -> None:
+    """Ours and the bare server, two cases, one round."""
+    environ = {"CASES": "envoy,over", "ROUNDS": "1", "SECONDS": "1", "REPORT": str(tmp_path)}
+    ended = await asyncio.to_thread(run_bench, **environ)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert {(each["case"], each["server"]) for each in found["samples"]} == {
+        (case, server) for case in ("envoy", "over") for server in ("ours", "proof")
+    }
+    assert found["rss_mb"]["ours"] > 0
+    assert ended.stdout.endswith(f"the report is in {tmp_path}\n")
 
 
 @pytest.mark.integration
