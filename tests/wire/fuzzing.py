@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import FUZZ_S
 
-ROUND = settings(max_examples=100, database=None, suppress_health_check=list(HealthCheck))
+# Without shrinking, which may take minutes, longer than a test has: what was found is to be told at all.
+PHASES = (Phase.explicit, Phase.generate)
+ROUND = settings(max_examples=100, database=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 
 
 def fuzz(check: Callable[..., None], *strategies: st.SearchStrategy[object]) -> None:
