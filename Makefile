@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-floors bench-reload bench-soak protos
+.PHONY: help setup demo test check conformance bench bench-floors bench-reload bench-soak protos
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,9 @@ test: setup ## Every test in random order, with the coverage gate (ARGS= goes to
 
 check: setup ## Formatting, lint, spelling, types and the wire contract
 	@.ci/check
+
+conformance: setup ## h2spec, ghz and grpc-go's interop client against the server (needs Go; builds them into build/)
+	@$(BIN)/python -m tests.wire.independent
 
 bench: setup ## The load test beside a bare server and PEER_CMD= (the reference's binary); REPORT= is the report's folder
 	@$(BIN)/python -m loadtest.bench

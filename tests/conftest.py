@@ -18,6 +18,9 @@ LOOPS: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "uvloop": uvloop.new_event_loop,
 }
 
+# How long each fuzzer of tests/wire runs, in seconds; CI gives them a minute each.
+FUZZ_S = float(os.environ.get("RATELIMIT_FUZZ_S", "2"))
+
 # How long an example takes tells how busy the machine is.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")

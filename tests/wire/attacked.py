@@ -1,0 +1,138 @@
+"""A server in a process of its own, looked at from outside while one client attacks it and another is served."""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from tests.wire.client import WireClient, connected
+from tests.wire.served import ECHO
+
+ROOT = Path(__file__).parents[2]
+CPU_S_MAX = 0.5
+MEMORY_BYTES_MAX = 20_000_000
+# How long the victim is watched before; a machine with other work gives it a floor below which no delay is told.
+CALLS_BEFORE = 200
+SLOWER_MAX = 10
+SLOW_S = 1.0
+LOOK_S = 0.02
+
+
+@dataclass(slots=True)
+class Victim:
+    """A client that does nothing wrong: one call after the other, and how long each took in seconds."""
+
+    client: WireClient
+    latencies_s: list[float] = field(default_factory=list)
+
+    async def call(self) -> None:
+        """One call, which must be answered."""
+        begin = time.perf_counter()
+        number = b"%d" % len(self.latencies_s)
+        reply = await self.client.answered(await self.client.call(ECHO, number))
+        assert (reply.grpc_status, reply.messages) == (0, [number]), reply
+        self.client.replies.clear()
+        self.client.frames.clear()
+        self.latencies_s.append(time.perf_counter() - begin)
+
+    async def go_on(self) -> None:
+        """Call until cancelled."""
+        while True:
+            await self.call()
+            await asyncio.sleep(0.001)
+
+
+def p99(latencies_s: list[float]) -> float:
+    """The 99th percentile."""
+    return sorted(latencies_s)[len(latencies_s) * 99 // 100]
+
+
+class Attacked:
+    """A server under attack: its port, and what the attack has cost it."""
+
+    def __init__(self, process: psutil.Process, port: int) -> None:
+        self.port = port
+        self._process = process
+
+    def held_bytes(self) -> int:
+        """What the process holds, without pages of files."""
+        memory = self._process.memory_info()
+        return int(memory.rss - memory.shared)
+
+    def connections(self) -> int:
+        """How many clients it has."""
+        found = self._process.net_connections("tcp")
+        return sum(each.status == psutil.CONN_ESTABLISHED for each in found)
+
+    def cpu_s(self) -> float:
+        """The CPU time it has used."""
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
+
+    @contextlib.asynccontextmanager
+    async def within_bounds(self, *, tls: bool = False) -> AsyncIterator[None]:
+        """What is done inside may cost no more than is allowed, and a victim is served all the while."""
+        async with connected(self.port, tls=tls) as client:
+            await client.open()
+            victim = Victim(client)
+            for _ in range(CALLS_BEFORE):
+                await victim.call()
+            before_s, victim.latencies_s = p99(victim.latencies_s), []
+            held, cpu = self.held_bytes(), self.cpu_s()
+            async with self._peak() as peak:
+                calls = asyncio.ensure_future(victim.go_on())
+                yield
+                await victim_ends(calls)
+            await victim.call()
+            spent_s, grown = self.cpu_s() - cpu, max(peak) - held
+            after_s = p99(victim.latencies_s)
+            told = f"{spent_s:.2f} s CPU, {grown / 1e6:+.1f} MB, p99 {before_s * 1e3:.1f} -> {after_s * 1e3:.1f} ms"
+            sys.stdout.write(f"{told}\n")
+            assert spent_s <= CPU_S_MAX, told
+            assert grown <= MEMORY_BYTES_MAX, told
+            assert after_s <= max(SLOWER_MAX * before_s, SLOW_S), told
+
+    @contextlib.asynccontextmanager
+    async def _peak(self) -> AsyncIterator[list[int]]:
+        seen = [self.held_bytes()]
+
+        async def look() -> None:
+            while True:
+                await asyncio.sleep(LOOK_S)
+                seen.append(self.held_bytes())
+
+        looking = asyncio.ensure_future(look())
+        try:
+            yield seen
+        finally:
+            looking.cancel()
+            seen.append(self.held_bytes())
+
+
+async def victim_ends(calls: "asyncio.Future[None]") -> None:
+    """End a victim's calls, and raise what went wrong with them."""
+    calls.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await calls
+
+
+@contextlib.asynccontextmanager
+async def attacked(**settings: object) -> AsyncIterator[Attacked]:
+    """A fresh server with these settings, in a process that no tool measures."""
+    environ = {key: value for key, value in os.environ.items() if not key.startswith(("COVERAGE", "PYTHONASYNCIO"))}
+    command = (sys.executable, "-m", "tests.wire.served", json.dumps(settings))
+    pipe = asyncio.subprocess.PIPE
+    program = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environ, stdin=pipe, stdout=pipe)
+    assert program.stdout is not None
+    try:
+        yield Attacked(psutil.Process(program.pid), int(await program.stdout.readline()))
+    finally:
+        await program.communicate(b"")
+    assert program.returncode == 0
