@@ -18,10 +18,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from loadtest.sizes import number_of
-from ratelimit.app import GC_THRESHOLDS
 from ratelimit.clock import SystemClock
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.errors import RpcError
+from ratelimit.lifetime import GC_THRESHOLDS
 from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.counter_key import exact_counter
 from ratelimit.limiter.counter_store import Batch, Results

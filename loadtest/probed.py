@@ -15,7 +15,7 @@ from pathlib import Path
 import uvloop
 
 from loadtest.loop_lag import percentile, probe
-from ratelimit.app import App
+from ratelimit.app import make_app
 from ratelimit.logs import configure_logs
 from ratelimit.settings import load_settings
 
@@ -32,9 +32,9 @@ async def serve(file: Path) -> None:
     settings, done = load_settings(), asyncio.Event()
     configure_logs(settings.log)
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _tell_tasks, file)
-    app = App(settings)
+    app = make_app(settings)
     serving = asyncio.ensure_future(app.run())
-    while not (app.worker.health.healthy or serving.done()):  # noqa: ASYNC110 - the start is not what is measured
+    while not (app.worker.healthy or serving.done()):  # noqa: ASYNC110 - the start is not what is measured
         await asyncio.sleep(0.01)
     probing = asyncio.ensure_future(probe(done))
     try:

@@ -50,7 +50,7 @@ def serve(settings: Settings) -> int:
     quieten_grpc()
     import uvloop  # noqa: PLC0415
 
-    from ratelimit.app import App  # noqa: PLC0415
+    from ratelimit.app import make_app  # noqa: PLC0415
 
     configure_logs(settings.log)
     log = structlog.get_logger("ratelimit")
@@ -60,7 +60,7 @@ def serve(settings: Settings) -> int:
     log.info("open files", limit=now, before=before)
 
     async def run() -> None:
-        await App(settings).run()
+        await make_app(settings).run()
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

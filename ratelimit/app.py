@@ -1,42 +1,92 @@
-"""The composition root: what a process has beside its worker, and the order in which everything starts and ends.
+"""The composition root: what answers calls, what is beside it, and the order in which everything starts and ends.
 
 start: listeners, store and configuration come up together; health tells when calls are welcome
 stop:  NOT_SERVING -> DRAIN_DELAY, still accepting -> open calls end within DRAIN_GRACE -> closed
 """
 
 import asyncio
-import gc
 import signal
+from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
 from ratelimit.admin.server import AdminServer, AdminViews
 from ratelimit.descriptors.tree import Config
 from ratelimit.errors import ConfigError
+from ratelimit.lifetime import Part, close_each, settle_memory
 from ratelimit.metrics import Metrics
 from ratelimit.settings import Settings
 from ratelimit.sources.directory import DirectorySource
 from ratelimit.sources.source import Listener
 from ratelimit.statsd import StatsdSink
-from ratelimit.worker import Part, Worker, close_each
-
-# Objects made and not freed between two passes over the youngest, and how many of those make one over the older ones.
-GC_THRESHOLDS = (50_000, 20, 20)
+from ratelimit.workers.cores import usable_cores
 
 _log = structlog.get_logger("ratelimit")
 
 
-class App:
-    """The configuration's source, the pages, statsd, the signals, and one worker. Made inside the running loop."""
+class Workforce(Protocol):
+    """What answers calls: one `Worker` in this process, or a `Supervisor` of several processes."""
 
-    def __init__(self, settings: Settings) -> None:
+    @property
+    def config(self) -> Config | None:
+        """The configuration in force; None before the first."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether calls are welcome."""
+
+    @property
+    def grpc_port(self) -> int:
+        """Where calls come to, after the start."""
+
+    async def start(self) -> None:
+        """Take calls. Raises OSError."""
+
+    def swap(self, config: Config) -> None:
+        """Put a configuration in force."""
+
+    async def gave_up(self) -> None:
+        """Wait for what ends the service: raises StoreError."""
+
+    async def drain(self, hurry: asyncio.Event) -> None:
+        """Be seen as not serving, then let calls end; `hurry` ends each wait."""
+
+    async def close(self) -> None:
+        """End at once."""
+
+
+W = TypeVar("W", bound=Workforce)
+
+
+def make_app(settings: Settings) -> "App[Any]":
+    """The service as WORKERS has it: all in this process for one, else a supervisor. Inside the running loop.
+
+    Each imports what it needs: the supervisor has neither gRPC nor a store.
+    """
+    workers = usable_cores() if settings.server.workers == "auto" else settings.server.workers
+    metrics = Metrics(settings.metrics.metrics_series_max)
+    if workers == 1:
+        from ratelimit.worker import Worker  # noqa: PLC0415
+
+        worker = Worker(settings, metrics)
+        return App(settings, worker, AdminViews(worker.service, worker.health, metrics))
+    from ratelimit.workers.supervisor import Supervisor  # noqa: PLC0415
+
+    supervisor = Supervisor(settings, metrics, workers)
+    return App(settings, supervisor, AdminViews(supervisor, supervisor, metrics))
+
+
+class App(Generic[W]):
+    """The configuration's source, the pages, statsd, the signals, and what answers calls."""
+
+    def __init__(self, settings: Settings, worker: W, views: AdminViews) -> None:
         self._stopping = asyncio.Event()
         self._killed = asyncio.Event()
         # Whoever was told of a wrong configuration hears of the right one at the same level.
         self._warned_of_config = False
-        self.metrics = Metrics(settings.metrics.metrics_series_max)
-        self.worker = Worker(settings, self.metrics)
-        self.admin = AdminServer(settings, AdminViews(self.worker.service, self.worker.health, self.metrics))
+        self.metrics = views.metrics
+        self.worker = worker
+        self.admin = AdminServer(settings, views)
         self._source = DirectorySource(settings.config, Listener(self._config_loaded, self._config_failed))
         self._statsd = StatsdSink(settings.metrics, self.metrics) if settings.metrics.statsd_on else None
 
@@ -71,8 +121,8 @@ class App:
         await self.worker.start()
         if self._statsd is not None:
             await self._statsd.start()
-        _settle_memory()
-        ports = {f"{name}_port": port for name, port in {"grpc": self.worker.grpc.port, **self.admin.ports}.items()}
+        settle_memory()
+        ports = {f"{name}_port": port for name, port in {"grpc": self.worker.grpc_port, **self.admin.ports}.items()}
         _log.info("serving", **ports)
 
     async def _until_stopped(self) -> None:
@@ -104,21 +154,10 @@ class App:
     def _config_failed(self, error: ConfigError) -> None:
         self.metrics.config_load_error += 1
         self._warned_of_config = True
-        kept = "the one before stays in force" if self.worker.service.config else "every call fails until there is one"
+        kept = "the one before stays in force" if self.worker.config else "every call fails until there is one"
         _log.error(
             f"configuration not loaded, {kept}", error=str(error), file=error.file, line=error.line, key=error.key_path
         )
 
     def _signalled(self) -> None:
         (self._killed if self._stopping.is_set() else self._stopping).set()
-
-
-def _settle_memory() -> None:
-    """Take what the start has made out of the garbage collector's sight, and let it look less often.
-
-    A full pass visits every object: 30 ms with what is imported here, in which no call is answered. What requests make
-    is freed without it, since they make no cycles.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)

@@ -19,12 +19,13 @@ _LEVELS = {
 }
 
 
-def configure_logs(settings: LogSettings) -> None:
-    """Set up structlog, and let the libraries' own warnings through."""
+def configure_logs(settings: LogSettings, **always: object) -> None:
+    """Set up structlog, and let the libraries' own warnings through. `always` stands in every line."""
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level if settings.log_format == "text" else structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key=_key(settings, "timestamp")),
         structlog.processors.format_exc_info,
+        lambda _, __, line: {**line, **always},
     ]
     if settings.log_format == "json":
         shared += [structlog.processors.EventRenamer("@message"), structlog.processors.JSONRenderer()]

@@ -1,17 +1,16 @@
 """What a process that answers calls has: the store, the limiter, the service, health and the gRPC server.
 
-It is handed configurations and knows neither where they come from nor who shows its numbers; that is app.py's, which
-runs one worker in its own process today.
+It is handed configurations and knows neither where they come from nor who shows its numbers. That is app.py's, which
+runs one worker in its own process, or a supervisor of several processes with one worker each (`workers/`).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any
 
 import structlog
 
 from ratelimit.clock import SystemClock
 from ratelimit.descriptors.tree import Config
+from ratelimit.lifetime import Part, close_each, first
 from ratelimit.limiter.counter_key import exact_counter, reference_counter
 from ratelimit.limiter.counter_store import CounterStore
 from ratelimit.limiter.limiter import Limiter, LimiterOptions
@@ -26,13 +25,8 @@ from ratelimit.settings import Settings
 from ratelimit.stores.memory import MemoryStore
 from ratelimit.stores.redis_store import RedisStore
 from ratelimit.transport.grpcio_server import GrpcioServer
-from ratelimit.transport.methods import GrpcServer
+from ratelimit.transport.methods import GrpcServer, InStep
 from ratelimit.transport.native_server import NativeServer
-
-# A part that does not close in this time is left behind: the process ends with it.
-CLOSE_S_MAX = 10.0
-
-Part = tuple[str, Callable[[], Awaitable[None]]]
 
 _log = structlog.get_logger("ratelimit")
 
@@ -53,19 +47,42 @@ class Worker:
         native = settings.server.grpc_transport == "native"
         self.grpc: GrpcServer = NativeServer(settings.server) if native else GrpcioServer(settings.server)
 
+    @property
+    def config(self) -> Config | None:
+        """The configuration in force; None before the first."""
+        return self.service.config
+
+    @property
+    def healthy(self) -> bool:
+        """Whether calls are welcome."""
+        return self.health.healthy
+
+    @property
+    def grpc_port(self) -> int:
+        """The port that calls come to; 0 before the start."""
+        return self.grpc.port
+
     async def start(self) -> None:
         """Connect in the background, and take calls. Raises OSError."""
+        await self.connect()
+        await self.serve()
+
+    async def connect(self) -> None:
+        """Connect to the store in the background; `health` tells when it is there."""
         self.health.log_changes()
         if self._redis is not None:
             await self._redis.start()
         else:
             self.health.store_changed(connected=True)
+
+    async def serve(self) -> None:
+        """Take calls. Raises OSError."""
         add_services(self.grpc, self.service, self.health, with_reflection=self._settings.server.grpc_reflection)
         await self.grpc.start()
 
-    def swap(self, config: Config) -> None:
+    def swap(self, config: Config, generation: int = 0) -> None:
         """Put a configuration in force for every call from now on, with the rules that the settings give it."""
-        self.service.swap(config, rules(self._settings))
+        self.service.swap(config, rules(self._settings), generation)
         self._metrics.configuration_loaded(config.limits)
         self.health.config_changed(loaded=bool(config.domains))
 
@@ -76,13 +93,18 @@ class Worker:
         else:
             await asyncio.shield(self._redis.gave_up)
 
-    async def drain(self, hurry: asyncio.Event) -> None:
-        """Be seen as not serving before anything is refused, then answer what is open; `hurry` ends each wait."""
+    async def drain(self, hurry: asyncio.Event, in_step: InStep | None = None) -> None:
+        """Be seen as not serving before anything is refused, then answer what is open; `hurry` ends each wait.
+
+        `in_step` is for workers that end together, as `GrpcServer.stop` has it.
+        """
         server = self._settings.server
         self.health.drain()
-        _log.info("draining", delay_s=server.drain_delay, grace_s=server.drain_grace)
-        await first(hurry.wait(), asyncio.sleep(server.drain_delay))
-        await first(hurry.wait(), self.grpc.stop(server.drain_grace))
+        # Nobody has to notice where nobody is connected.
+        delay_s = 0.0 if self.grpc.connections == 0 else server.drain_delay
+        _log.info("draining", delay_s=delay_s, grace_s=server.drain_grace)
+        await first(hurry.wait(), asyncio.sleep(delay_s))
+        await first(hurry.wait(), self.grpc.stop(server.drain_grace, in_step))
 
     async def close(self) -> None:
         """End at once. The store goes last: calls that are still open wait for it."""
@@ -127,21 +149,3 @@ def rules(settings: Settings) -> Rules:
     """What the settings, and not the configuration, say of each request; made anew at each reload."""
     decision = DecisionRules(settings.limiter.near_limit_ratio, settings.response.quota_mode)
     return Rules(decision, settings.response)
-
-
-async def first(*coroutines: Coroutine[Any, Any, object]) -> None:
-    """Run until one has ended; the others are cancelled."""
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def close_each(parts: Sequence[Part]) -> None:
-    """Close one part after the other; one that fails or hangs is logged, and keeps none of the rest from closing."""
-    for name, close in parts:
-        # In a task of its own, so that a part's cancelled inside is that part's failure and not ours.
-        (failure,) = await asyncio.gather(asyncio.wait_for(close(), CLOSE_S_MAX), return_exceptions=True)
-        if failure is not None:
-            _log.error("a part did not close", part=name, exc_info=failure)

@@ -8,28 +8,30 @@ import pytest
 from structlog.testing import capture_logs
 
 from deploy.demo.processes import config_map, free_port
-from ratelimit.app import App
+from ratelimit.app import App, make_app
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.errors import ConfigError, StoreError
 from ratelimit.settings import load_settings
 from ratelimit.sources import directory
 from ratelimit.sources.directory import DirectorySource
 from ratelimit.stores import redis_store
+from ratelimit.worker import Worker
+from ratelimit.workers.supervisor import Supervisor
 
 CONFIG = "domain: d\ndescriptors: [{key: k, rate_limit: {unit: minute, requests_per_unit: 2}}]"
 GOOD = [ConfigFile("f", CONFIG.encode())]
 
 
-def app(folder: Path, **environ: str) -> App:
+def app(folder: Path, **environ: str) -> App[Worker]:
     """An app on free loopback ports, counting in memory."""
     root = config_map(folder, CONFIG)
     hosts = dict.fromkeys(("HOST", "DEBUG_HOST", "GRPC_HOST"), "127.0.0.1")
     ports = dict.fromkeys(("PORT", "DEBUG_PORT", "GRPC_PORT"), "0")
     given = {"RUNTIME_ROOT": str(root), "RUNTIME_IGNOREDOTFILES": "true", "BACKEND_TYPE": "memory", "DRAIN_DELAY": "0"}
-    return App(load_settings({**hosts, **ports, **given, "USE_PROMETHEUS": "false", **environ}))
+    return make_app(load_settings({**hosts, **ports, **given, "USE_PROMETHEUS": "false", **environ}))
 
 
-async def until_serving(app: App) -> None:
+async def until_serving(app: App[Worker]) -> None:
     """Wait until calls are welcome."""
     ready = asyncio.Event()
     app.worker.health.on_change(lambda: ready.set() if app.worker.health.healthy else None)
@@ -45,6 +47,15 @@ async def test_a_signal_drains_and_ends(tmp_path: Path) -> None:
     signal.raise_signal(signal.SIGTERM)
     await asyncio.wait_for(running, 30)
     assert not made.worker.health.healthy
+
+
+async def test_several_workers_have_a_supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """WORKERS=2, or auto on two cores; on one core auto is one process that does everything."""
+    for workers, cores, kind in (("2", 1, Supervisor), ("auto", 2, Supervisor), ("auto", 1, Worker)):
+        monkeypatch.setattr("ratelimit.app.usable_cores", lambda cores=cores: cores)
+        made = app(tmp_path / f"{workers}-{cores}", BACKEND_TYPE="redis", WORKERS=workers)
+        assert type(made.worker) is kind
+        await made._close()
 
 
 async def test_a_signal_ends_a_start_that_takes_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,8 @@ MAY_IMPORT = {
     "errors": set(),
     "clock": set(),
     "open_files": set(),
+    "sockets": set(),
+    "lifetime": set(),
     "settings": {"errors"},
     "metrics": set(),
     "logs": {"settings"},
@@ -24,14 +26,16 @@ MAY_IMPORT = {
     "descriptors": {"errors"},
     "limiter": {"errors", "clock", "descriptors"},
     "stores": {*FOUNDATION, "limiter"},
-    "transport": {"errors", "settings"},
+    "transport": {"errors", "settings", "sockets"},
     "service": {*FOUNDATION, "descriptors", "limiter", "pb"},
     "sources": {*FOUNDATION, "descriptors"},
-    "admin": {*FOUNDATION, "service"},
+    "admin": {*FOUNDATION, "sockets", "descriptors", "service"},
     "check": {*FOUNDATION, "descriptors", "sources"},
     "pb": {"pb"},
     # What a worker process has; it is handed configurations, and knows neither where they come from nor the pages.
-    "worker": {*FOUNDATION, "descriptors", "limiter", "stores", "service", "transport"},
+    "worker": {*FOUNDATION, "lifetime", "descriptors", "limiter", "stores", "service", "transport"},
+    # Only the entry of the worker's process knows `worker`.
+    "workers": {*FOUNDATION, "lifetime", "descriptors", "sources", "worker"},
 }
 SEES_EVERYTHING = {"app", "__main__"}
 FORBIDDEN = {
@@ -43,6 +47,12 @@ FORBIDDEN = {
 }
 # The service hands its methods to the transport through this seam and knows nothing else of it.
 SEAM = {"service": ("ratelimit.transport.methods", "ratelimit.transport.awaited_call")}
+# HTTP/2 and gRPC without input and output: bytes and moments in, bytes out.
+SANS_IO = {
+    *("block_memo", "calls", "connection", "frames", "grpc", "headers", "housekeeping", "request_head", "sending"),
+    *("streams", "unary_lane"),
+}
+IO = {"asyncio", "socket", "ssl", "time", "grpc", "structlog", "logging", "ratelimit.settings"}
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "pb" not in path.relative_to(PACKAGE).parts)
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 ALL = [*SOURCES, *TESTS, *sorted((ROOT / "deploy").rglob("*.py")), *sorted((ROOT / "loadtest").rglob("*.py"))]
@@ -139,10 +149,29 @@ def test_the_checker_lets_pass_what_is_allowed() -> None:
     assert faults("app", imported("from ratelimit.stores.memory import MemoryStore")) == []
 
 
+@pytest.mark.parametrize("name", sorted(SANS_IO))
+def test_the_core_of_the_transport_does_no_io(name: str) -> None:
+    """No event loop, no socket, no clock, no log, no settings; and nothing to wait for."""
+    path = PACKAGE / "transport" / f"{name}.py"
+    assert [
+        found for found in imports(path) if found.split(".")[0] in IO or found.startswith("ratelimit.settings")
+    ] == []
+    waits = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
+    assert not any(isinstance(node, waits) for node in ast.walk(ast.parse(path.read_text())))
+
+
 def test_only_settings_reads_the_environment() -> None:
     """What a deployment can set stands in one place."""
     readers = {floor_of(path) for path in SOURCES if re.search(r"os\.(environ|getenv)", path.read_text())}
     assert readers == {"settings"}
+
+
+def test_the_supervisor_knows_no_worker() -> None:
+    """Only the entry of a worker's process does: the supervisor must not import what a worker has."""
+    found = {
+        path.stem for path in SOURCES if floor_of(path) == "workers" and "ratelimit.worker.Worker" in imports(path)
+    }
+    assert found == {"process"}
 
 
 def test_protobuf_stays_in_one_file() -> None:

@@ -32,3 +32,10 @@ def test_the_level_holds(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().err
     assert "loud" in shown
     assert "quiet" not in shown
+
+
+def test_what_is_always_said_stands_in_every_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Several processes write to one place."""
+    configure_logs(LogSettings(log_format="json"), worker=2)
+    structlog.get_logger().warning("away")
+    assert json.loads(capsys.readouterr().err)["worker"] == 2

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from typing import Protocol
 
 from aiohttp import web
 
@@ -10,7 +11,6 @@ from ratelimit.admin.json_budget import BODY_BYTES_MAX, READABLE_ENCODINGS, deco
 from ratelimit.admin.listener import body_is_read
 from ratelimit.errors import RpcError
 from ratelimit.service.messages import response_json
-from ratelimit.service.rate_limit import RateLimitService
 
 # So long one request may build before the event loop runs.
 SLICE_S = 0.001
@@ -18,10 +18,17 @@ REASON_CHARACTERS_MAX = 500
 _NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
+class Answering(Protocol):
+    """Who answers a serialised request, in this process or in another. Raises RpcError."""
+
+    async def ask(self, message: bytes) -> bytes:
+        """The serialised response."""
+
+
 class JsonApi:
     """The handler of /json."""
 
-    def __init__(self, service: RateLimitService) -> None:
+    def __init__(self, service: Answering) -> None:
         self._service = service
         # One at a time, in reading and in writing: many together would hold the loop for as long as they are many.
         self._turn = asyncio.Lock()

@@ -24,8 +24,8 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from ratelimit.sockets import BACKLOG, listening_sockets
 from ratelimit.metrics import HttpStats
+from ratelimit.sockets import BACKLOG, listening_sockets
 
 BUSY_S = 30.0
 KEEPALIVE_S = 75.0

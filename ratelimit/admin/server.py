@@ -9,20 +9,20 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
+from typing import Protocol
 
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from ratelimit.admin.json_api import JsonApi
+from ratelimit.admin.json_api import Answering, JsonApi
 from ratelimit.admin.json_budget import BODY_BYTES_MAX
 from ratelimit.admin.listener import Bounds, Handler, HttpListener
+from ratelimit.descriptors.tree import Config
 from ratelimit.metrics import Metrics
 from ratelimit.metrics.lines import stat_lines
 from ratelimit.metrics.prometheus import exposition
-from ratelimit.service.health import Health
-from ratelimit.service.rate_limit import RateLimitService
 from ratelimit.settings import Settings
 from ratelimit.settings.addresses import host_and_port, joined
 
@@ -36,12 +36,28 @@ TEXT = "text/plain; charset=utf-8"
 _log = structlog.get_logger(__name__)
 
 
+class Configured(Answering, Protocol):
+    """Who answers requests, and under which configuration."""
+
+    @property
+    def config(self) -> Config | None:
+        """That in force; None before the first."""
+
+
+class Healthy(Protocol):
+    """Who knows whether calls are welcome."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether they are."""
+
+
 @dataclass(frozen=True, slots=True)
 class AdminViews:
     """What the pages show."""
 
-    service: RateLimitService
-    health: Health
+    service: Configured
+    health: Healthy
     metrics: Metrics
 
 

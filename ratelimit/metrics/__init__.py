@@ -2,15 +2,16 @@
 
 counters, series   what the hot path adds to; process.Metrics holds them all
 declared           the tables: each stat once, with its names, kind and rule to merge
-snapshot           plain values of one moment, to be merged over processes
+snapshot           plain values of one moment
+increments         what one process tells another, so that several are one scrape
 prometheus, lines  two readers; the third, statsd, is a file of its own
 """
 
-from ratelimit.metrics.counters import CallStats, HttpStats, LimitStats, LocalCacheView, StoreStats
+from ratelimit.metrics.counters import CallStats, HttpStats, LimitStats, LocalCacheView, StoreStats, WorkerStats
 from ratelimit.metrics.declared import LIMIT_STATS
 from ratelimit.metrics.names import OTHER, sanitise
 from ratelimit.metrics.process import Metrics
-from ratelimit.metrics.snapshot import Snapshot, merge
+from ratelimit.metrics.snapshot import Snapshot
 
 __all__ = [
     "LIMIT_STATS",
@@ -22,6 +23,6 @@ __all__ = [
     "Metrics",
     "Snapshot",
     "StoreStats",
-    "merge",
+    "WorkerStats",
     "sanitise",
 ]

@@ -48,6 +48,14 @@ class HttpStats:
 
 
 @dataclass(slots=True)
+class WorkerStats:
+    """The worker processes of a supervisor: how many take calls now, and how many ended by themselves so far."""
+
+    alive: int = 0
+    restarts: int = 0
+
+
+@dataclass(slots=True)
 class CallStats:
     """One gRPC method: calls and their seconds, by the bucket of BUCKETS_S that a call's duration falls in.
 

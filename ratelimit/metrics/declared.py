@@ -17,10 +17,10 @@ class Kind(Enum):
 
 
 class Merge(Enum):
-    """How the numbers of several processes become one."""
+    """How the numbers of several processes become one: all are added up, with or without those that have ended."""
 
     SUM = "sum"
-    MAX = "max"
+    LIVING = "living"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +60,27 @@ def _store(source: str, help_text: str) -> Stat:
 
 
 def _pool(source: str, help_text: str, kind: Kind = Kind.COUNTER) -> Stat:
-    return Stat(source, f"ratelimit.redis_pool.{source}", f"ratelimit_redis_pool_{source}", help_text, kind=kind)
+    name, merge = f"ratelimit_redis_pool_{source}", Merge.LIVING if kind is Kind.GAUGE else Merge.SUM
+    return Stat(source, f"ratelimit.redis_pool.{source}", name, help_text, kind=kind, merge=merge)
 
 
 def _http(source: str, help_text: str, kind: Kind = Kind.COUNTER) -> Stat:
     return Stat(source, f"ratelimit.http.{source}", f"ratelimit_http_{source}", help_text, kind=kind)
 
 
-def _service(source: str, help_text: str, merge: Merge = Merge.SUM) -> Stat:
-    return Stat(source, f"ratelimit.service.{source}", f"ratelimit_service_{source}", help_text, merge=merge)
+def _service(source: str, help_text: str) -> Stat:
+    return Stat(source, f"ratelimit.service.{source}", f"ratelimit_service_{source}", help_text)
+
+
+def _workers(source: str, help_text: str, kind: Kind = Kind.COUNTER) -> Stat:
+    return Stat(source, f"ratelimit.workers.{source}", f"ratelimit_workers_{source}", help_text, kind=kind)
 
 
 def _cache(source: str, stat: str, prometheus: str, help_text: str) -> Stat:
     # Gauges, although two of them only grow: the reference sends them so.
     name = f"ratelimit_localcache_{prometheus}"
-    return Stat(source, f"ratelimit.localcache.{stat}", name, help_text, kind=Kind.GAUGE)
+    merge = Merge.LIVING if source == LENGTH else Merge.SUM
+    return Stat(source, f"ratelimit.localcache.{stat}", name, help_text, kind=Kind.GAUGE, merge=merge)
 
 
 def _limit(source: str) -> Stat:
@@ -82,14 +88,14 @@ def _limit(source: str) -> Stat:
     return Stat(source, f"ratelimit.service.rate_limit.{{}}.{source}", name, f"Hits: {source}, by limit.")
 
 
-# Attributes of Metrics. All processes of one instance load the same files: the sum would count a load once for each.
+# Attributes of Metrics.
 PROCESS = (
     _error("redis_error"),
     _error("service_error"),
     _error("internal_error"),
     _error("deadline_exceeded"),
-    _service("config_load_success", "Configurations loaded.", Merge.MAX),
-    _service("config_load_error", "Configurations that could not be loaded.", Merge.MAX),
+    _service("config_load_success", "Configurations loaded."),
+    _service("config_load_error", "Configurations that could not be loaded."),
     _service("global_shadow_mode", "Calls that SHADOW_MODE let pass."),
 )
 # Attributes of StoreStats.
@@ -108,6 +114,11 @@ HTTP = (
     _http("cx_active", "HTTP connections open.", Kind.GAUGE),
     _http("cx_refused", "HTTP connections refused, since HTTP_CONNECTIONS_MAX were open."),
     _http("cx_timeouts", "HTTP connections ended, since no request came within HTTP_HEADER_TIMEOUT."),
+)
+# Attributes of WorkerStats; absent where one process does everything.
+WORKERS = (
+    _workers("alive", "Worker processes that take calls.", Kind.GAUGE),
+    _workers("restarts", "Worker processes that ended by themselves and were started again."),
 )
 # Attributes of LocalCacheView; absent where LOCAL_CACHE_SIZE_IN_BYTES is 0.
 LOCAL_CACHE = (
@@ -149,5 +160,5 @@ DOMAIN_NOT_FOUND = Stat(
     "ratelimit_service_rate_limit_domain_not_found",
     "Descriptors of domains not configured.",
 )
-SINGLES = (*PROCESS, *STORE, *HTTP, *LOCAL_CACHE, *CALL)
+SINGLES = (*PROCESS, *STORE, *HTTP, *WORKERS, *LOCAL_CACHE, *CALL)
 LIMIT_STATS = tuple(stat.source for stat in LIMIT)

@@ -82,11 +82,15 @@ class RateLimitService:
         """The configuration in force; None before the first."""
         return self._snapshot.config if self._snapshot else None
 
-    def swap(self, config: Config, rules: Rules | None = None) -> None:
-        """Put `config` and its rules in force for every call from now on."""
-        before = self._snapshot
-        plans = before.plans.succeed() if before else PlanMemo()
-        self._snapshot = Snapshot(config, rules or Rules(), plans, before.generation + 1 if before else 1)
+    @property
+    def generation(self) -> int:
+        """That of the configuration in force; 0 before the first."""
+        return self._snapshot.generation if self._snapshot else 0
+
+    def swap(self, config: Config, rules: Rules | None = None, generation: int = 0) -> None:
+        """Put `config` and its rules in force for every call from now on; 0 is the next generation."""
+        plans = self._snapshot.plans.succeed() if self._snapshot else PlanMemo()
+        self._snapshot = Snapshot(config, rules or Rules(), plans, generation or self.generation + 1)
 
     async def ask(self, message: bytes) -> bytes:
         """Answer one serialised request to whoever can wait. Raises RpcError."""

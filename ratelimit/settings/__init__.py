@@ -17,6 +17,7 @@ from ratelimit.settings.groups import (
     MetricsSettings,
     RedisSettings,
     ResponseSettings,
+    Rule,
     ServerSettings,
     TracingSettings,
 )
@@ -55,6 +56,16 @@ class Settings(BaseModel):
     warnings: tuple[str, ...] = ()
 
 
+def _memory_for_several(settings: Settings) -> str | None:
+    several = settings.limiter.backend_type == "memory" and settings.server.workers != 1
+    reason = f"memory counts in one process only, and WORKERS is {settings.server.workers}"
+    return reason if several else None
+
+
+# What must hold between fields of several groups; looked at where all groups are right.
+_RULES = (Rule(("backend_type", "workers"), _memory_for_several),)
+
+
 def groups() -> dict[str, type[Group]]:
     """The groups by their field in `Settings`."""
     fields = {name: field.annotation for name, field in Settings.model_fields.items()}
@@ -72,9 +83,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             loaded[name] = group.model_validate(given)
         except ValidationError as error:
             problems += _problems(group, given, error)
+    settings = Settings(**loaded, warnings=tuple(_misspelt(environ)))
+    if len(loaded) == len(groups()):
+        problems = [(rule.fields[0].upper(), reason) for rule in _RULES if (reason := rule.broken(settings))]
     if problems:
         raise SettingsError(problems)
-    return Settings(**loaded, warnings=tuple(_misspelt(environ)))
+    return settings
 
 
 def quieten_grpc(environ: MutableMapping[str, str] | None = None) -> None:

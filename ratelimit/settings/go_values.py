@@ -1,14 +1,16 @@
 """Values as Go programs read them from the environment, so that a deployment's variables keep their meaning."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, PlainValidator
 
 _UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 # Go holds a duration as nanoseconds in an int64, and an integer in one too.
 DURATION_S_MAX = (2**63 - 1) * 1e-9
 INTEGER_MAX = 2**63 - 1
+# More than any machine has cores for; each is a process with all that it holds.
+WORKERS_MAX = 256
 # Longer than any duration or integer that a person writes; it bounds the work on what nobody wrote.
 TEXT_MAX = 100
 _PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
@@ -70,7 +72,16 @@ def pairs(value: object) -> object:
     return result
 
 
+def workers(value: object) -> object:
+    """A number of processes, or `auto`."""
+    number = value if value == "auto" else integer(value)
+    if number != "auto" and (type(number) is not int or not 1 <= number <= WORKERS_MAX):
+        raise ValueError(f"a whole number from 1 to {WORKERS_MAX} or auto is wanted")
+    return number
+
+
 Duration = Annotated[float, BeforeValidator(duration_s)]
 Boolean = Annotated[bool, BeforeValidator(boolean)]
 Integer = Annotated[int, BeforeValidator(integer)]
 Pairs = Annotated[dict[str, str], BeforeValidator(pairs)]
+Workers = Annotated[int | Literal["auto"], PlainValidator(workers)]

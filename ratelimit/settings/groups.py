@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ratelimit.settings.addresses import host, host_and_port
-from ratelimit.settings.go_values import Boolean, Duration, Integer, Pairs
+from ratelimit.settings.go_values import Boolean, Duration, Integer, Pairs, Workers
 from ratelimit.settings.redis_url import RedisTarget, parse_redis_url, parse_socket_path
 
 INT32_MAX = 2**31 - 1
@@ -79,8 +79,13 @@ def a_file_for(field: str) -> Rule:
     return Rule((field, "grpc_server_use_tls"), broken)
 
 
+def _no_socket_for_several(group: Any) -> str | None:
+    several = group.grpc_uds and group.workers != 1
+    return f"a Unix socket serves one process only, and WORKERS is {group.workers}" if several else None
+
+
 class ServerSettings(Group):
-    """Where the service listens, and how it ends."""
+    """Where the service listens, in how many processes, and how it ends."""
 
     host: Host = "0.0.0.0"
     port: Port = 8080
@@ -114,10 +119,15 @@ class ServerSettings(Group):
     grpc_client_tls_cacert: str = ""
     grpc_client_tls_san: str = ""
     reuse_port: Boolean = False
+    workers: Workers = 1
     drain_delay: Duration = 2.0
     drain_grace: Duration = 30.0
 
-    rules = (a_file_for("grpc_server_tls_cert"), a_file_for("grpc_server_tls_key"))
+    rules = (
+        a_file_for("grpc_server_tls_cert"),
+        a_file_for("grpc_server_tls_key"),
+        Rule(("grpc_uds", "workers"), _no_socket_for_several),
+    )
 
 
 class ConfigSettings(Group):

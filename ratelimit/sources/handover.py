@@ -1,4 +1,4 @@
-"""How the process that reads a configuration hands it to the one that serves: lines of JSON, each a small piece.
+"""How one process hands a configuration to another: lines of JSON, each a small piece.
 
     {"nodes": [row, …]}                        at most `ROWS_MAX` nodes of the tree, a parent before its children
     {"loaded": digest, "warnings": [text, …]}  the end: all is well, and the nodes are the whole configuration
@@ -19,7 +19,7 @@ from typing import Any
 
 from ratelimit.descriptors.limit import Limit, Unit
 from ratelimit.descriptors.loader import ConfigFile
-from ratelimit.descriptors.tree import Node, TreeBuilder
+from ratelimit.descriptors.tree import Config, Node, TreeBuilder
 from ratelimit.descriptors.yaml_composer import LoadLimits
 from ratelimit.errors import ConfigError
 
@@ -98,9 +98,10 @@ class Receiver:
 def node_lines(nodes: Iterable[tuple[int, Node]]) -> Iterator[bytes]:
     """The nodes, each with its depth, in lines of bounded size. One node alone may exceed `PIECE_BYTES_MAX`."""
     rows: list[str] = []
-    size = 0
+    size, file = 0, ""
     for depth, node in nodes:
-        row = json.dumps(_row(depth, node), separators=(",", ":"))
+        row = json.dumps(_row(depth, node, file), separators=(",", ":"))
+        file = node.file
         if rows and (len(rows) >= ROWS_MAX or size + len(row) > PIECE_BYTES_MAX):
             yield f'{{"nodes":[{",".join(rows)}]}}\n'.encode()
             rows, size = [], 0
@@ -108,6 +109,12 @@ def node_lines(nodes: Iterable[tuple[int, Node]]) -> Iterator[bytes]:
         size += len(row)
     if rows:
         yield f'{{"nodes":[{",".join(rows)}]}}\n'.encode()
+
+
+def tree_nodes(config: Config) -> Iterator[tuple[int, Node]]:
+    """The nodes of a configuration with their depths, a parent before its children: what `node_lines` takes."""
+    for root in config.domains.values():
+        yield from _below(0, root)
 
 
 def loaded_line(digest: str, warnings: Sequence[str]) -> bytes:
@@ -135,11 +142,17 @@ def digest_of(files: Iterable[ConfigFile]) -> str:
     return found.hexdigest()
 
 
-def _row(depth: int, node: Node) -> list[Any]:
+def _below(depth: int, node: Node) -> Iterator[tuple[int, Node]]:
+    yield depth, node
+    for child in node.children.values():
+        yield from _below(depth + 1, child)
+
+
+def _row(depth: int, node: Node, file: str) -> list[Any]:
     flags = node.detailed_metric | node.value_to_metric << 1 | node.share_threshold << 2
     row = [depth, node.key, node.value, flags, node.line, node.key_path, node.limit and _limit_row(node.limit)]
-    # A domain brings the file that it and what follows stand in.
-    return row if depth else [*row, node.file]
+    # The first of a file brings its name.
+    return row if node.file == file else [*row, node.file]
 
 
 def _limit_row(limit: Limit) -> list[Any]:

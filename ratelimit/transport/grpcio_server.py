@@ -15,7 +15,7 @@ from ratelimit.errors import RpcError
 from ratelimit.settings import ServerSettings
 from ratelimit.settings.addresses import joined
 from ratelimit.sockets import is_served
-from ratelimit.transport.methods import DirectMethod
+from ratelimit.transport.methods import DirectMethod, InStep
 from ratelimit.transport.open_calls import EndingHandler, OpenCalls
 from ratelimit.transport.tls import client_is_allowed, server_credentials
 
@@ -76,18 +76,24 @@ class GrpcioServer:
             raise _cannot_listen(where, _reason(settings) or str(error)) from None
         await self._server.start()
 
-    async def stop(self, grace_s: float) -> None:
+    async def stop(self, grace_s: float, in_step: InStep | None = None) -> None:
         """Refuse new calls, let open ones be answered for at most `grace_s` seconds, then close.
 
         Streams end with UNAVAILABLE at once, calls without an answer after the grace. May be called again with a
         shorter grace. Without any grace, what is answered already still goes out: at most HOLD_S_MAX later.
+
+        Servers in step hold their answers until all are quiet, and until none of them listens any more.
         """
         self._open.end_streams()
         try:
             await self._open.hold()
+            if in_step is not None:
+                await in_step()
             stopping = asyncio.ensure_future(self._server.stop(grace_s + ANSWER_S))
             self._stops.append(stopping)  # it goes on when this coroutine is cancelled for a shorter grace
             await asyncio.sleep(0)  # GOAWAY goes out
+            if in_step is not None:
+                await in_step()
         finally:
             self._open.release()
         done, _ = await asyncio.wait((stopping,), timeout=grace_s)

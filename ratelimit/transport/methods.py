@@ -5,7 +5,7 @@ path needs no task, coroutine or future per request. Coroutine methods (health, 
 handlers that grpcio's generated code registers; their types are grpcio's, and this file does not need to know them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ratelimit.errors import RpcError
@@ -28,6 +28,9 @@ class Call(Protocol):
     def fail(self, error: RpcError) -> None:
         """End the call with the error's status and details."""
 
+
+InStep = Callable[[], Awaitable[None]]
+"""Waits, for a moment at most, until every server that shares the port has come as far."""
 
 DirectMethod = Callable[[Sequence[Call], Sequence[bytes]], None]
 """Takes calls and their request messages, in the same order; never raises; answers each call once, now or later."""
@@ -52,8 +55,12 @@ class GrpcServer(Protocol):
     async def start(self) -> None:
         """Bind and accept. Raises OSError naming the address when it cannot bind."""
 
-    async def stop(self, grace_s: float) -> None:
-        """Refuse new calls, let open ones end for at most `grace_s` seconds, then close."""
+    async def stop(self, grace_s: float, in_step: InStep | None = None) -> None:
+        """Refuse new calls, let open ones end for at most `grace_s` seconds, then close.
+
+        `in_step` is for several servers on one port that end together: a client that one of them sends away must not
+        come to another that is about to.
+        """
 
     @property
     def connections(self) -> int | None:

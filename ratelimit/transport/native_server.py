@@ -21,7 +21,7 @@ from ratelimit.sockets import listening_sockets, remove_unix_socket, unix_socket
 from ratelimit.transport.grpc import PREFIX_BYTES, CallHead
 from ratelimit.transport.housekeeping import Caps
 from ratelimit.transport.method_table import MethodTable
-from ratelimit.transport.methods import DirectMethod
+from ratelimit.transport.methods import DirectMethod, InStep
 from ratelimit.transport.native_connection import NativeConnection, Patience
 from ratelimit.transport.servicer_streams import MESSAGE_COST_BYTES
 from ratelimit.transport.tls import CertificateFiles, client_is_allowed, serving_context
@@ -88,15 +88,17 @@ class NativeServer:
             self._listeners.append(listener)
         self._seconds = self._loop.call_later(SECOND_S, self._second)
 
-    async def stop(self, grace_s: float) -> None:
+    async def stop(self, grace_s: float, in_step: InStep | None = None) -> None:
         """Ask every client to go elsewhere, answer what is open for at most `grace_s` seconds, then close.
 
-        May be called again with a shorter grace.
+        May be called again with a shorter grace. Servers in step send nobody away while one of them still listens.
         """
+        await self._accept_no_more()
+        if in_step is not None:
+            await in_step()
         self._stopping = True
         for connection in list(self._open):
             connection.drain()
-        await self._accept_no_more()
         try:
             if not await self._left(max(grace_s, HOLD_S)):
                 for connection in list(self._open):

@@ -10,7 +10,8 @@ import sys
 
 import psutil
 
-import ratelimit.app  # noqa: F401 - what a real process holds is part of the figure
+import ratelimit.app
+import ratelimit.worker  # noqa: F401 - what a real process holds is part of the figure
 from loadtest.bench_floors import NullCall, StepLoop, request
 from ratelimit.clock import SystemClock
 from ratelimit.descriptors.loader import ConfigFile, load_config

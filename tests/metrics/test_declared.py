@@ -2,8 +2,18 @@ import dataclasses
 import re
 from collections import Counter
 
-from ratelimit.metrics import HttpStats, LimitStats, Metrics, StoreStats
-from ratelimit.metrics.declared import DOMAIN_NOT_FOUND, HTTP, LIMIT, PROCESS, RESPONSE_TIME, SINGLES, STORE, Stat
+from ratelimit.metrics import HttpStats, LimitStats, Metrics, StoreStats, WorkerStats
+from ratelimit.metrics.declared import (
+    DOMAIN_NOT_FOUND,
+    HTTP,
+    LIMIT,
+    PROCESS,
+    RESPONSE_TIME,
+    SINGLES,
+    STORE,
+    WORKERS,
+    Stat,
+)
 
 ALL = (*SINGLES, *LIMIT, DOMAIN_NOT_FOUND, RESPONSE_TIME)
 
@@ -23,6 +33,7 @@ def test_every_counter_is_declared() -> None:
     assert sources(LIMIT) == fields(LimitStats)
     assert sources(STORE) == fields(StoreStats)
     assert sources(HTTP) == fields(HttpStats)
+    assert sources(WORKERS) == fields(WorkerStats)
     own = {name for name, value in vars(Metrics()).items() if type(value) is int and not name.startswith("_")}
     assert sources(PROCESS) == own
 

@@ -59,6 +59,9 @@ def test_every_problem_is_named_at_once() -> None:
         {"GRPC_SERVER_USE_TLS": "true"},
         {"USE_STATSD": "true", "USE_PROMETHEUS": "true"},
         {"GRPC_TRANSPORT": "native"},
+        {"BACKEND_TYPE": "memory", "WORKERS": "4"},
+        {"BACKEND_TYPE": "memory", "WORKERS": "auto"},
+        {"GRPC_UDS": "/run/x", "WORKERS": "2"},
     ],
     ids=str,
 )
@@ -97,6 +100,9 @@ def test_one_sink(given: dict[str, bool], prometheus: bool, statsd: bool) -> Non
         ("LIMIT_RESET_HEADER", ""),
         ("GRPC_HOST", "127.0.0.1:8081"),
         ("REDIS_URL", "redis:6379"),
+        ("WORKERS", "0"),
+        ("WORKERS", "257"),
+        ("WORKERS", "many"),
     ],
 )
 def test_what_would_fail_later_ends_the_start(variable: str, value: str) -> None:

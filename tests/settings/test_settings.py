@@ -10,11 +10,11 @@ VARIABLES = sorted(field.upper() for group in groups().values() for field in gro
 WORDS = (
     "", "0", "-1", "true", "yes", "10s", "10", "1e3", "0x10", "9" * 400, "9" * 5000, "1" * 300 + "h", "nan",
     "inf", "redis:6379", "redis://u:p@ss/w@h:1", "tcp", "unix", "SENTINEL", "memory", "::", "[::]", ":9090", "a:b,c",
-    "/x", "é", "\udcff", "\0", " ", "2147483648", "RateLimit-Limit", "٣",
+    "/x", "auto", "é", "\udcff", "\0", " ", "2147483648", "RateLimit-Limit", "٣",
 )  # fmt: skip
 VALUES = st.sampled_from(WORDS) | st.text(max_size=30)
 # Each of them may be wrong only because of another variable.
-DEPENDENT = {"REDIS_URL", "GRPC_SERVER_TLS_CERT", "GRPC_SERVER_TLS_KEY", "USE_STATSD"}
+DEPENDENT = {"REDIS_URL", "GRPC_SERVER_TLS_CERT", "GRPC_SERVER_TLS_KEY", "USE_STATSD", "GRPC_UDS", "BACKEND_TYPE"}
 
 
 def named(environ: dict[str, str]) -> set[str]:

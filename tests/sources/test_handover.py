@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 
 from ratelimit.descriptors.loader import ConfigFile, load_config, read_nodes
-from ratelimit.descriptors.tree import Node
+from ratelimit.descriptors.tree import Config, Node
 from ratelimit.descriptors.yaml_composer import LoadLimits
 from ratelimit.errors import ConfigError
 from ratelimit.sources.handover import (
@@ -15,6 +15,7 @@ from ratelimit.sources.handover import (
     digest_of,
     failed_line,
     node_lines,
+    tree_nodes,
 )
 from tests.descriptors.texts import contents
 
@@ -45,6 +46,19 @@ def test_what_arrives_is_what_was_loaded(text: bytes) -> None:
         return
     arrived = handed(file).domains
     assert [facts(root) for root in arrived.values()] == [facts(root) for root in loaded.domains.values()]
+
+
+def test_a_tree_is_handed_on_as_it_was_handed_over() -> None:
+    """From the service to its workers: the same nodes, limits and files, also where files share a domain."""
+    one = ConfigFile("a.yaml", b"domain: d\ndescriptors: [{key: a*, descriptors: [{key: b, value: c}]}, {key: b*}]")
+    two = ConfigFile("b.yaml", b"domain: d\ndescriptors: [{key: e, rate_limit: {unit: day, requests_per_unit: 1}}]")
+    other = ConfigFile("c.yaml", b"domain: e\ndescriptors: [{key: a}]")
+    first, second = handed(one, two, other), Receiver()
+    for line in node_lines(tree_nodes(Config(first.domains))):
+        second.take(json.loads(line)["nodes"])
+    before, after = first.domains.values(), second.domains.values()
+    assert [facts(root) for root in after] == [facts(root) for root in before]
+    assert second.limits == 1
 
 
 def test_pieces_are_small_and_complete() -> None:
