@@ -86,21 +86,26 @@ class Call(Stream):
                 connection.on_output()
             output.append(stream_id.join((_HEADERS_START, quick[0], quick[1] + message + _TRAILERS_START, _TRAILERS)))
         elif self.begin_end():
-            connection.send_headers(self, grpc.RESPONSE_HEADERS)
+            if not self._begun:
+                connection.send_headers(self, grpc.RESPONSE_HEADERS)
             connection.send_data(self, grpc.frame_message(message))
             connection.send_trailers(self, grpc.OK_TRAILERS)
 
     def fail(self, error: RpcError) -> None:
-        """End the call with the error's status and details: one header block, Trailers-Only."""
-        if self.begin_end():
-            block = grpc.RESPONSE_HEADERS + grpc.trailers(error.grpc_status, error.details)
-            self.connection.send_headers(self, block, end=True)
+        """End the call with the error's status and details: Trailers-Only, unless headers went out already."""
+        if not self.begin_end():
+            return
+        block = grpc.trailers(error.grpc_status, error.details)
+        if self._begun:
+            self.connection.send_trailers(self, block)
+        else:
+            self.connection.send_headers(self, grpc.RESPONSE_HEADERS + block, end=True)
 
     def refuse(self, refusal: grpc.Refusal) -> None:
         """End the call before any method has seen it."""
         if self.begin_end():
-            self.connection.send_headers(self, refusal.block, end=not refusal.plain)
-            if refusal.plain:
+            self.connection.send_headers(self, refusal.block, end=not refusal.has_body)
+            if refusal.has_body:
                 self.connection.send_data(self, refusal.body, end=True)
 
     def expire(self) -> None:
@@ -112,6 +117,10 @@ class Call(Stream):
             self.fail(DEADLINE_PASSED)
             if whole:
                 self.connection.abandon(self)
+
+    @property
+    def _begun(self) -> bool:
+        return self.outflow is not None and self.outflow.begun
 
     def begin_end(self) -> bool:
         """Whether the call may end now: it does so once."""

@@ -47,12 +47,13 @@ _ACCEPTED = field(b"grpc-accept-encoding", b"identity,deflate,gzip")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request is answered before any method sees it: as plain HTTP, or as a gRPC status."""
+    """Why a request is answered before any method sees it: as plain HTTP, to HEAD without its body, or as a status."""
 
     http_status: int
     status: GrpcStatus = GrpcStatus.INTERNAL
     details: str = ""
     plain: bool = False
+    to_head: bool = False
 
     @property
     def block(self) -> bytes:
@@ -63,6 +64,11 @@ class Refusal:
             return status + field(b"content-type", b"text/plain") + field(b"content-length", size)
         extra = _ACCEPTED if self.status is GrpcStatus.UNIMPLEMENTED else b""
         return status + field(b"content-type", b"application/grpc") + extra + trailers(self.status, self.details)
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body follows."""
+        return self.plain and not self.to_head
 
     @property
     def body(self) -> bytes:
@@ -92,7 +98,8 @@ def read_head(fields: Mapping[bytes, bytes]) -> CallHead:
     head.encoding = fields.get(b"grpc-encoding", b"identity")
     timeout = fields.get(b"grpc-timeout")
     if fields[b":method"] != b"POST":
-        head.refusal = Refusal(405, details="gRPC calls are POST requests", plain=True)
+        to_head = fields[b":method"] == b"HEAD"
+        head.refusal = Refusal(405, details="gRPC calls are POST requests", plain=True, to_head=to_head)
     elif not _CONTENT_TYPE.fullmatch(fields.get(b"content-type", b"")):
         head.refusal = Refusal(415, details="the content-type of gRPC is application/grpc", plain=True)
     elif head.encoding not in _WINDOW_BITS and head.encoding != b"identity":

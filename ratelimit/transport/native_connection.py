@@ -177,6 +177,7 @@ class NativeConnection(asyncio.Protocol):
         """Look at everything that takes time but calls; called about once a second."""
         core, patience = self._core, self._patience
         core.grant()
+        core.reset_unread(now, patience.stalled_write_s)
         if now >= self._cut_at or now - self._stalled > patience.stalled_write_s:
             self.cut()
         elif self._ending:
@@ -184,15 +185,20 @@ class NativeConnection(asyncio.Protocol):
         elif not core.settings_received:
             if now - self._opened > patience.handshake_s:
                 self.cut()
-        elif core.closing:
-            if now - self._drained_at > patience.age_grace_s:
+        else:
+            self._grow_old(now)
+            self._keep_alive(now)
+
+    def _grow_old(self, now: float) -> None:
+        patience, drained_s = self._patience, now - self._drained_at
+        if self._core.closing:
+            if drained_s > patience.age_grace_s and self._cut_at == math.inf:
                 self.give_up()
-        elif now - self._drained_at > GOAWAY_S_MAX:
+                self._cut_at = now + LINGER_S  # a client that does not read would not let it end
+        elif drained_s > GOAWAY_S_MAX:
             self._last_goaway()
         elif self._drained_at == math.inf and now - self._opened > patience.age_s:
             self.drain()
-        else:
-            self._keep_alive(now)
 
     def _keep_alive(self, now: float) -> None:
         patience = self._patience
@@ -284,7 +290,7 @@ def auth_context_of(transport: asyncio.BaseTransport) -> Mapping[str, Any]:
     """What TLS knows of the client, by grpcio's names."""
     certificate = transport.get_extra_info("peercert")
     if transport.get_extra_info("sslcontext") is None:
-        return {}
+        return {"transport_security_type": [b"insecure"]}
     names = [str(name).encode() for _, name in (certificate or {}).get("subjectAltName", ())]
     return {"transport_security_type": [b"ssl"], "x509_subject_alternative_name": names}
 

@@ -18,11 +18,12 @@ import structlog
 from ratelimit.settings import ServerSettings
 from ratelimit.settings.addresses import joined
 from ratelimit.sockets import listening_sockets, remove_unix_socket, unix_socket
-from ratelimit.transport.grpc import CallHead
+from ratelimit.transport.grpc import PREFIX_BYTES, CallHead
 from ratelimit.transport.housekeeping import Caps
 from ratelimit.transport.method_table import MethodTable
 from ratelimit.transport.methods import DirectMethod, InStep
 from ratelimit.transport.native_connection import NativeConnection, Patience
+from ratelimit.transport.servicer_streams import MESSAGE_COST_BYTES
 from ratelimit.transport.tls import CertificateFiles, client_is_allowed, serving_context
 
 BACKLOG = 1024
@@ -34,6 +35,8 @@ HOLD_S = 0.1
 # What answers need to reach the socket once everything is decided.
 ANSWER_S = 0.5
 _AGE_SPREAD = 0.1
+# What may lie in unfinished requests of one connection, however small messages have to be.
+BUFFERED_BYTES_MIN = 16 * 1024 * 1024
 
 _log = structlog.get_logger(__name__)
 
@@ -203,7 +206,10 @@ class NativeServer:
 
 
 def _caps(settings: ServerSettings) -> Caps:
+    # The largest message that is allowed has to fit, with what it takes while it waits for its method.
+    message_held_bytes = settings.grpc_max_recv_msg_bytes + PREFIX_BYTES + MESSAGE_COST_BYTES
     return Caps(
+        buffered_bytes_max=max(BUFFERED_BYTES_MIN, message_held_bytes),
         streams_max=settings.grpc_max_concurrent_streams,
         message_bytes_max=settings.grpc_max_recv_msg_bytes,
         header_bytes_max=settings.grpc_max_header_bytes,

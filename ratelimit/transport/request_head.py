@@ -20,6 +20,8 @@ _CONNECTION = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"tr
 _MEANINGFUL = frozenset(
     (b"te", b"host", b"content-length", b"content-type", b"grpc-timeout", b"grpc-encoding", b"grpc-accept-encoding")
 )
+# Fields that hold a list, and may come in several pieces (RFC 9110 §5.3).
+_LISTS = frozenset((b"grpc-accept-encoding",))
 _ORDINARY, _SPECIAL, _IS_PSEUDO = range(3)
 _LENGTH_DIGITS_MAX = 15
 # What one connection may make us remember: so many pieces, each of so many bytes.
@@ -114,7 +116,8 @@ def _validate(field: Field) -> int:
 def _checked(meaningful: tuple[Field, ...]) -> tuple[dict[bytes, bytes], int | None]:
     """The meaningful fields by name, and the content-length."""
     fields = dict(meaningful)
-    if len(fields) != len(meaningful):
+    single = [name for name, _ in meaningful if name not in _LISTS]
+    if len(set(single)) != len(single):
         raise malformed("a field is given twice")
     method = fields.get(b":method", b"")
     if method == b"CONNECT" or not (method and fields.get(b":scheme") and fields.get(b":path")):

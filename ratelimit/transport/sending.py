@@ -70,6 +70,8 @@ class Sender:
             self.put(frames.frame(frames.CONTINUATION, frames.END_HEADERS, stream.stream_id, pieces[-1]))
         if end:
             self._end_sent(stream)
+        else:
+            self.outflow_of(stream).begun = True
 
     def send_data(self, stream: Stream, data: bytes, *, end: bool = False) -> None:
         """Body bytes, now or when the windows allow."""
@@ -90,6 +92,16 @@ class Sender:
         self.put(frames.rst_stream(stream.stream_id, code))
         self.forget(stream)
         self.remember_reset(stream.stream_id)
+
+    def reset_unread(self, now: float, after_s: float) -> None:
+        """End streams whose answer is complete and has waited for longer than `after_s` for the peer to take it."""
+        for stream in list(self._outflows.values()):
+            outflow = stream.outflow
+            if outflow is None or stream.waiting or not (outflow.queue or outflow.trailers):
+                continue
+            outflow.waits_since = min(outflow.waits_since, now)
+            if now - outflow.waits_since > after_s:
+                self.reset(stream)
 
     def go_away(self, last_stream_id: bytes, code: int = ErrorCode.NO_ERROR, reason: str = "") -> None:
         """A GOAWAY frame."""

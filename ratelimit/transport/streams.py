@@ -1,5 +1,6 @@
 """Streams of HTTP/2 as a server sees them: their states as one table (RFC 9113 §5.1), and what is kept for each."""
 
+import math
 from collections import deque
 from enum import Enum
 from typing import Any
@@ -47,14 +48,17 @@ class Body:
 class Outflow:
     """What a stream has to send and may not yet, as (data, ends the stream); `trailers` follow it.
 
-    `window` is what the stream may still send, `held` the bytes that wait.
+    `begun` says whether response headers went out. `window` is what the stream may still send, `held` the bytes that
+    wait, `waits_since` when it was first seen that an answer which is complete waits for the peer.
     """
 
-    __slots__ = ("held", "queue", "trailers", "window")
+    __slots__ = ("begun", "held", "queue", "trailers", "waits_since", "window")
 
     def __init__(self, window: int) -> None:
         self.window = window
         self.held = 0
+        self.begun = False
+        self.waits_since = math.inf
         self.queue: deque[tuple[bytes | memoryview, bool]] = deque()
         self.trailers: bytes | None = None
 

@@ -11,7 +11,7 @@ from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.transport import frames
 from ratelimit.transport.calls import QUICK_BYTES_MAX
 from ratelimit.transport.frames import ErrorCode
-from ratelimit.transport.grpc import frame_message
+from ratelimit.transport.grpc import RESPONSE_HEADERS, frame_message
 from ratelimit.transport.housekeeping import Caps
 from ratelimit.transport.streams import State
 from tests.transport.core import (
@@ -386,3 +386,13 @@ def _act_on(client: Client, call: Any, act: str) -> None:
         call.expire()
     elif act == "fail":
         call.fail(BROKEN)
+
+
+@pytest.mark.parametrize("end", [lambda call: call.fail(BROKEN), lambda call: call.reply(b"")], ids=["fail", "reply"])
+def test_headers_go_out_once(end: Callable[[Any], None]) -> None:
+    """An end after the headers has no second `:status`: trailers alone."""
+    client = Client()
+    client.feed(whole(1))
+    client.core.send_headers(client.call, RESPONSE_HEADERS)
+    end(client.call)
+    assert b"".join(frame.payload for frame in client.replies()).count(RESPONSE_HEADERS) == 1

@@ -108,6 +108,15 @@ def test_what_is_no_grpc_is_answered_in_plain_http(more: tuple[bytes, bytes], st
     assert found[b"content-type"] == b"text/plain"
 
 
+@pytest.mark.parametrize(("method", "has_body"), [(b"HEAD", False), (b"GET", True)])
+def test_the_answer_to_head_has_no_body(method: bytes, has_body: bool) -> None:
+    """RFC 9110 §9.3.2: the fields are those of GET."""
+    refusal = head_of((b":method", method)).refusal
+    assert refusal is not None
+    assert refusal.has_body is has_body
+    assert fields_of(refusal.block)[b"content-length"] == b"%d" % len(refusal.body)
+
+
 def test_an_unknown_encoding_is_told_what_is_known() -> None:
     """UNIMPLEMENTED with grpc-accept-encoding."""
     refusal = head_of((b"grpc-encoding", b"snappy")).refusal

@@ -156,6 +156,15 @@ def test_what_is_remembered_is_bounded() -> None:
     assert not any(b"x" * 600 in value for _, value in heads._kinds)
 
 
+def test_a_list_may_come_in_pieces() -> None:
+    """`grpc-accept-encoding` more than once is no fault; what has one value is."""
+    heads = RequestHeads(grpc.read_head)
+    pieces = [(b"grpc-accept-encoding", b"gzip"), (b"grpc-accept-encoding", b"identity")]
+    assert heads.head([*GOOD, *pieces]).call.refusal is None
+    with pytest.raises(StreamViolation, match="twice"):
+        heads.head([*GOOD, (b"grpc-timeout", b"1S"), *pieces, (b"grpc-timeout", b"1S")])
+
+
 NAMES = st.sampled_from(
     [b":method", b":path", b":scheme", b":authority", b"te", b"host", b"x", b"content-length", b"X", b""]
 )

@@ -246,3 +246,28 @@ class Ledger:
                 self.sent[frame.stream] = self.sent.get(frame.stream, 0) + len(frame.payload)
                 assert self.left >= 0
                 assert self.sent[frame.stream] <= self.initial + self.given.get(frame.stream, 0)
+
+
+@pytest.mark.parametrize("size", [0, 50])
+def test_an_answer_that_nobody_takes_is_given_up(size: int) -> None:
+    """Complete, and longer held back by the client's windows than may be: RST_STREAM, whatever it took meanwhile."""
+    client = narrow(0)
+    client.call.reply(bytes(size))
+    client.sent()
+    client.core.reset_unread(100.0, 60.0)
+    client.feed(widened(3, 1))
+    client.core.reset_unread(160.0, 60.0)
+    assert [frame.kind for frame in client.sent()] == [frames.DATA]
+    client.core.reset_unread(160.1, 60.0)
+    (frame,) = client.sent()
+    assert (frame.kind, frame.stream, frame.code) == (frames.RST_STREAM, 3, ErrorCode.CANCEL)
+    assert client.core.streams == {}
+
+
+def test_a_call_without_its_answer_may_take_its_time() -> None:
+    """Only what is over for us is given up; a stream of responses is bounded by its method's waiting."""
+    client = narrow(0)
+    client.core.send_data(client.call, b"part")
+    for now in (100.0, 200.0):
+        client.core.reset_unread(now, 60.0)
+    assert client.open(3).waiting
