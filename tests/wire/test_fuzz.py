@@ -221,7 +221,6 @@ BOMBS += data(1, message(BOMB, flag=1) * 4, end=True)
 # What is over the bound today; each goes from here when its cause does.
 TOO_DEAR = {
     "short requests": "about 10 us for each answer that is plain HTTP",
-    "every window changes often": "each value of SETTINGS is applied to each stream",
     "gzip": "16 KiB inflate to four messages of the largest size",
 }
 
