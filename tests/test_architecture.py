@@ -189,7 +189,9 @@ def test_sizes_stay_small(path: Path) -> None:
     assert len(lines) <= 400
     assert all(len(line) <= 120 for line in lines)
     for function in functions(path):
-        assert (function.end_lineno or 0) - function.lineno < 50, function.name
+        # A loop on the way of every request may be longer where a figure earns it, and it says so.
+        most = 60 if "`make bench` earns" in (ast.get_docstring(function) or "") else 50
+        assert (function.end_lineno or 0) - function.lineno < most, function.name
         positional = [a for a in function.args.posonlyargs + function.args.args if a.arg not in {"self", "cls"}]
         assert len(positional) <= 5, function.name
 

@@ -31,44 +31,60 @@ class Template:
         self.parts = [block[one[1] : next_[0]] for one, next_ in pairwise(texts)]
         self.heads: dict[bytes, RequestHead] = {}
 
-    def match(self, block: bytes) -> RequestHead | None:
-        """The head of a block, None where it is of another kind. The block begins with `first`."""
-        at = len(self.first)
+    def match(self, data: bytes, start: int, end: int) -> RequestHead | None:
+        """The head of the block `data[start:end]`, None where it is of another kind."""
+        first = self.first
+        if not data.startswith(first, start):
+            return None
+        at = start + len(first)
         try:
             for part in self.parts:
-                size = block[at] & 0x7F
+                size = data[at] & 0x7F
                 at += size + 1
-                if size > _SHORT_MAX or not block.startswith(part, at):
+                if size > _SHORT_MAX or not data.startswith(part, at):
                     return None
                 at += len(part)
-            size = block[at] & 0x7F
+            size = data[at] & 0x7F
         except IndexError:
             return None
         at += size + 1
-        if size > _SHORT_MAX or at > len(block):
+        if size > _SHORT_MAX or at > end:
             return None
-        return self.heads.get(block[at:])
+        return self.heads.get(data[at:end])
 
 
 class BlockMemo:
-    """The blocks of one connection."""
+    """The blocks of one connection. `exact` is the block that was found last, None where a template knew it."""
 
     def __init__(self) -> None:
         self._heads: dict[bytes, RequestHead] = {}
         self._templates: list[Template] = []
         # By the names of its fields: the last block of its kind, and how it was read.
         self._kinds: dict[tuple[bytes, ...], tuple[bytes, HeaderBlock]] = {}
+        self.exact: bytes | None = b""
 
     def find(self, block: bytes) -> RequestHead | None:
         """The head of a block that is known."""
-        head = self._heads.get(block)
-        if head is None:
+        return self.find_in(block, 0, len(block))
+
+    def find_in(self, data: bytes, start: int, end: int) -> RequestHead | None:
+        """The head of the block `data[start:end]`. Who came with a changing block comes with the next one."""
+        if self.exact is None:
             for template in self._templates:
-                if block.startswith(template.first):
-                    head = template.match(block)
-                    if head is not None:
-                        return head
-        return head
+                head = template.match(data, start, end)
+                if head is not None:
+                    return head
+        block = data[start:end]
+        head = self._heads.get(block)
+        if head is not None:
+            self.exact = block
+            return head
+        for template in self._templates:
+            head = template.match(data, start, end)
+            if head is not None:
+                self.exact = None
+                return head
+        return None
 
     def table_changed(self) -> None:
         """What depended on the dynamic table means something else now."""

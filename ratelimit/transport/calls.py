@@ -104,9 +104,10 @@ class Call(Stream):
     def refuse(self, refusal: grpc.Refusal) -> None:
         """End the call before any method has seen it."""
         if self.begin_end():
-            self.connection.send_headers(self, refusal.block, end=not refusal.has_body)
             if refusal.has_body:
-                self.connection.send_data(self, refusal.body, end=True)
+                self.connection.send_whole(self, refusal.block, refusal.body)
+            else:
+                self.connection.send_headers(self, refusal.block, end=True)
 
     def expire(self) -> None:
         """The deadline passed."""
@@ -227,6 +228,9 @@ def _begin(call: Call, *, ended: bool) -> None:
     head, body = call.head.call, call.body
     if not call.waiting or body is None:
         return
+    if ended and head.refusal is not None:
+        call.refuse(head.refusal)
+        return
     body.reader = grpc.MessageReader(head.encoding, call.connection.caps.message_bytes_max)
     if head.refusal is not None:
         body.receiver = RefusedReceiver(call, head.refusal)
@@ -248,6 +252,8 @@ def _body_came(connection: Connection, call: Call, data: bytes, *, ended: bool) 
         return
     receiver, reader = body.receiver, body.reader
     inflated = reader.inflated
+    # All that comes in one read may come to one message of the largest size: inflating holds everybody up.
+    reader.room = connection.caps.message_bytes_max - connection.inflated
     try:
         _read(call, body, data, ended=ended)
     except RpcError as error:
@@ -257,7 +263,9 @@ def _body_came(connection: Connection, call: Call, data: bytes, *, ended: bool) 
             body.owed += len(data)
         else:
             connection.give_back(call, len(data))
-    _charge(connection, (reader.inflated - inflated) // INFLATED_PER_GLITCH)
+    inflated = reader.inflated - inflated
+    connection.inflated += inflated
+    _charge(connection, inflated // INFLATED_PER_GLITCH)
 
 
 def _read(call: Call, body: Body, data: bytes, *, ended: bool) -> None:
@@ -307,7 +315,7 @@ def _drop_buffer(connection: Connection, body: Body) -> None:
 class _Discarding:
     """A reader of what nobody wants to read."""
 
-    buffered = inflated = 0
+    buffered = inflated = room = 0
 
     def feed(self, _: bytes) -> Sequence[Any]:
         return ()

@@ -45,35 +45,26 @@ OK_TRAILERS = field(b"grpc-status", b"0")
 _ACCEPTED = field(b"grpc-accept-encoding", b"identity,deflate,gzip")
 
 
-@dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request is answered before any method sees it: as plain HTTP, to HEAD without its body, or as a status."""
+    """Why a request is answered before any method sees it: as plain HTTP, or with a gRPC status.
 
-    http_status: int
-    status: GrpcStatus = GrpcStatus.INTERNAL
-    details: str = ""
-    plain: bool = False
-    to_head: bool = False
+    `block` is the header block of the answer and `body` what follows it where it `has_body`: plain HTTP has, but for
+    HEAD. Made once for all requests of a connection with the same head.
+    """
 
-    @property
-    def block(self) -> bytes:
-        """The header block of the answer."""
-        status = b"\x08\x03%d" % self.http_status if self.http_status != 200 else STATUS_200
-        if self.plain:
+    __slots__ = ("block", "body", "has_body", "plain")
+
+    def __init__(self, http_status: int, status: GrpcStatus | None, details: str, *, to_head: bool = False) -> None:
+        self.plain = status is None
+        self.body = f"{details}\n".encode()
+        self.has_body = self.plain and not to_head
+        block = b"\x08\x03%d" % http_status if http_status != 200 else STATUS_200
+        if status is None:
             size = b"%d" % len(self.body)
-            return status + field(b"content-type", b"text/plain") + field(b"content-length", size)
-        extra = _ACCEPTED if self.status is GrpcStatus.UNIMPLEMENTED else b""
-        return status + field(b"content-type", b"application/grpc") + extra + trailers(self.status, self.details)
-
-    @property
-    def has_body(self) -> bool:
-        """Whether a body follows."""
-        return self.plain and not self.to_head
-
-    @property
-    def body(self) -> bytes:
-        """The body of a plain answer."""
-        return f"{self.details}\n".encode()
+            self.block = block + field(b"content-type", b"text/plain") + field(b"content-length", size)
+        else:
+            extra = _ACCEPTED if status is GrpcStatus.UNIMPLEMENTED else b""
+            self.block = block + field(b"content-type", b"application/grpc") + extra + trailers(status, details)
 
 
 @dataclass(slots=True)
@@ -99,9 +90,9 @@ def read_head(fields: Mapping[bytes, bytes]) -> CallHead:
     timeout = fields.get(b"grpc-timeout")
     if fields[b":method"] != b"POST":
         to_head = fields[b":method"] == b"HEAD"
-        head.refusal = Refusal(405, details="gRPC calls are POST requests", plain=True, to_head=to_head)
+        head.refusal = Refusal(405, None, "gRPC calls are POST requests", to_head=to_head)
     elif not _CONTENT_TYPE.fullmatch(fields.get(b"content-type", b"")):
-        head.refusal = Refusal(415, details="the content-type of gRPC is application/grpc", plain=True)
+        head.refusal = Refusal(415, None, "the content-type of gRPC is application/grpc")
     elif head.encoding not in _WINDOW_BITS and head.encoding != b"identity":
         reason = f"grpc-encoding {_shown(head.encoding)} is not supported"
         head.refusal = Refusal(200, GrpcStatus.UNIMPLEMENTED, reason)
@@ -171,13 +162,15 @@ def frame_message(message: bytes) -> bytes:
 class MessageReader:
     """Cuts a body into messages, and inflates them. `bytes_max` bounds each, before and after inflating.
 
-    `inflated` counts the bytes that inflating made, of messages that were too large too.
+    `inflated` counts the bytes that inflating made, of messages that were too large too. `room` is how many more it may
+    make for now.
     """
 
     def __init__(self, encoding: bytes, bytes_max: int) -> None:
         self._encoding = encoding
         self._bytes_max = bytes_max
         self._buffer = bytearray()
+        self.room = bytes_max
         self.inflated = 0
 
     @property
@@ -212,12 +205,13 @@ class MessageReader:
     def _inflate(self, message: bytes) -> bytes:
         inflater = zlib.decompressobj(_WINDOW_BITS[self._encoding])
         try:
-            inflated = inflater.decompress(message, self._bytes_max + 1)
+            inflated = inflater.decompress(message, self.room + 1)
         except zlib.error:
             raise RpcError(GrpcStatus.INTERNAL, f"a message is not {self._encoding.decode()}") from None
         self.inflated += len(inflated)
-        if len(inflated) > self._bytes_max:
-            raise _too_large("more when inflated", self._bytes_max)
+        if len(inflated) > self.room:
+            raise _too_large("more when inflated, or messages that come together", self._bytes_max)
+        self.room -= len(inflated)
         if not inflater.eof or inflater.unused_data:
             raise RpcError(GrpcStatus.INTERNAL, f"a message is not whole {self._encoding.decode()}")
         return inflated

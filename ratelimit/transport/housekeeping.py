@@ -67,6 +67,8 @@ class Housekeeping(Sender):
         # The last stream that had come before this read: a later one is reset by the bytes that brought it.
         self.last_before_read = frames.CONNECTION
         self._control_frames = 0
+        # The bytes that were inflated in this read.
+        self.inflated = 0
 
     def glitch(self, times: int = 1) -> None:
         """Count something that cost us and brought nothing. Raises ConnectionViolation beyond the bound."""
@@ -110,7 +112,7 @@ class Housekeeping(Sender):
 
     def read_begins(self) -> None:
         """What was to be sent until now is out of our hands."""
-        self._control_frames = 0
+        self._control_frames = self.inflated = 0
         self.last_before_read = self.last_stream_id
 
     def on_priority(self, _: int, stream_id: bytes, payload: bytes) -> None:

@@ -9,6 +9,8 @@ from ratelimit.transport.streams import AFTER_END_SENT, Outflow, State, Stream
 RESET_IDS_MAX = 256
 # So much DATA goes out in one turn; more waits with its stream until that is written.
 OUTPUT_BYTES_MAX = 256 * 1024
+# So much of complete answers may wait for the windows of one peer; one alone may be of any size.
+HELD_BYTES_MAX = 4 * 1024 * 1024
 
 
 class Sender:
@@ -26,6 +28,7 @@ class Sender:
         # What else may be put before it is written: a peer that reads slowly has it in its windows, not in our memory.
         self._allowance = OUTPUT_BYTES_MAX
         self._paused = False
+        self._held = 0
         self.window = frames.DEFAULT_WINDOW
         self.stream_window = frames.DEFAULT_WINDOW
         self._outflows: dict[bytes, Stream] = {}
@@ -79,10 +82,28 @@ class Sender:
         # A view is cut into frames without copying what is left each time.
         outflow.queue.append((memoryview(data) if len(data) > frames.FRAME_BYTES_MAX else data, end))
         outflow.held += len(data)
+        self._held += len(data)
         self._pump(stream, outflow)
+        if outflow.held < self._held > HELD_BYTES_MAX and not stream.waiting:
+            self.reset(stream, ErrorCode.ENHANCE_YOUR_CALM)
+
+    def send_whole(self, stream: Stream, block: bytes, data: bytes) -> None:
+        """Response headers and a short body that ends the stream."""
+        size = len(data)
+        if size > min(self.window, self.stream_window, self._allowance) or stream.outflow is not None:
+            self.send_headers(stream, block)
+            self.send_data(stream, data, end=True)
+            return
+        self.window -= size
+        self._allowance -= size
+        head = frames.frame(frames.HEADERS, frames.END_HEADERS, stream.stream_id, block)
+        self.put(head + frames.frame(frames.DATA, frames.END_STREAM, stream.stream_id, data))
+        self._end_sent(stream)
 
     def send_trailers(self, stream: Stream, block: bytes) -> None:
         """Trailers after all data; they end the stream."""
+        if stream.state is State.CLOSED:  # its data was too much
+            return
         outflow = self.outflow_of(stream)
         outflow.trailers = block
         self._pump(stream, outflow)
@@ -124,6 +145,11 @@ class Sender:
         self._outflows.pop(stream.stream_id, None)
         self._starved.pop(stream.stream_id, None)
         stream.state = State.CLOSED
+        outflow = stream.outflow
+        if outflow is not None:
+            self._held -= outflow.held
+            outflow.held = 0
+            outflow.queue.clear()
 
     def remember_reset(self, stream_id: bytes) -> None:
         """Frames of this stream may still be on their way: they are no fault."""
@@ -198,6 +224,7 @@ class Sender:
         self._allowance -= size
         outflow.window -= size
         outflow.held -= size
+        self._held -= size
 
     def _end_sent(self, stream: Stream) -> None:
         stream.state = AFTER_END_SENT[stream.state]

@@ -14,7 +14,6 @@ from typing import Any
 from ratelimit.transport import frames
 from ratelimit.transport.grpc import PREFIX_BYTES
 from ratelimit.transport.housekeeping import UNARY
-from ratelimit.transport.request_head import RequestHead
 from ratelimit.transport.streams import State
 
 MESSAGE_BYTES_MAX = 4096
@@ -72,25 +71,32 @@ class UnaryLane:
                 connection.events += [(UNARY, call.head.call.direct, [call], [message]) for call, message in each]
         return position
 
-    def _take(self, data: bytes, position: int, calls: list[Any], messages: list[bytes]) -> int:  # noqa: C901
-        """The loop of `take`: adds the calls that came whole, and their messages."""
+    def _take(self, data: bytes, position: int, calls: list[Any], messages: list[bytes]) -> int:  # noqa: C901, PLR0912
+        """The loop of `take`: adds the calls that came whole, and their messages. `make bench` earns its length."""
         connection = self._connection
-        streams, new_stream, now = connection.streams, connection.new_stream, connection.now
+        streams, new_stream, now, memo = connection.streams, connection.new_stream, connection.now, connection.memo
         room, total = connection.caps.streams_max - len(streams) - connection.orphans, len(data)
-        start, block, size, head = self._hot
+        start, block, size, hot_head = self._hot
+        head = hot_head
         deadline = now + head.call.timeout_s if head is not None else math.inf
         earliest = min(deadline, connection.earliest_deadline)
         while True:
             call, at = None, position
             if data.startswith(start, position) and data.startswith(block, position + 9):
                 at += size
+                if head is not hot_head:
+                    head, deadline = hot_head, now + hot_head.call.timeout_s
             elif data[position + 3 : position + 5] == _HEADERS_ENDED:
-                found = self._frame_at(data, position, total)
-                if found is None:
+                at += 9 + int.from_bytes(data[position : position + 3], "big")
+                found = memo.find_in(data, position + 9, at)
+                if found is None or found.call.direct is None or at > total:
                     break
-                start, block, size, head = self._hot = found
-                at, deadline = position + size, now + head.call.timeout_s
-                earliest = min(earliest, deadline)
+                if found is not head:
+                    head, deadline = found, now + found.call.timeout_s
+                    earliest = min(earliest, deadline)
+                if memo.exact is not None:
+                    start, block, size = data[position : position + 5], memo.exact, at - position
+                    self._hot, hot_head = (start, block, size, head), head
             if at != position:
                 stream_id = data[position + 5 : position + 9]
                 if room <= 0 or not connection.last_stream_id < stream_id < _BEYOND_IDS or not stream_id[3] & 1:
@@ -121,14 +127,3 @@ class UnaryLane:
             position = end
         connection.earliest_deadline = earliest
         return position
-
-    def _frame_at(self, data: bytes, position: int, total: int) -> _HeadersFrame | None:
-        """The HEADERS frame at `position`, where it is of the lane."""
-        size = 9 + int.from_bytes(data[position : position + 3], "big")
-        if position + size > total:
-            return None
-        block = data[position + 9 : position + size]
-        head: RequestHead | None = self._connection.memo.find(block)
-        if head is None or head.call.direct is None:
-            return None
-        return data[position : position + 5], block, size, head

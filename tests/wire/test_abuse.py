@@ -201,11 +201,7 @@ HOLDING: dict[str, tuple[Callable[[], Iterator[bytes]], list[tuple[int, int]]]] 
 }
 
 
-UNBOUNDED = pytest.mark.xfail(reason="answers that wait for the client are held without a bound", strict=False)
-LARGE = "large answers that may not leave (2019-9517)"
-
-
-@pytest.mark.parametrize("row", [pytest.param(row, marks=UNBOUNDED if row == LARGE else ()) for row in HOLDING])
+@pytest.mark.parametrize("row", HOLDING)
 async def test_what_a_client_makes_us_hold_is_bounded(row: str) -> None:
     """Streams that stall, windows of nothing, messages that do not end: they are held within bounds, or ended."""
     pieces, settings = HOLDING[row]
@@ -214,7 +210,6 @@ async def test_what_a_client_makes_us_hold_is_bounded(row: str) -> None:
         await asyncio.sleep(0.2)  # what it holds is looked at for a while
 
 
-@UNBOUNDED
 async def test_a_client_that_does_not_read_is_cut_off() -> None:
     """With windows of 2 GiB and answers of many MB that nobody reads (2016-1546): not held, and not for long."""
     wide = (SettingCodes.INITIAL_WINDOW_SIZE, 2**31 - 1)

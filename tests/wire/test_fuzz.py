@@ -7,8 +7,7 @@ Each fuzzer runs for FUZZ_S (tests/conftest.py): seconds here, a minute in CI.
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from hpack import Decoder, HPACKError
@@ -219,25 +218,13 @@ BOMBS += data(1, message(BOMB, flag=1) * 4, end=True)
 
 
 # What is over the bound today; each goes from here when its cause does.
-TOO_DEAR = {
-    "short requests": "about 10 us for each answer that is plain HTTP",
-    "gzip": "16 KiB inflate to four messages of the largest size",
-}
-
-
-def named(kinds: Iterable[str]) -> list[Any]:
-    """Parameters, of which some are known to fail."""
-    marks = {kind: pytest.mark.xfail(reason=reason, strict=False) for kind, reason in TOO_DEAR.items()}
-    return [pytest.param(kind, marks=marks.get(kind, ())) for kind in kinds]
-
-
-@pytest.mark.parametrize("kind", named(WORST))
+@pytest.mark.parametrize("kind", WORST)
 def test_the_worst_of_each_kind(kind: str) -> None:
     """What chance would not find: 16 KiB of whatever costs most for its size."""
     assert spent_s(reading(WORST[kind])) <= CPU_S_MAX
 
 
-@pytest.mark.parametrize("history", named(HISTORIES))
+@pytest.mark.parametrize("history", HISTORIES)
 def test_the_worst_after_a_history(history: str) -> None:
     """What a client has made us hold does not make a later read dear."""
     before, sent = HISTORIES[history]
@@ -252,7 +239,7 @@ def test_the_worst_after_a_history(history: str) -> None:
     assert spent_s(prepare) <= CPU_S_MAX
 
 
-@pytest.mark.parametrize("encoding", named(["gzip"]))
+@pytest.mark.parametrize("encoding", ["gzip"])
 def test_the_worst_that_is_compressed(encoding: str) -> None:
     """16 KiB of gzip that stand for 16 MB of zeros: no more than a bounded part of them is inflated in one go."""
     assert encoding == "gzip"
