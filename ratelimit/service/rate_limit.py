@@ -26,6 +26,7 @@ from ratelimit.limiter.tick import Tick, judged
 from ratelimit.metrics import Metrics
 from ratelimit.service.messages import parse_request
 from ratelimit.service.plan_memo import PlanMemo, PreparedPlan
+from ratelimit.service.quick_plans import PlanRules, QuickPlans
 from ratelimit.service.wire import check_size
 from ratelimit.settings import ResponseSettings
 from ratelimit.transport.awaited_call import AwaitedCall
@@ -53,6 +54,7 @@ class Snapshot:
     config: Config
     rules: Rules
     plans: PlanMemo
+    quick: QuickPlans
     generation: int
 
 
@@ -86,7 +88,9 @@ class RateLimitService:
         """Put `config` and its rules in force for every call from now on."""
         before = self._snapshot
         plans = before.plans.succeed() if before else PlanMemo()
-        self._snapshot = Snapshot(config, rules or Rules(), plans, before.generation + 1 if before else 1)
+        rules = rules or Rules()
+        quick = QuickPlans(config, PlanRules(rules.decision, rules.response, self._planner, plans.statuses))
+        self._snapshot = Snapshot(config, rules, plans, quick, before.generation + 1 if before else 1)
 
     async def ask(self, message: bytes) -> bytes:
         """Answer one serialised request to whoever can wait. Raises RpcError."""
@@ -131,6 +135,10 @@ class RateLimitService:
         return planned, made
 
     def _prepare(self, snapshot: Snapshot, message: bytes) -> PreparedPlan:
+        quick = snapshot.quick.plan(message)
+        if quick is not None:
+            snapshot.plans.add_seen(quick)
+            return quick
         check_size(message)
         rules = snapshot.rules
         plan = self._planner.plan(snapshot.config, parse_request(message), rules.decision)
