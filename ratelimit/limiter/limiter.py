@@ -39,7 +39,10 @@ class Answers(Protocol):
     """Who answers the callers; none of these may raise. Every caller is handed back once."""
 
     def decided(self, tick: Tick) -> None:
-        """Answer every request of the tick."""
+        """Answer every request of the tick, from its counts."""
+
+    def known(self, tick: Tick) -> None:
+        """Answer every request of the tick without counts: the over-limit cache knows each charge, if there is any."""
 
     def expired(self, callers: Sequence[Any], started: float) -> None:
         """Their deadline had passed, or they had gone, before their hits were sent: nothing was counted."""
@@ -127,8 +130,7 @@ class Limiter:
         if aside.refused:
             answers.refused(aside.refused, StoreError("too many hits wait for the store (PENDING_HITS_MAX)"), started)
         if known.callers:
-            known.counts = [None if plan.single else [None] * len(plan.charges) for plan in known.plans]
-            self._hand_back(known)
+            self._hand_back(known, answers.known)
         if tick.callers:
             self._count(tick, loop_now + self._options.store_timeout_s)
 
@@ -192,7 +194,8 @@ class Limiter:
         except Exception as error:  # noqa: BLE001 - results that are none must not leave callers waiting
             self._break(tick, error)
         else:
-            self._hand_back(tick)
+            assert self._answers is not None  # noqa: S101 - `hand_back_to` comes first
+            self._hand_back(tick, self._answers.decided)
 
     def _settle(self, tick: Tick, results: Results) -> bool:
         """Give each hit its result, and the cache what is over; whether all could be counted."""
@@ -214,10 +217,9 @@ class Limiter:
                 cache.add(key.name, result.count, end)
         return whole
 
-    def _hand_back(self, tick: Tick) -> None:
-        assert self._answers is not None  # noqa: S101 - `hand_back_to` comes first
+    def _hand_back(self, tick: Tick, answer: Callable[[Tick], None]) -> None:
         try:
-            self._answers.decided(tick)
+            answer(tick)
         except Exception as error:  # noqa: BLE001 - likewise: it must not reach the store, nor leave callers waiting
             self._break(tick, error)
 

@@ -120,6 +120,8 @@ class Sharing:
         self._cache = cache
         self._turn = turn
         self._shared: dict[bytes, SharedHit] = {}
+        # What was found in the cache; within a tick it stays there.
+        self._over: set[Charge] = set()
         self._again: dict[Submitted, int] = {}
         self._hits_of: dict[Submitted, list[SharedHit | None]] = {}
 
@@ -136,7 +138,11 @@ class Sharing:
                 tick.mixed = True
                 share.share_with(charge)
             return share
+        if charge in self._over:
+            self._cache.hits += 1
+            return None
         if self._cache.enabled and amount >= 0 and self._cache.is_over(name, charge.requests_per_unit, tick.now):
+            self._over.add(charge)
             return None
         share = SharedHit(charge)
         tick.hits.append(share)
