@@ -40,7 +40,8 @@ class CounterKey:
 
     def reset_s(self, now: int) -> int:
         """How long the window goes on after the second `now`; the whole window for a clock that stepped back."""
-        return min(self.unit.seconds, self.window_start + self.unit.seconds - now)
+        seconds = self.unit.seconds
+        return self.window_start + seconds - now if self.window_start < now else seconds
 
 
 @dataclass(frozen=True, slots=True)
