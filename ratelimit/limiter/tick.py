@@ -115,6 +115,8 @@ class Sharing:
     A plan of several charges that comes again in the tick is only counted, and its amounts are added once, in `finish`.
     """
 
+    __slots__ = ("_again", "_cache", "_hits_of", "_over", "_shared", "_tick", "_turn")
+
     def __init__(self, tick: Tick, cache: OverLimitCache, turn: Callable[[Charge, int], None]) -> None:
         self._tick = tick
         self._cache = cache
@@ -169,6 +171,8 @@ class Sharing:
 
     def finish(self) -> None:
         """Add the amounts of the plans that came again."""
+        if not self._again:
+            return
         for plan, times in self._again.items():
             if times:
                 for hit, charge in zip(self._hits_of[plan], plan.charges, strict=True):

@@ -15,7 +15,7 @@ import hiredis
 
 from ratelimit.errors import StoreError
 from ratelimit.limiter.algorithm import Counted
-from ratelimit.limiter.counter_store import COUNT_MAX, UNGROUPED, Batch, Hit, Results
+from ratelimit.limiter.counter_store import COUNT_MAX, UNGROUPED, Hit, Results
 
 HITS_PER_COMMAND_MAX = 256
 # What the server answers before a script has run.
@@ -68,14 +68,12 @@ SCRIPTS = (ADD_HITS, CHARGE_GROUPS)
 
 
 class BatchResults:
-    """Collects the results of a batch's commands; `done` gets them whole when the last one is there."""
+    """Collects the results of a batch of several commands; `done` gets them whole when the last one is there."""
 
-    def __init__(self, batch: Batch, commands: int, done: Callable[[Results], None]) -> None:
-        self._results: list[Counted | StoreError] = []
+    def __init__(self, commands: int, done: Callable[[Results], None]) -> None:
         self._parts: list[Results | None] = [None] * commands
         self._missing = commands
         self._done = done
-        self.batch = batch
 
     def put(self, place: int, results: Results) -> None:
         """Take the results of one command in."""

@@ -96,7 +96,7 @@ class Told:
                 caller.told.append(str(error))
 
     def known(self, tick: Tick) -> None:
-        tick.counts = [None if asked.single else [None] * len(asked.charges) for asked in tick.plans]
+        tick.counts = tick.shares = [None if asked.single else [None] * len(asked.charges) for asked in tick.plans]
         self.decided(tick)
 
     def expired(self, callers: Sequence[Any], started: float) -> None:
