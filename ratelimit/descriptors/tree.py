@@ -189,7 +189,7 @@ def walk(root: Node, entries: Sequence[tuple[str, str]]) -> list[Level]:
     levels: list[Level] = []
     node = root
     for key, value in entries:
-        level = _level(node, key, value)
+        level = level_below(node, key, value)
         levels.append(level)
         if level.node is None:
             break
@@ -197,7 +197,8 @@ def walk(root: Node, entries: Sequence[tuple[str, str]]) -> list[Level]:
     return levels
 
 
-def _level(parent: Node, key: str, value: str) -> Level:
+def level_below(parent: Node, key: str, value: str) -> Level:
+    """The level below `parent` for one entry."""
     composite = f"{key}_{value}"
     node = parent.children.get(composite)
     if node is not None:
@@ -238,15 +239,15 @@ def _counter_entries(
 
 def _named_as_written(levels: Sequence[Level], nodes: Sequence[Node]) -> bool:
     """Whether `_stat_names` are the nodes' own: a quick yes for what most limits are, no where it must be looked at."""
-    if nodes[-1].detailed_metric:
-        return False
-    for level, node in zip(levels, nodes, strict=True):
-        if level.matched is Matched.EXACT:
-            if not level.value:
-                return False
-        elif node.value_to_metric or node.key != level.key or not (level.matched is Matched.KEY or node.value):
-            return False  # the last: `*` in the key of a node without value, and a caller who sends just that key
-    return True
+    return not nodes[-1].detailed_metric and all(map(is_named_as_written, levels, nodes))
+
+
+def is_named_as_written(level: Level, node: Node) -> bool:
+    """Whether the stat name of one level is that of its node, where the last node has no `detailed_metric`."""
+    if level.matched is Matched.EXACT:
+        return bool(level.value)
+    # The last: `*` in the key of a node without value, and a caller who sends just that key.
+    return not node.value_to_metric and node.key == level.key and (level.matched is Matched.KEY or bool(node.value))
 
 
 def _stat_names(levels: Sequence[Level], nodes: Sequence[Node]) -> Iterator[str]:

@@ -40,7 +40,8 @@ class Algorithm:
 
 
 def _judge_fixed_window(count: int, requests_per_unit: int, reset_s: int) -> Counted:
-    return Counted(count, count <= requests_per_unit, max(0, requests_per_unit - count), reset_s)
+    remaining = requests_per_unit - count
+    return Counted(count, True, remaining, reset_s) if remaining >= 0 else Counted(count, False, 0, reset_s)
 
 
 FIXED_WINDOW = Algorithm(

@@ -13,13 +13,14 @@ The reference format is envoyproxy/ratelimit's, byte for byte, for a Redis share
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ratelimit.descriptors.limit import Unit
 from ratelimit.limiter.algorithm import Algorithm
 
 TEXT_BYTES_MAX = 128
+SHORT_BYTES_MAX = TEXT_BYTES_MAX - 1
 
 
 @dataclass(slots=True, eq=False)
@@ -39,22 +40,38 @@ class CounterKey:
 
     def reset_s(self, now: int) -> int:
         """How long the window goes on after the second `now`; the whole window for a clock that stepped back."""
-        return min(self.unit.seconds, self.window_start + self.unit.seconds - now)
+        seconds = self.unit.seconds
+        return self.window_start + seconds - now if self.window_start < now else seconds
 
 
-def exact_counter(
-    prefix: str, domain: str, entries: Iterable[tuple[str, str]], unit: Unit, algorithm: Algorithm
-) -> bytes:
-    """The counter in the exact format; the window start follows it."""
-    texts = [domain, *(text for entry in entries for text in entry)]
-    return f"{prefix}{{rl:{algorithm.tag}{unit.wire}:".encode() + b"".join([_framed(text) for text in texts]) + b"}:"
+@dataclass(frozen=True, slots=True)
+class CounterFormat:
+    """How the parts of a counter are written; called, it writes the whole, after which the window start follows.
+
+    `head(prefix, domain, unit, algorithm)` stands first, then each key and each value as `text` writes them, then
+    `end`. For a text of at most SHORT_BYTES_MAX bytes, `text` is `sizes[its bytes]`, the bytes, and `after`.
+    """
+
+    head: Callable[[str, str, Unit, Algorithm], bytes]
+    text: Callable[[str], bytes]
+    sizes: Sequence[bytes]
+    after: bytes
+    end: bytes
+
+    def __call__(
+        self, prefix: str, domain: str, entries: Iterable[tuple[str, str]], unit: Unit, algorithm: Algorithm
+    ) -> bytes:
+        text = self.text
+        texts = [text(each) for entry in entries for each in entry]
+        return b"".join([self.head(prefix, domain, unit, algorithm), *texts, self.end])
 
 
-def reference_counter(
-    prefix: str, domain: str, entries: Iterable[tuple[str, str]], _unit: Unit, _algorithm: Algorithm
-) -> bytes:
-    """The counter as envoyproxy/ratelimit writes it; the window start follows it."""
-    return "".join([prefix, domain, "_", *(f"{key}_{value}_" for key, value in entries)]).encode()
+def _exact_head(prefix: str, domain: str, unit: Unit, algorithm: Algorithm) -> bytes:
+    return f"{prefix}{{rl:{algorithm.tag}{unit.wire}:".encode() + _framed(domain)
+
+
+def _reference_head(prefix: str, domain: str, _unit: Unit, _algorithm: Algorithm) -> bytes:
+    return f"{prefix}{domain}_".encode()
 
 
 def _framed(text: str) -> bytes:
@@ -62,3 +79,11 @@ def _framed(text: str) -> bytes:
     if len(raw) > TEXT_BYTES_MAX:
         return b"#" + hashlib.sha256(raw).hexdigest().encode() + b","
     return b"%d:%b," % (len(raw), raw)
+
+
+exact_counter = CounterFormat(
+    _exact_head, _framed, [b"%d:" % size for size in range(SHORT_BYTES_MAX + 1)], after=b",", end=b"}:"
+)
+reference_counter = CounterFormat(
+    _reference_head, lambda text: f"{text}_".encode(), [b""] * (SHORT_BYTES_MAX + 1), after=b"_", end=b""
+)

@@ -39,7 +39,10 @@ class Answers(Protocol):
     """Who answers the callers; none of these may raise. Every caller is handed back once."""
 
     def decided(self, tick: Tick) -> None:
-        """Answer every request of the tick."""
+        """Answer every request of the tick, from its counts."""
+
+    def known(self, tick: Tick) -> None:
+        """Answer every request of the tick without counts: the over-limit cache knows each charge, if there is any."""
 
     def expired(self, callers: Sequence[Any], started: float) -> None:
         """Their deadline had passed, or they had gone, before their hits were sent: nothing was counted."""
@@ -52,9 +55,16 @@ class Answers(Protocol):
 
 
 class _Aside:
-    """The callers of a tick that are not counted: gone or too late, no room, or a fault of ours."""
+    """The callers of a tick that are not counted: gone or too late, no room, a fault of ours, or known without it.
+
+    `plans` are those of the `known` callers.
+    """
+
+    __slots__ = ("broken", "expired", "known", "plans", "refused")
 
     def __init__(self) -> None:
+        self.known: list[Any] = []
+        self.plans: list[Any] = []
         self.expired: list[Caller] = []
         self.refused: list[Caller] = []
         self.broken: list[tuple[Caller, Exception]] = []
@@ -115,8 +125,8 @@ class Limiter:
         try:
             loop_now = self._loop.time()
             now = int(self._clock.now())
-            tick, known, aside = Tick(now, started), Tick(now, started), _Aside()
-            self._sort(zip(callers, plans, strict=True), loop_now, (tick, known, aside))
+            tick, aside = Tick(now, started), _Aside()
+            self._sort(zip(callers, plans, strict=True), loop_now, tick, aside)
         except Exception as error:  # noqa: BLE001 - nothing was sent: whatever it is, every caller is told
             answers.broken(callers, error, started)
             return
@@ -126,9 +136,10 @@ class Limiter:
             answers.expired(aside.expired, started)
         if aside.refused:
             answers.refused(aside.refused, StoreError("too many hits wait for the store (PENDING_HITS_MAX)"), started)
-        if known.callers:
-            known.counts = [None if plan.single else [None] * len(plan.charges) for plan in known.plans]
-            self._hand_back(known)
+        if aside.known:
+            known = Tick(now, started)
+            known.callers, known.plans = aside.known, aside.plans
+            self._hand_back(known, answers.known)
         if tick.callers:
             self._count(tick, loop_now + self._options.store_timeout_s)
 
@@ -136,12 +147,13 @@ class Limiter:
         self,
         requests: Iterable[tuple[Caller, Submitted]],
         loop_now: float,
-        places: tuple[Tick, Tick, "_Aside"],
+        tick: Tick,
+        aside: "_Aside",
     ) -> None:
-        """Put each request into the tick that goes to the store, the one known without it, or aside."""
-        tick, known, aside = places
+        """Put each request into the tick that goes to the store, or aside."""
         sharing = Sharing(tick, self._cache, self._turn)
-        hits, room = tick.hits, self._options.pending_hits_max - self.pending
+        callers, plans, shares, hits = tick.callers, tick.plans, tick.shares, tick.hits
+        room = self._options.pending_hits_max - self.pending
         share: Any
         for caller, plan in requests:
             try:
@@ -154,16 +166,20 @@ class Limiter:
                 charge = plan.single
                 if charge is not None:
                     share = sharing.hit_of(charge)
-                    into = known if share is None else tick
+                    to_be_counted = share is not None
                 else:  # several charges, a look, a refund, or nothing to count at all
                     share = sharing.hits_of(plan)
-                    into = tick if any(share) else known
+                    to_be_counted = any(share)
             except Exception as error:  # noqa: BLE001 - it belongs to this request alone
                 aside.broken.append((caller, error))
                 continue
-            into.callers.append(caller)
-            into.plans.append(plan)
-            into.shares.append(share)
+            if to_be_counted:
+                callers.append(caller)
+                plans.append(plan)
+                shares.append(share)
+            else:
+                aside.known.append(caller)
+                aside.plans.append(plan)
         sharing.finish()
 
     def _turn(self, charge: Charge, now: int) -> None:
@@ -192,7 +208,8 @@ class Limiter:
         except Exception as error:  # noqa: BLE001 - results that are none must not leave callers waiting
             self._break(tick, error)
         else:
-            self._hand_back(tick)
+            assert self._answers is not None  # noqa: S101 - `hand_back_to` comes first
+            self._hand_back(tick, self._answers.decided)
 
     def _settle(self, tick: Tick, results: Results) -> bool:
         """Give each hit its result, and the cache what is over; whether all could be counted."""
@@ -214,10 +231,9 @@ class Limiter:
                 cache.add(key.name, result.count, end)
         return whole
 
-    def _hand_back(self, tick: Tick) -> None:
-        assert self._answers is not None  # noqa: S101 - `hand_back_to` comes first
+    def _hand_back(self, tick: Tick, answer: Callable[[Tick], None]) -> None:
         try:
-            self._answers.decided(tick)
+            answer(tick)
         except Exception as error:  # noqa: BLE001 - likewise: it must not reach the store, nor leave callers waiting
             self._break(tick, error)
 

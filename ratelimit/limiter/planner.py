@@ -1,12 +1,12 @@
 """From a request and a configuration to a plan."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from ratelimit.descriptors.limit import Unit
 from ratelimit.descriptors.request import Descriptor, Request
 from ratelimit.descriptors.tree import Config
 from ratelimit.errors import GrpcStatus, RpcError
-from ratelimit.limiter.algorithm import FIXED_WINDOW, Algorithm
+from ratelimit.limiter.algorithm import FIXED_WINDOW
+from ratelimit.limiter.counter_key import CounterFormat
 from ratelimit.limiter.counter_store import AMOUNT_MAX
 from ratelimit.limiter.decision import near_limit_threshold
 from ratelimit.limiter.plan import DEFAULT_RULES, Charge, DecisionRules, LimitStats, Plan, Verdict
@@ -17,8 +17,6 @@ DOMAIN_BYTES_MAX = 256
 KEY_BYTES_MAX = 256
 VALUE_BYTES_MAX = 4096
 
-CounterFormat = Callable[[str, str, Iterable[tuple[str, str]], Unit, Algorithm], bytes]
-
 
 class Planner:
     """Plans requests; `counter` writes the counters and `prefix` stands before each.
@@ -27,9 +25,9 @@ class Planner:
     """
 
     def __init__(self, counter: CounterFormat, stats_of: Callable[[str, bool], LimitStats], prefix: str = "") -> None:
-        self._counter = counter
-        self._stats_of = stats_of
-        self._prefix = prefix
+        self.counter = counter
+        self.stats_of = stats_of
+        self.prefix = prefix
 
     def plan(self, config: Config, request: Request, rules: DecisionRules = DEFAULT_RULES) -> Plan:
         """Match, replace and count what each descriptor costs. Raises RpcError for a request that is not sound."""
@@ -45,11 +43,11 @@ class Planner:
             elif match.limit.name and match.limit.name in replaced:
                 steps.append(Verdict.REPLACED)
             else:
-                counter = self._counter(
-                    self._prefix, request.domain, match.counter_entries, match.limit.unit, FIXED_WINDOW
+                counter = self.counter(
+                    self.prefix, request.domain, match.counter_entries, match.limit.unit, FIXED_WINDOW
                 )
                 near = near_limit_threshold(match.limit.requests_per_unit, rules.near_limit_ratio)
-                stats = self._stats_of(match.stat_key, match.configured)
+                stats = self.stats_of(match.stat_key, match.configured)
                 steps.append(Charge(match.limit, counter, _amount(request, descriptor), near, stats))
         return Plan(request.domain, tuple(steps), rules, config.has_domain(request.domain))
 

@@ -31,11 +31,11 @@ def tally(charge: Charge, before: int, after: int) -> None:
         stats.shadow_mode += over
 
 
-def tally_known(charge: Charge) -> None:
-    """Add one hit of `charge` that the over-limit cache denied: the store never saw it."""
-    stats, amount = charge.stats, charge.amount
-    stats.total_hits += amount
-    stats.over_limit += amount
-    stats.over_limit_with_local_cache += amount
+def tally_known(charge: Charge, times: int = 1) -> None:
+    """Add so many hits of `charge` that the over-limit cache denied: the store never saw them."""
+    stats, hits = charge.stats, charge.amount * times
+    stats.total_hits += hits
+    stats.over_limit += hits
+    stats.over_limit_with_local_cache += hits
     if charge.limit.shadow_mode:
-        stats.shadow_mode += amount
+        stats.shadow_mode += hits

@@ -115,11 +115,15 @@ class Sharing:
     A plan of several charges that comes again in the tick is only counted, and its amounts are added once, in `finish`.
     """
 
+    __slots__ = ("_again", "_cache", "_hits_of", "_over", "_shared", "_tick", "_turn")
+
     def __init__(self, tick: Tick, cache: OverLimitCache, turn: Callable[[Charge, int], None]) -> None:
         self._tick = tick
         self._cache = cache
         self._turn = turn
         self._shared: dict[bytes, SharedHit] = {}
+        # What was found in the cache; within a tick it stays there.
+        self._over: set[Charge] = set()
         self._again: dict[Submitted, int] = {}
         self._hits_of: dict[Submitted, list[SharedHit | None]] = {}
 
@@ -136,7 +140,11 @@ class Sharing:
                 tick.mixed = True
                 share.share_with(charge)
             return share
+        if charge in self._over:
+            self._cache.hits += 1
+            return None
         if self._cache.enabled and amount >= 0 and self._cache.is_over(name, charge.requests_per_unit, tick.now):
+            self._over.add(charge)
             return None
         share = SharedHit(charge)
         tick.hits.append(share)
@@ -163,6 +171,8 @@ class Sharing:
 
     def finish(self) -> None:
         """Add the amounts of the plans that came again."""
+        if not self._again:
+            return
         for plan, times in self._again.items():
             if times:
                 for hit, charge in zip(self._hits_of[plan], plan.charges, strict=True):

@@ -5,6 +5,7 @@ for one: a plan in use that is caught by it is made again at its next request, w
 microseconds and saves every other one the bookkeeping of a least-recently-used order.
 """
 
+from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -22,6 +23,9 @@ MEMO_BYTES_MAX = 16 * 1024 * 1024
 PLAN_BYTES = 600
 CHARGE_BYTES = 700
 STATUSES_MAX = 4096
+# Of so many messages the hash is kept, each in the place that it says: half a megabyte.
+SEEN_PLACES = 1 << 16
+_WORD = 2**64 - 1
 # How many plans of the configuration before are freed with each one that is added.
 USELESS_FREED = 8
 
@@ -35,10 +39,10 @@ class PreparedPlan:
     `statuses` are None, `decided` takes the full way, through protobuf.
     """
 
-    __slots__ = ("amounts", "charges", "message", "plan", "response", "single", "status", "statuses", "verdicts")
+    __slots__ = ("_plan", "amounts", "charges", "message", "response", "single", "status", "statuses", "verdicts")
 
     def __init__(self, plan: Plan, message: bytes, response: ResponseSettings, statuses: "Statuses") -> None:
-        self.plan = plan
+        self._plan = plan
         self.message = message
         self.response = response
         self.charges = charges = plan.charges
@@ -48,7 +52,7 @@ class PreparedPlan:
         self.status: StatusBytes | None = None
         self.statuses: list[StatusBytes] | None = None
         self.verdicts: list[tuple[int, bytes]] = []
-        if not self._just_statuses():
+        if not just_statuses(plan, response):
             return
         if self.single is not None:
             self.status = statuses.of(self.single.limit, alone=True)
@@ -57,6 +61,11 @@ class PreparedPlan:
             self.verdicts = [
                 (place, verdict_bytes(step)) for place, step in enumerate(plan.steps, 1) if isinstance(step, Verdict)
             ]
+
+    @property
+    def plan(self) -> Plan:
+        """The plan as the full way needs it."""
+        return self._plan
 
     @property
     def bytes_held(self) -> int:
@@ -79,14 +88,14 @@ class PreparedPlan:
         settings, asked = self.response, self.message
         return passed, response_bytes(self.plan, decision, over_limit=over_limit, settings=settings, asked=asked)
 
-    def _just_statuses(self) -> bool:
-        """Whether the overall code follows from the statuses, and nothing else is in the response."""
-        response = self.response
-        if response.shadow_mode or response.limit_response_headers_enabled or response.response_dynamic_metadata:
-            return False
-        if len(self.plan.steps) == 1:
-            return True
-        return not self.plan.rules.quota_mode and not any(charge.limit.quota_mode for charge in self.charges)
+
+def just_statuses(plan: Plan, response: ResponseSettings) -> bool:
+    """Whether the overall code follows from the statuses, and nothing else is in the response."""
+    if response.shadow_mode or response.limit_response_headers_enabled or response.response_dynamic_metadata:
+        return False
+    if len(plan.steps) == 1:
+        return True
+    return not plan.rules.quota_mode and not any(charge.limit.quota_mode for charge in plan.charges)
 
 
 class Statuses:
@@ -118,6 +127,7 @@ class PlanMemo:
         self._plans: OrderedDict[bytes, PreparedPlan] = OrderedDict()
         self._useless: list[OrderedDict[bytes, PreparedPlan]] = []
         self.get = self._plans.get
+        self._seen = array("Q", bytes(8 * SEEN_PLACES))
         self.bytes_held = 0
         self.statuses = Statuses()
 
@@ -131,6 +141,15 @@ class PlanMemo:
 
     def __len__(self) -> int:
         return len(self._plans)
+
+    def add_seen(self, prepared: PreparedPlan) -> None:
+        """Keep a plan that is made quickly: when its message comes for the second time, since most never do."""
+        number = hash(prepared.message) & _WORD
+        place = number % SEEN_PLACES
+        if self._seen[place] == number:
+            self.add(prepared)
+        else:
+            self._seen[place] = number
 
     def add(self, prepared: PreparedPlan) -> None:
         """Keep a plan that is not there yet; the oldest make room."""

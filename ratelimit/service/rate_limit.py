@@ -5,10 +5,12 @@ A reload swaps the whole snapshot: the configuration, the rules that the setting
 
     should_rate_limit: calls and messages of one read ─► plans ─► Limiter.submit
     decided: a tick ─► metrics once per hit that was sent ─► one reply per call
+    known: what needs no store ─► metrics and answer once per plan ─► one reply per call
 
 An exception belongs to the call that caused it: that call ends INTERNAL, its neighbours do not notice.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +28,7 @@ from ratelimit.limiter.tick import Tick, judged
 from ratelimit.metrics import Metrics
 from ratelimit.service.messages import parse_request
 from ratelimit.service.plan_memo import PlanMemo, PreparedPlan
+from ratelimit.service.quick_plans import PlanRules, QuickPlans
 from ratelimit.service.wire import check_size
 from ratelimit.settings import ResponseSettings
 from ratelimit.transport.awaited_call import AwaitedCall
@@ -53,6 +56,7 @@ class Snapshot:
     config: Config
     rules: Rules
     plans: PlanMemo
+    quick: QuickPlans
     generation: int
 
 
@@ -90,7 +94,9 @@ class RateLimitService:
     def swap(self, config: Config, rules: Rules | None = None, generation: int = 0) -> None:
         """Put `config` and its rules in force for every call from now on; 0 is the next generation."""
         plans = self._snapshot.plans.succeed() if self._snapshot else PlanMemo()
-        self._snapshot = Snapshot(config, rules or Rules(), plans, generation or self.generation + 1)
+        rules = rules or Rules()
+        quick = QuickPlans(config, PlanRules(rules.decision, rules.response, self._planner, plans.statuses))
+        self._snapshot = Snapshot(config, rules, plans, quick, generation or self.generation + 1)
 
     async def ask(self, message: bytes) -> bytes:
         """Answer one serialised request to whoever can wait. Raises RpcError."""
@@ -135,6 +141,10 @@ class RateLimitService:
         return planned, made
 
     def _prepare(self, snapshot: Snapshot, message: bytes) -> PreparedPlan:
+        quick = snapshot.quick.plan(message)
+        if quick is not None:
+            snapshot.plans.add_seen(quick)
+            return quick
         check_size(message)
         rules = snapshot.rules
         plan = self._planner.plan(snapshot.config, parse_request(message), rules.decision)
@@ -169,8 +179,6 @@ class RateLimitService:
         """Answer one request that is not of the common kind."""
         call, plan, count, share = request
         counts, shares = ([count], [share]) if plan.single is not None else (count, share)
-        if not plan.plan.domain_found:
-            self._metrics.domain_not_found(plan.plan.domain, len(plan.plan.steps))
         for charge, each in zip(plan.charges, shares, strict=True):
             if each is None:
                 tally_known(charge)
@@ -180,14 +188,45 @@ class RateLimitService:
                 self._metrics.redis_error += 1
                 call.fail(self._coded(RpcError(GrpcStatus.UNAVAILABLE, each.reason)))
                 return
-        if plan.status is not None:  # known to be over: a count is answered above
-            call.reply(plan.status.beyond(now))
-        elif plan.statuses is not None:
+        if plan.statuses is not None:
             call.reply(plan.joined(counts, now))
         else:
             passed, message = plan.decided(judged(plan.charges, shares, counts, now))
             self._metrics.global_shadow_mode += passed
             call.reply(message)
+
+    def known(self, tick: Tick) -> None:
+        """Answer every request of a tick that needs no count: the answer is worked out once for each plan."""
+        answers: dict[PreparedPlan, bytes] = {}
+        for plan, times in Counter(tick.plans).items():
+            try:
+                answers[plan] = self._known_answer(plan, times, tick.now)
+            except Exception as error:  # noqa: BLE001 - see the head of this file
+                self._break(
+                    [caller for caller, each in zip(tick.callers, tick.plans, strict=True) if each is plan], error
+                )
+        for caller, plan in zip(tick.callers, tick.plans, strict=True):
+            try:
+                if plan in answers:
+                    caller.reply(answers[plan])
+            except Exception as error:  # noqa: BLE001 - likewise
+                self._break((caller,), error)
+        self._observe(tick.callers, tick.started)
+
+    def _known_answer(self, plan: PreparedPlan, times: int, now: int) -> bytes:
+        """The answer of a plan that came so many times and whose charges, if any, are all known to be over."""
+        for charge in plan.charges:
+            tally_known(charge, times)
+        if plan.status is not None:
+            return plan.status.beyond(now)
+        if not plan.charges and not plan.plan.domain_found:
+            self._metrics.domain_not_found(plan.plan.domain, len(plan.plan.steps) * times)
+        unknown = [None] * len(plan.charges)
+        if plan.statuses is not None:
+            return plan.joined(unknown, now)
+        passed, message = plan.decided(judged(plan.charges, unknown, unknown, now))
+        self._metrics.global_shadow_mode += passed * times
+        return message
 
     def expired(self, callers: Sequence[Any], started: float) -> None:
         """Nobody waits for these any more, and nothing was counted."""

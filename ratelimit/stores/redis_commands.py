@@ -15,7 +15,7 @@ import hiredis
 
 from ratelimit.errors import StoreError
 from ratelimit.limiter.algorithm import Counted
-from ratelimit.limiter.counter_store import COUNT_MAX, UNGROUPED, Batch, Hit, Results
+from ratelimit.limiter.counter_store import COUNT_MAX, UNGROUPED, Hit, Results
 
 HITS_PER_COMMAND_MAX = 256
 # What the server answers before a script has run.
@@ -36,14 +36,14 @@ NOT_RUN = (
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script of stores/lua/: its text, its SHA-1 by which it is called, and how hits become its arguments."""
+    """A script of stores/lua/: its text, its SHA-1 by which it is called, and the numbers that follow the keys."""
 
     text: bytes
     sha: bytes
-    numbers: Callable[[Hit], tuple[int, ...]]
+    numbers: Callable[[Sequence[Hit]], list[bytes]]
 
     @classmethod
-    def load(cls, name: str, numbers: Callable[[Hit], tuple[int, ...]]) -> "Script":
+    def load(cls, name: str, numbers: Callable[[Sequence[Hit]], list[bytes]]) -> "Script":
         """Read a script of this package."""
         text = resources.files("ratelimit.stores").joinpath(f"lua/{name}.lua").read_bytes()
         return cls(text, hashlib.sha1(text).hexdigest().encode(), numbers)  # noqa: S324 - Redis names scripts so
@@ -51,23 +51,29 @@ class Script:
     def arguments(self, hits: Sequence[Hit]) -> list[bytes]:
         """What follows the script's name: the number of keys, the keys, the numbers of each hit."""
         keys = [hit.key.name for hit in hits]
-        return [b"%d" % len(keys), *keys, *[b"%d" % number for hit in hits for number in self.numbers(hit)]]
+        return [b"%d" % len(keys), *keys, *self.numbers(hits)]
 
 
-ADD_HITS = Script.load("add_hits", lambda hit: (hit.amount, hit.key.expire_s))
-CHARGE_GROUPS = Script.load("charge_groups", lambda hit: (hit.amount, hit.key.expire_s, hit.limit, hit.group))
+def _for_hits(hits: Sequence[Hit]) -> list[bytes]:
+    return [part for hit in hits for part in (b"%d" % hit.amount, b"%d" % hit.key.expire_s)]
+
+
+def _for_groups(hits: Sequence[Hit]) -> list[bytes]:
+    return [b"%d" % part for hit in hits for part in (hit.amount, hit.key.expire_s, hit.limit, hit.group)]
+
+
+ADD_HITS = Script.load("add_hits", _for_hits)
+CHARGE_GROUPS = Script.load("charge_groups", _for_groups)
 SCRIPTS = (ADD_HITS, CHARGE_GROUPS)
 
 
 class BatchResults:
-    """Collects the results of a batch's commands; `done` gets them whole when the last one is there."""
+    """Collects the results of a batch of several commands; `done` gets them whole when the last one is there."""
 
-    def __init__(self, batch: Batch, commands: int, done: Callable[[Results], None]) -> None:
-        self._results: list[Counted | StoreError] = []
+    def __init__(self, commands: int, done: Callable[[Results], None]) -> None:
         self._parts: list[Results | None] = [None] * commands
         self._missing = commands
         self._done = done
-        self.batch = batch
 
     def put(self, place: int, results: Results) -> None:
         """Take the results of one command in."""
@@ -112,8 +118,9 @@ def refusal(error: Exception) -> StoreError:
 
 def _result(reply: Any, hit: Hit, now: int) -> Counted | StoreError:
     key = hit.key
-    if isinstance(reply, int):
-        return key.algorithm.judge(min(reply, COUNT_MAX), hit.limit, key.reset_s(now))
+    if reply.__class__ is int:
+        count = reply if reply < COUNT_MAX else COUNT_MAX  # noqa: FURB136 - `min` costs more than all else here
+        return key.algorithm.judge(count, hit.limit, key.reset_s(now))
     if isinstance(reply, hiredis.ReplyError):
         # An error inside a script's reply is of a command that did nothing.
         return StoreError(refusal(reply).reason)

@@ -27,7 +27,7 @@ Reply = Callable[[Any], None]
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Slot:
     reply: Reply | None
     deadline: float
@@ -65,7 +65,8 @@ class RedisPipeline(asyncio.Protocol):
         assert self._transport is not None  # noqa: S101 - `writable` says when
         self._slots.append(_Slot(reply, deadline))
         self._transport.write(hiredis.pack_command(tuple(command)))
-        self._wake_at(deadline)
+        if deadline < self._timer_at:
+            self._wake_at(deadline)
 
     def close(self, reason: str) -> None:
         """Give the connection up; what waits is told at once."""

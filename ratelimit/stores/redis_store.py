@@ -11,6 +11,7 @@ without the right to run scripts, a replica, or a server that still loads its da
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import hiredis
@@ -18,6 +19,7 @@ import structlog
 from redis.asyncio.connection import AbstractConnection
 
 from ratelimit.errors import StoreError
+from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.counter_store import Batch, Hit, Results
 from ratelimit.metrics import StoreStats
 from ratelimit.settings import RedisSettings
@@ -34,6 +36,7 @@ REFUSALS_LOGGED_MAX = 20
 REFUSAL_OVER_S = 10.0
 # Refusals of one key, whatever its neighbours: no state of the server, so none that ends.
 KEY_REFUSALS = frozenset(("the store refused: WRONGTYPE", "the store refused: ERR"))
+_ALL_COUNTED = {Counted}
 READONLY = "the store refused: READONLY"
 # What a person must mend, since waiting does not.
 FOR_PEOPLE = ("NOAUTH", "NOPERM", "WRONGPASS")
@@ -99,13 +102,18 @@ class RedisStore:
             return
         commands = commands_of(batch.hits)
         self._stats.batches += len(commands)
-        answers = BatchResults(batch, len(commands), done)
-        for place, (script, hits) in enumerate(commands):
-            _Command(self, pipeline, (script, hits), (answers, place)).send()
+        if len(commands) == 1:
+            _Command(self, pipeline, commands[0], batch, done).send()
+            return
+        answers = BatchResults(len(commands), done)
+        for place, command in enumerate(commands):
+            _Command(self, pipeline, command, batch, partial(answers.put, place)).send()
 
     def settle(self, command: "_Command", reply: Any) -> Results:
         """The results of a command from its reply; counts what went wrong, and leaves a server that is a replica."""
         results = results_of(reply, command.hits, command.batch.now)
+        if not self._refusals and set(map(type, results)) == _ALL_COUNTED:  # the common case
+            return results
         failed = [(hit, each) for hit, each in zip(command.hits, results, strict=True) if isinstance(each, StoreError)]
         if failed:
             whole = not isinstance(reply, list)
@@ -243,22 +251,23 @@ class RedisStore:
 
 
 class _Command:
-    """One script call of a batch, and the place of its results in it."""
+    """One script call of a batch; `done` gets its results."""
 
-    __slots__ = ("_place", "_script", "answers", "batch", "hits", "pipeline", "store")
+    __slots__ = ("_done", "_script", "_store", "batch", "hits", "pipeline")
 
     def __init__(
         self,
         store: RedisStore,
         pipeline: RedisPipeline,
         what: tuple[Script, Sequence[Hit]],
-        where: tuple[BatchResults, int],
+        batch: Batch,
+        done: Callable[[Results], None],
     ) -> None:
-        self.store = store
+        self._store = store
         self.pipeline = pipeline
         self._script, self.hits = what
-        self.answers, self._place = where
-        self.batch = self.answers.batch
+        self.batch = batch
+        self._done = done
 
     def send(self) -> None:
         """Call the script by its name."""
@@ -273,4 +282,4 @@ class _Command:
             self._finish(reply)
 
     def _finish(self, reply: Any) -> None:
-        self.answers.put(self._place, self.store.settle(self, reply))
+        self._done(self._store.settle(self, reply))

@@ -1,9 +1,17 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ratelimit.descriptors.limit import Unit
 from ratelimit.limiter.algorithm import FIXED_WINDOW
-from ratelimit.limiter.counter_key import TEXT_BYTES_MAX, CounterKey, exact_counter, reference_counter
+from ratelimit.limiter.counter_key import (
+    SHORT_BYTES_MAX,
+    TEXT_BYTES_MAX,
+    CounterFormat,
+    CounterKey,
+    exact_counter,
+    reference_counter,
+)
 
 TEXT = st.text(alphabet="a_:,#{}1é", max_size=6)
 COUNTERS = st.tuples(TEXT, st.lists(st.tuples(TEXT, TEXT), max_size=3), st.sampled_from(Unit))
@@ -41,3 +49,11 @@ def test_the_window_of_a_key_ends() -> None:
 def test_prefix_stands_first() -> None:
     """CACHE_KEY_PREFIX separates deployments that share a store."""
     assert exact_counter("blue:", "d", [], Unit.DAY, FIXED_WINDOW).startswith(b"blue:{")
+
+
+@pytest.mark.parametrize("counter", [exact_counter, reference_counter])
+@pytest.mark.parametrize("text", ["", "é", "k_v", "x" * SHORT_BYTES_MAX])
+def test_short_texts_can_be_written_from_their_bytes(counter: CounterFormat, text: str) -> None:
+    """The size, the bytes and what follows are what the format writes for the text."""
+    raw = text.encode()
+    assert counter.sizes[len(raw)] + raw + counter.after == counter.text(text)

@@ -95,6 +95,10 @@ class Told:
             except StoreError as error:
                 caller.told.append(str(error))
 
+    def known(self, tick: Tick) -> None:
+        tick.counts = tick.shares = [None if asked.single else [None] * len(asked.charges) for asked in tick.plans]
+        self.decided(tick)
+
     def expired(self, callers: Sequence[Any], started: float) -> None:
         for caller in callers:
             caller.told.append("expired")

@@ -4,10 +4,10 @@ from ratelimit.descriptors.limit import Limit, Unit
 from ratelimit.descriptors.request import Descriptor, Request
 from ratelimit.descriptors.tree import Config, Node
 from ratelimit.errors import GrpcStatus, RpcError
-from ratelimit.limiter.counter_key import exact_counter, reference_counter
+from ratelimit.limiter.counter_key import CounterFormat, exact_counter, reference_counter
 from ratelimit.limiter.counter_store import AMOUNT_MAX
 from ratelimit.limiter.plan import Charge, DecisionRules, Verdict
-from ratelimit.limiter.planner import CounterFormat, Planner
+from ratelimit.limiter.planner import Planner
 from ratelimit.metrics import LimitStats
 
 ASKED = list[tuple[str, bool]]()

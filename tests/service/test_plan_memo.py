@@ -94,6 +94,17 @@ def test_the_oldest_make_room_one_by_one() -> None:
     assert len(memo) == 3
 
 
+def test_a_plan_that_is_made_quickly_is_kept_at_its_second_sight() -> None:
+    """What never comes again takes no room; of two whose hashes share a place the last one is remembered."""
+    memo, known = PlanMemo(), prepared(charge(), message=b"known")
+    for number in range(1000):
+        memo.add_seen(prepared(charge(), message=b"%d" % number))
+    assert len(memo) == 0
+    memo.add_seen(known)
+    memo.add_seen(known)
+    assert (memo.get(b"known"), len(memo)) == (known, 1)
+
+
 def test_the_plans_of_the_configuration_before_go_little_by_little() -> None:
     """They are not found any more, count as held, and a few of them are freed with each new one, over reloads too."""
     size = prepared(charge(), message=b"00").bytes_held

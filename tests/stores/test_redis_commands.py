@@ -3,7 +3,7 @@ import pytest
 
 from ratelimit.errors import StoreError
 from ratelimit.limiter.algorithm import Counted
-from ratelimit.limiter.counter_store import Batch, Hit, Results
+from ratelimit.limiter.counter_store import Hit, Results
 from ratelimit.stores.redis_commands import (
     ADD_HITS,
     CHARGE_GROUPS,
@@ -91,8 +91,7 @@ def test_a_refusal_is_the_servers_own_word() -> None:
 def test_a_batch_is_answered_once_and_in_order() -> None:
     """Whichever command is answered first."""
     told: list[Results] = []
-    batch = Batch([hit(b"a"), hit(b"b")], NOW, 0)
-    answers = BatchResults(batch, 2, told.append)
+    answers = BatchResults(2, told.append)
     first, second = Counted(1, True, 1, 1), StoreError("late")
     answers.put(1, [second])
     assert told == []
