@@ -7,7 +7,15 @@ increments         what one process tells another, so that several are one scrap
 prometheus, lines  two readers; the third, statsd, is a file of its own
 """
 
-from ratelimit.metrics.counters import CallStats, HttpStats, LimitStats, LocalCacheView, StoreStats, WorkerStats
+from ratelimit.metrics.counters import (
+    CallStats,
+    GrpcStats,
+    HttpStats,
+    LimitStats,
+    LocalCacheView,
+    StoreStats,
+    WorkerStats,
+)
 from ratelimit.metrics.declared import LIMIT_STATS
 from ratelimit.metrics.names import OTHER, sanitise
 from ratelimit.metrics.process import Metrics
@@ -17,6 +25,7 @@ __all__ = [
     "LIMIT_STATS",
     "OTHER",
     "CallStats",
+    "GrpcStats",
     "HttpStats",
     "LimitStats",
     "LocalCacheView",

@@ -48,6 +48,22 @@ class HttpStats:
 
 
 @dataclass(slots=True)
+class GrpcStats:
+    """The gRPC connections: open now, taken so far, refused by the cap or for their certificate, and ended by us.
+
+    `cx_violations` broke HTTP/2, `cx_timeouts` were silent or did not read for too long. `calls_expired` are calls whose
+    deadline passed while they were worked on.
+    """
+
+    cx_active: int = 0
+    cx_total: int = 0
+    cx_refused: int = 0
+    cx_violations: int = 0
+    cx_timeouts: int = 0
+    calls_expired: int = 0
+
+
+@dataclass(slots=True)
 class WorkerStats:
     """The worker processes of a supervisor: how many take calls now, and how many ended by themselves so far."""
 

@@ -68,6 +68,11 @@ def _http(source: str, help_text: str, kind: Kind = Kind.COUNTER) -> Stat:
     return Stat(source, f"ratelimit.http.{source}", f"ratelimit_http_{source}", help_text, kind=kind)
 
 
+def _grpc(source: str, help_text: str, kind: Kind = Kind.COUNTER) -> Stat:
+    merge = Merge.LIVING if kind is Kind.GAUGE else Merge.SUM
+    return Stat(source, f"ratelimit.grpc.{source}", f"ratelimit_grpc_{source}", help_text, kind=kind, merge=merge)
+
+
 def _service(source: str, help_text: str) -> Stat:
     return Stat(source, f"ratelimit.service.{source}", f"ratelimit_service_{source}", help_text)
 
@@ -115,6 +120,15 @@ HTTP = (
     _http("cx_refused", "HTTP connections refused, since HTTP_CONNECTIONS_MAX were open."),
     _http("cx_timeouts", "HTTP connections ended, since no request came within HTTP_HEADER_TIMEOUT."),
 )
+# Attributes of GrpcStats; only the native transport counts them.
+GRPC = (
+    _grpc("cx_active", "gRPC connections open.", Kind.GAUGE),
+    _grpc("cx_total", "gRPC connections taken."),
+    _grpc("cx_refused", "gRPC connections refused, since GRPC_MAX_CONNECTIONS were open or for their certificate."),
+    _grpc("cx_violations", "gRPC connections ended with GOAWAY, since the client broke HTTP/2 or flooded us."),
+    _grpc("cx_timeouts", "gRPC connections cut, since the client was silent or did not read for too long."),
+    _grpc("calls_expired", "gRPC calls whose deadline passed while they were worked on."),
+)
 # Attributes of WorkerStats; absent where one process does everything.
 WORKERS = (
     _workers("alive", "Worker processes that take calls.", Kind.GAUGE),
@@ -160,5 +174,5 @@ DOMAIN_NOT_FOUND = Stat(
     "ratelimit_service_rate_limit_domain_not_found",
     "Descriptors of domains not configured.",
 )
-SINGLES = (*PROCESS, *STORE, *HTTP, *WORKERS, *LOCAL_CACHE, *CALL)
+SINGLES = (*PROCESS, *STORE, *HTTP, *GRPC, *WORKERS, *LOCAL_CACHE, *CALL)
 LIMIT_STATS = tuple(stat.source for stat in LIMIT)

@@ -5,7 +5,15 @@ from operator import attrgetter
 from typing import Any
 
 from ratelimit.metrics import declared
-from ratelimit.metrics.counters import CallStats, HttpStats, LimitStats, LocalCacheView, StoreStats, WorkerStats
+from ratelimit.metrics.counters import (
+    CallStats,
+    GrpcStats,
+    HttpStats,
+    LimitStats,
+    LocalCacheView,
+    StoreStats,
+    WorkerStats,
+)
 from ratelimit.metrics.declared import LENGTH, LIMIT_STATS, Stat
 from ratelimit.metrics.names import OTHER, stat_name
 from ratelimit.metrics.series import LimitSeries
@@ -32,6 +40,7 @@ class Metrics:
         self.should_rate_limit = CallStats()
         self.store = StoreStats()
         self.http = HttpStats()
+        self.grpc = GrpcStats()
         self.local_cache: LocalCacheView | None = None
         self.workers: WorkerStats | None = None
         # What other processes told of their singles (`add`).
@@ -97,6 +106,7 @@ class Metrics:
         yield from _numbers(declared.PROCESS, self)
         yield from _numbers(declared.STORE, self.store)
         yield from _numbers(declared.HTTP, self.http)
+        yield from _numbers(declared.GRPC, self.grpc)
         if self.workers is not None:
             yield from _numbers(declared.WORKERS, self.workers)
         if self.local_cache is not None:

@@ -2,9 +2,10 @@ import dataclasses
 import re
 from collections import Counter
 
-from ratelimit.metrics import HttpStats, LimitStats, Metrics, StoreStats, WorkerStats
+from ratelimit.metrics import GrpcStats, HttpStats, LimitStats, Metrics, StoreStats, WorkerStats
 from ratelimit.metrics.declared import (
     DOMAIN_NOT_FOUND,
+    GRPC,
     HTTP,
     LIMIT,
     PROCESS,
@@ -33,6 +34,7 @@ def test_every_counter_is_declared() -> None:
     assert sources(LIMIT) == fields(LimitStats)
     assert sources(STORE) == fields(StoreStats)
     assert sources(HTTP) == fields(HttpStats)
+    assert sources(GRPC) == fields(GrpcStats)
     assert sources(WORKERS) == fields(WorkerStats)
     own = {name for name, value in vars(Metrics()).items() if type(value) is int and not name.startswith("_")}
     assert sources(PROCESS) == own
