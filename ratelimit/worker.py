@@ -28,6 +28,10 @@ from ratelimit.transport.grpcio_server import GrpcioServer
 from ratelimit.transport.methods import GrpcServer, InStep
 from ratelimit.transport.native_server import NativeServer
 
+# Calls are taken when the store is there, so that an instance or a worker that is started again refuses none; where the
+# store is away for longer, calls fail everywhere.
+STORE_WAIT_S = 1.0
+
 _log = structlog.get_logger("ratelimit")
 
 
@@ -45,7 +49,7 @@ class Worker:
         memory_bytes_max = settings.limiter.memory_store_bytes_max
         self.service = self._make_service(MemoryStore(memory_bytes_max) if self._redis is None else self._redis)
         native = settings.server.grpc_transport == "native"
-        self.grpc: GrpcServer = NativeServer(settings.server) if native else GrpcioServer(settings.server)
+        self.grpc: GrpcServer = NativeServer(settings.server, metrics.grpc) if native else GrpcioServer(settings.server)
 
     @property
     def config(self) -> Config | None:
@@ -63,8 +67,9 @@ class Worker:
         return self.grpc.port
 
     async def start(self) -> None:
-        """Connect in the background, and take calls. Raises OSError."""
+        """Connect, and take calls. Raises OSError."""
         await self.connect()
+        await self.ready()
         await self.serve()
 
     async def connect(self) -> None:
@@ -74,6 +79,12 @@ class Worker:
             await self._redis.start()
         else:
             self.health.store_changed(connected=True)
+
+    async def ready(self) -> None:
+        """Wait for the store, for a moment: whoever knows the address calls as soon as it listens."""
+        healthy = asyncio.Event()
+        self.health.on_change(lambda: healthy.set() if self.health.healthy else None)
+        await first(healthy.wait(), asyncio.sleep(STORE_WAIT_S))
 
     async def serve(self) -> None:
         """Take calls. Raises OSError."""

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "descriptors": {"errors"},
     "limiter": {"errors", "clock", "descriptors"},
     "stores": {*FOUNDATION, "limiter"},
-    "transport": {"errors", "settings", "sockets"},
+    "transport": {"errors", "settings", "metrics", "sockets"},
     "service": {*FOUNDATION, "descriptors", "limiter", "pb"},
     "sources": {*FOUNDATION, "descriptors"},
     "admin": {*FOUNDATION, "sockets", "descriptors", "service"},

@@ -79,6 +79,15 @@ async def test_nobody_is_waited_for_where_nobody_is_connected() -> None:
     await made.close()
 
 
+async def test_calls_are_taken_once_the_store_is_there(valkey_port: int) -> None:
+    """Whoever calls as soon as the port listens is counted; an absent store delays that for a moment only."""
+    for port, healthy in ((valkey_port, True), (free_port(), False)):
+        made = worker(BACKEND_TYPE="redis", REDIS_SOCKET_TYPE="tcp", REDIS_URL=f"127.0.0.1:{port}")
+        await made.start()
+        assert (made.health.healthy, made.grpc.port > 0) == (healthy, True)
+        await made.close()
+
+
 async def test_giving_up_on_the_store_is_told() -> None:
     """REDIS_STARTUP_MAX_ELAPSED_TIME ends the wait with the reason; memory is never given up."""
     url = {"REDIS_SOCKET_TYPE": "tcp", "REDIS_URL": f"127.0.0.1:{free_port()}"}

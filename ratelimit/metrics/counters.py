@@ -51,8 +51,8 @@ class HttpStats:
 class GrpcStats:
     """The gRPC connections: open now, taken so far, refused by the cap or for their certificate, and ended by us.
 
-    `cx_violations` broke HTTP/2, `cx_timeouts` were silent or did not read for too long. `calls_expired` are calls whose
-    deadline passed while they were worked on.
+    `cx_violations` broke HTTP/2, `cx_timeouts` were silent or did not read for too long. `calls_expired` are calls
+    whose deadline passed while they were worked on.
     """
 
     cx_active: int = 0

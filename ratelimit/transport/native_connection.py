@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ratelimit.errors import GrpcStatus, RpcError
+from ratelimit.metrics import GrpcStats
 from ratelimit.transport.calls import Call, deliver
 from ratelimit.transport.connection import Connection
 from ratelimit.transport.grpc import CallHead
@@ -46,6 +47,7 @@ class Owner(Protocol):
     """The server, as its connections see it."""
 
     caps: Caps
+    stats: GrpcStats
 
     def judge(self, fields: Mapping[bytes, bytes]) -> CallHead:
         """What a request's head means, and who serves it."""
@@ -58,6 +60,9 @@ class Owner(Protocol):
 
     def closed(self, connection: "NativeConnection") -> None:
         """It is gone."""
+
+    def violated(self, connection: "NativeConnection", reason: str) -> None:
+        """It is ended, since its client broke the rules."""
 
 
 class NativeConnection(asyncio.Protocol):
@@ -78,6 +83,11 @@ class NativeConnection(asyncio.Protocol):
         self._cut_at = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
+
+    @property
+    def peer(self) -> str:
+        """The client's address."""
+        return self._core.peer
 
     @property
     def auth_context(self) -> Mapping[str, Iterable[bytes]]:
@@ -178,16 +188,22 @@ class NativeConnection(asyncio.Protocol):
         core, patience = self._core, self._patience
         core.grant()
         core.reset_unread(now, patience.stalled_write_s)
-        if now >= self._cut_at or now - self._stalled > patience.stalled_write_s:
+        if now - self._stalled > patience.stalled_write_s:
+            self._time_out()
+        elif now >= self._cut_at:
             self.cut()
         elif self._ending:
             return
         elif not core.settings_received:
             if now - self._opened > patience.handshake_s:
-                self.cut()
+                self._time_out()
         else:
             self._grow_old(now)
             self._keep_alive(now)
+
+    def _time_out(self) -> None:
+        self._owner.stats.cx_timeouts += 1
+        self.cut()
 
     def _grow_old(self, now: float) -> None:
         patience, drained_s = self._patience, now - self._drained_at
@@ -205,7 +221,7 @@ class NativeConnection(asyncio.Protocol):
         if self._heard >= self._pinged:
             self._pinged = math.inf
         if now - self._pinged > patience.keepalive_answer_s:
-            self.cut()
+            self._time_out()
         elif self._pinged == math.inf and now - self._heard > patience.keepalive_s:
             self._pinged = now
             self._core.ping(KEEPALIVE_PING)
@@ -230,6 +246,7 @@ class NativeConnection(asyncio.Protocol):
 
     def _fail(self) -> None:
         """The client broke the rules: it is told, and nothing more is read."""
+        self._owner.violated(self, self._core.failed)
         self._transport.write(self._core.data_to_send())
         self._end(FAILED_LINGER_S)
         self._transport.pause_reading()
@@ -264,6 +281,7 @@ class NativeConnection(asyncio.Protocol):
             if stream.deadline > now:
                 following = min(following, stream.deadline)
             else:
+                self._owner.stats.calls_expired += stream.waiting
                 stream.expire()  # type: ignore[attr-defined] # `Call` is what this connection makes of streams
         self._core.earliest_deadline = following
         if following < math.inf:
@@ -298,6 +316,11 @@ def auth_context_of(transport: asyncio.BaseTransport) -> Mapping[str, Any]:
 def set_options(transport: asyncio.BaseTransport, patience: Patience) -> None:
     """Tell the kernel to give a dead client up in time."""
     sock = transport.get_extra_info("socket")
-    if sock is not None and sock.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
+    if (
+        sock is not None
+        and patience.keepalive_s < math.inf
+        and sock.family != socket.AF_UNIX
+        and hasattr(socket, "TCP_USER_TIMEOUT")
+    ):
         limit_ms = int((patience.keepalive_s + patience.keepalive_answer_s) * 1000)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, limit_ms)

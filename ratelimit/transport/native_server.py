@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from ratelimit.metrics import GrpcStats
 from ratelimit.settings import ServerSettings
 from ratelimit.settings.addresses import joined
 from ratelimit.sockets import listening_sockets, remove_unix_socket, unix_socket
@@ -30,6 +31,7 @@ BACKLOG = 1024
 # Turns of the loop in which those who have connected already are taken in.
 ACCEPT_TURNS = 3
 SECOND_S = 1.0
+VIOLATIONS_TOLD_MAX = 50
 # Even without a grace: an answer that is on its way is no reason to cancel its call.
 HOLD_S = 0.1
 # What answers need to reach the socket once everything is decided.
@@ -44,8 +46,10 @@ _log = structlog.get_logger(__name__)
 class NativeServer:
     """A `GrpcServer` over transport/connection.py. Made inside the running event loop."""
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, stats: GrpcStats | None = None) -> None:
         self._settings = settings
+        self.stats = stats or GrpcStats()
+        self._violations_told: set[str] = set()
         self._loop = asyncio.get_running_loop()
         self._table = MethodTable()
         self.caps = _caps(settings)
@@ -120,7 +124,10 @@ class NativeServer:
     def opened(self, connection: NativeConnection) -> bool:
         """Take a connection in, where there is room."""
         if len(self._open) >= self._settings.grpc_max_connections or not self._allowed(connection):
+            self.stats.cx_refused += 1
             return False
+        self.stats.cx_total += 1
+        self.stats.cx_active += 1
         self._open.add(connection)
         self._nobody.clear()
         if self._stopping:
@@ -129,9 +136,22 @@ class NativeServer:
 
     def closed(self, connection: NativeConnection) -> None:
         """It is gone."""
+        if connection in self._open:
+            self.stats.cx_active -= 1
         self._open.discard(connection)
         if not self._open:
             self._nobody.set()
+
+    def violated(self, connection: NativeConnection, reason: str) -> None:
+        """Count a client that broke the rules, and tell of the first one of each kind."""
+        self.stats.cx_violations += 1
+        if reason not in self._violations_told and len(self._violations_told) < VIOLATIONS_TOLD_MAX:
+            self._violations_told.add(reason)
+            _log.warning(
+                "a client broke HTTP/2 and was sent away; more of the same are only counted",
+                reason=reason,
+                client=connection.peer,
+            )
 
     def _allowed(self, connection: NativeConnection) -> bool:
         san = self._settings.grpc_client_tls_san

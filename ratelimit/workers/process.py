@@ -17,7 +17,7 @@ from typing import Any
 import uvloop
 
 from ratelimit.errors import RpcError, StoreError
-from ratelimit.lifetime import first, settle_memory
+from ratelimit.lifetime import settle_memory
 from ratelimit.logs import configure_logs
 from ratelimit.metrics import Metrics
 from ratelimit.metrics.increments import Increments
@@ -27,9 +27,6 @@ from ratelimit.workers.pipe import SIGN_OF_LIFE, Pipe, increment_line, message_o
 from ratelimit.workers.received import Received
 
 TELL_S = 0.25
-# Calls are taken when the store is there, so that a worker that is started again refuses none; where the store is
-# away for longer, calls fail everywhere.
-STORE_WAIT_S = 1.0
 # A supervisor that does not listen is not waited for.
 LAST_WORDS_S = 2.0
 STAGE_S_MAX = 0.2
@@ -132,14 +129,12 @@ class WorkerSide:
     async def _serve_when_told(self) -> None:
         await self.worker.connect()
         await self._serve.wait()
-        ready = asyncio.Event()
-        health = self.worker.health
-        health.on_change(lambda: ready.set() if health.healthy else None)
-        await first(ready.wait(), asyncio.sleep(STORE_WAIT_S))
+        await self.worker.ready()
         settle_memory()
         await self.worker.serve()
         self._serving = True
         self._pipe.send(serving=True)
+        health = self.worker.health
         health.on_change(lambda: self._pipe.send(healthy=health.healthy))
 
     async def _hear(self, lines: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ratelimit.errors import GrpcStatus
+from ratelimit.metrics import GrpcStats
 from ratelimit.transport import frames
 from ratelimit.transport.frames import ErrorCode
 from ratelimit.transport.grpc import CallHead, read_head
@@ -76,6 +77,8 @@ class Peer:
 
     def __init__(self, patience: Patience = PATIENCE, *, greet: bool = True, room: bool = True, **extra: Any) -> None:
         self.caps = Caps()
+        self.stats = GrpcStats()
+        self.violations: list[str] = []
         self.calls: list[Any] = []
         self.streamed: list[Streamed] = []
         self.closed_times = 0
@@ -108,6 +111,10 @@ class Peer:
     def closed(self, _: NativeConnection) -> None:
         """It is gone."""
         self.closed_times += 1
+
+    def violated(self, _: NativeConnection, reason: str) -> None:
+        """Its client broke the rules."""
+        self.violations.append(reason)
 
     def feed(self, data: bytes) -> None:
         """Bytes from the client."""
@@ -215,6 +222,7 @@ async def test_a_client_that_does_not_read_is_cut_off() -> None:
     assert peer.transport.done == ["pause"]
     peer.connection.second(asyncio.get_running_loop().time() + 21)
     assert peer.transport.done == ["pause", "abort"]
+    assert peer.stats.cx_timeouts == 1
 
 
 async def test_a_client_that_reads_again_goes_on() -> None:
@@ -323,6 +331,7 @@ async def test_a_broken_client_is_told_and_left() -> None:
     (goaway,) = parsed(peer.transport.written)
     assert goaway.code == ErrorCode.PROTOCOL_ERROR
     assert peer.transport.done == ["eof", "pause"]
+    assert peer.violations == ["PROTOCOL_ERROR: DATA on an idle stream"]
 
 
 async def test_a_client_that_closed_first_is_cut_off() -> None:
@@ -345,6 +354,7 @@ async def test_calls_end_at_their_deadline() -> None:
             await asyncio.sleep(0.001)
     assert answer_of(peer.sent(), 3).status[0] == GrpcStatus.DEADLINE_EXCEEDED
     assert peer.calls[0].waiting
+    assert peer.stats.calls_expired == 1
     peer.connection.connection_lost(None)
     assert not peer.calls[0].waiting
     assert peer.closed_times == 1
