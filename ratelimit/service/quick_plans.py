@@ -100,17 +100,18 @@ class SinglePlan(PreparedPlan):
 class Branch:
     """A node that was reached by names as they are written; `leaf` is what a descriptor that ends here comes to.
 
-    None, there and below: it takes the full way to say.
+    None, there and below: it takes the full way to say. `is_end`: one ended here, so that `leaf` was worked out.
     """
 
-    __slots__ = ("depth", "domain", "leaf", "node", "path", "ways")
+    __slots__ = ("depth", "domain", "is_end", "leaf", "node", "path", "ways")
 
-    def __init__(self, node: Node, domain: str, path: str, depth: int, leaf: Leaf | Verdict | None) -> None:
+    def __init__(self, node: Node, domain: str, path: str, depth: int) -> None:
         self.node = node
         self.domain = domain
         self.path = path
         self.depth = depth
-        self.leaf = leaf
+        self.leaf: Leaf | Verdict | None = None
+        self.is_end = False
         self.ways: dict[bytes, Way] = {}
 
 
@@ -206,9 +207,11 @@ class QuickPlans:
                 return self._nowhere(message, stop, end, branch) if following is Verdict.NO_LIMIT else None
             parts += (way.framed, sizes[stop - start], value)
             branch, at = following, stop
-        leaf = branch.leaf
-        if leaf.__class__ is not Leaf or at != end:
-            return (leaf, b"") if leaf is not None and at == end else None
+        if at != end:
+            return None
+        leaf = branch.leaf if branch.is_end else self._leaf(branch)
+        if leaf.__class__ is not Leaf:
+            return None if leaf is None else (leaf, b"")
         parts[0] = leaf.head
         parts.append(leaf.end)
         return leaf, b"".join(parts)
@@ -234,19 +237,22 @@ class QuickPlans:
         if self._room == 0 or node.share_threshold or not is_named_as_written(level, node):
             return None
         self._room -= 1
-        path = f"{above.path}.{node.composite}"
-        return Branch(node, above.domain, path, above.depth + 1, self._leaf(above.domain, path, node))
+        return Branch(node, above.domain, f"{above.path}.{node.composite}", above.depth + 1)
 
-    def _leaf(self, domain: str, path: str, node: Node) -> Leaf | Verdict | None:
-        limit = node.limit
+    def _leaf(self, branch: Branch) -> Leaf | Verdict | None:
+        """What a descriptor comes to that ends at this branch, as the first one does."""
+        limit = branch.node.limit
+        branch.is_end = True
         if limit is None:
-            return Verdict.NO_LIMIT
-        if limit.replaces or node.detailed_metric:
-            return None
-        if limit.unlimited:
-            return Verdict.UNLIMITED
-        stats = self._rules.planner.stats_of(path, True)
-        return Leaf(domain, limit, stats, self._rules)
+            branch.leaf = Verdict.NO_LIMIT
+        elif limit.replaces or branch.node.detailed_metric:
+            branch.leaf = None
+        elif limit.unlimited:
+            branch.leaf = Verdict.UNLIMITED
+        else:  # the limit has metrics from now on, not before
+            stats = self._rules.planner.stats_of(branch.path, True)
+            branch.leaf = Leaf(branch.domain, limit, stats, self._rules)
+        return branch.leaf
 
     def _domain(self, framed: bytes) -> Branch | None:
         domain = framed[2:].decode()
@@ -254,7 +260,7 @@ class QuickPlans:
         if node is None or not domain or framed[0] != _DOMAIN or framed[1] > 127 or self._room == 0:
             return None
         self._room -= 1
-        root = self._domains[framed] = Branch(node, domain, domain, 0, Verdict.NO_LIMIT)
+        root = self._domains[framed] = Branch(node, domain, domain, 0)
         return root
 
     def _way(self, branch: Branch, framed: bytes, value: bytes) -> Way | None:

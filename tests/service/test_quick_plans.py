@@ -44,7 +44,8 @@ class Both:
     """The two ways to a plan, under the same configuration and rules."""
 
     def __init__(self, counter: CounterFormat = exact_counter, **response: Any) -> None:
-        metrics, statuses = Metrics(), Statuses()
+        self.metrics = metrics = Metrics()
+        statuses = Statuses()
         planner = Planner(counter, lambda key, configured: metrics.limit(key, configured=configured), "p:")
         self._rules = PlanRules(DecisionRules(0.5), ResponseSettings.model_validate(response), planner, statuses)
         self._quick = QuickPlans(LOADED, self._rules)
@@ -192,3 +193,10 @@ def test_below_a_node_with_many_children_each_value_is_looked_up(monkeypatch: py
     monkeypatch.setattr(quick_plans, "SCANNED_MAX", 1)
     both = Both()
     assert all(both.is_quick(request(descriptor(("k", value)))) for value in ("v", "vip", "w"))
+
+
+def test_only_limits_that_were_reached_have_metrics() -> None:
+    """Looking at what stands beside the one that is asked for shows nothing of it."""
+    both = Both()
+    assert both.quick(request(descriptor(("k", "vip")))) is not None
+    assert list(both.metrics.limits) == ["d.k_vip"]
