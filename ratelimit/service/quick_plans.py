@@ -223,7 +223,7 @@ class QuickPlans:
             start = message[at + 3] + at + 6
             stop = message[start - 1] + start
             entry = (message[at], message[at + 1], message[at + 2], message[start - 2])
-            if entry != (_ENTRY, stop - at - 2, _KEY, _VALUE) or stop > min(end, at + 129):
+            if entry != (_ENTRY, stop - at - 2, _KEY, _VALUE) or stop > at + 129:
                 return None
             message[at + 4 : start - 2].decode()
             message[start:stop].decode()

@@ -35,6 +35,7 @@ descriptors:
   - {{key: other, rate_limit: {{unit: day, requests_per_unit: 3, replaces: [{{name: vip}}]}}}}
   - {{key: named, value_to_metric: true, {PER_MINUTE}}}
   - {{key: full, detailed_metric: true, {PER_MINUTE}}}
+  - {{key: {"l" * 100}, {PER_MINUTE}}}
   - {{key: quota, quota_mode: true, {PER_MINUTE}}}
 """
 LOADED = load_config([ConfigFile("f", CONFIG.encode())])
@@ -116,6 +117,26 @@ def test_both_ways_give_the_same_plan(message: bytes, edits: list[tuple[int, int
         both.is_quick(message)
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        request(descriptor(("k", "v"))),
+        request(descriptor(("quota", "v"))),
+        request(descriptor(("a", "v"), ("b", "w")), descriptor(("none", "v"), ("none", "w"))),
+        request(descriptor(("a", "v" * 70), ("b", "w" * 70))),
+    ],
+)
+def test_any_byte_may_be_another(message: bytes) -> None:
+    """Each byte of a common message changed into each other one: a quick plan is the full one, an error has none."""
+    both = BOTH[0]
+    quick = sum(
+        both.is_quick(message[:place] + bytes((other,)) + message[place + 1 :])
+        for place in range(len(message))
+        for other in range(256)
+    )
+    assert quick > 256
+
+
 @pytest.mark.parametrize("counter", [exact_counter, reference_counter])
 @pytest.mark.parametrize(
     "entries",
@@ -143,10 +164,21 @@ def test_what_is_common_is_quick(counter: CounterFormat, entries: list[tuple[str
     assert both.is_quick(request(descriptor(*entries), descriptor(("k", "other"))))
 
 
+# An entry whose first size byte alone would be right; with the second one it is far too large.
+OVERSIZED = b"\x0a\xc8\x0a\x64%b\x12\x60%b" % (b"l" * 100, b"v" * 96)
+# A value that ends in what would be another descriptor, if the first one ended before it.
+HIDDEN = descriptor(("k", "w")).SerializeToString()
+HIDDEN = b"\x12%c%b" % (len(HIDDEN), HIDDEN)
+HIDING = request(descriptor(("quota", "v" + HIDDEN.decode())))
+
+
 @pytest.mark.parametrize(
     "message",
     [
         b"",
+        b"\x0a\x01d\x12\xca\x01" + OVERSIZED,
+        b"\x0a\x01d\x12\xd5\x01" + request(descriptor(("none", "v")))[5:] + OVERSIZED,
+        HIDING[:4] + bytes((HIDING[4] - len(HIDDEN),)) + HIDING[5:],
         request(),
         request(descriptor(*[("none", "v")] * 33)),
         request(descriptor(("none", "v"), ("none", "v")))[:-1] + b"\xff",
@@ -178,6 +210,14 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         False,
         True,
     ]
+
+
+def test_entries_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may have too many entries for the planner is left to it."""
+    monkeypatch.setattr(quick_plans, "ENTRIES_MAX", 1)
+    both = Both()
+    asked = [[("k", "v")], [("a", "v"), ("b", "w")], [("none", "v"), ("none", "w")]]
+    assert [both.quick(request(descriptor(*entries))) is None for entries in asked] == [False, True, True]
 
 
 def test_keys_that_lead_nowhere_are_not_kept() -> None:
