@@ -51,6 +51,8 @@ class Worker:
         native = settings.server.grpc_transport == "native"
         self.grpc: GrpcServer = NativeServer(settings.server, metrics.grpc) if native else GrpcioServer(settings.server)
 
+        self.service.answered = self.grpc.flush
+
     @property
     def config(self) -> Config | None:
         """The configuration in force; None before the first."""

@@ -9,19 +9,20 @@ for a node that was reached, and below it a `Way` for each key, found by the byt
 any value to the same node is open, and then a value is only copied into the counter; else it is looked up in the tree.
 
 What is not to the byte as drawn, or needs a look at more than one descriptor (a limit that replaces others) or at the
-value (metrics named by it, a shared threshold), or does not end at a limit, has no plan here: it goes the full way, by
-protobuf and `limiter/planner.py`, which alone refuses requests. tests/service/test_quick_plans.py holds both together.
+value (metrics named by it, a shared threshold), has no plan here: it goes the full way, by protobuf and
+`limiter/planner.py`, which alone refuses requests. tests/service/test_quick_plans.py holds both together.
 `make bench-floors` earns the shape of `QuickPlans.plan`.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from ratelimit.descriptors.limit import Limit
 from ratelimit.descriptors.tree import Config, Level, Matched, Node, is_named_as_written, level_below
 from ratelimit.limiter.algorithm import FIXED_WINDOW
 from ratelimit.limiter.decision import near_limit_threshold
-from ratelimit.limiter.plan import Charge, DecisionRules, LimitStats, Plan
+from ratelimit.limiter.plan import Charge, DecisionRules, LimitStats, Plan, Verdict
 from ratelimit.limiter.planner import DESCRIPTORS_MAX, ENTRIES_MAX, Planner
 from ratelimit.service.plan_memo import PreparedPlan, Statuses, just_statuses
 from ratelimit.service.status_bytes import StatusBytes
@@ -97,16 +98,20 @@ class SinglePlan(PreparedPlan):
 
 
 class Branch:
-    """A node that was reached by names as they are written; `leaf` is None where it has no limit for this way."""
+    """A node that was reached by names as they are written; `leaf` is what a descriptor that ends here comes to.
 
-    __slots__ = ("depth", "domain", "leaf", "node", "path", "ways")
+    None, there and below: it takes the full way to say. `is_end`: one ended here, so that `leaf` was worked out.
+    """
 
-    def __init__(self, node: Node, domain: str, path: str, depth: int, leaf: Leaf | None) -> None:
+    __slots__ = ("depth", "domain", "is_end", "leaf", "node", "path", "ways")
+
+    def __init__(self, node: Node, domain: str, path: str, depth: int) -> None:
         self.node = node
         self.domain = domain
         self.path = path
         self.depth = depth
-        self.leaf = leaf
+        self.leaf: Leaf | Verdict | None = None
+        self.is_end = False
         self.ways: dict[bytes, Way] = {}
 
 
@@ -121,7 +126,7 @@ class Way:
     def __init__(self, node: Node, key: str, framed: bytes) -> None:
         self.key = key
         self.framed = framed
-        self.other: Branch | None = None
+        self.other: Branch | Verdict | None = Verdict.NO_LIMIT
         self._children = node.children
         self._before = f"{key}_"
         self._patterned = bool(node.patterns)
@@ -131,13 +136,13 @@ class Way:
     def _names_values(self, children: Iterable[str]) -> bool:
         return len(self._children) > SCANNED_MAX or any(child.startswith(self._before) for child in children)
 
-    def find(self, plans: "QuickPlans", above: Branch, value: str) -> Branch | None:
-        """The branch that a value leads to; None: the full way."""
+    def find(self, plans: "QuickPlans", above: Branch, value: str) -> Branch | Verdict | None:
+        """The branch that a value leads to, if it leads to any."""
         if self._before + value not in self._children and not self._patterned:
             return self.other
         level = level_below(above.node, self.key, value)
         if level.node is None:
-            return None
+            return Verdict.NO_LIMIT
         place = level.node, level.matched
         if place not in self._branches:
             self._branches[place] = plans.branch(above, level)
@@ -160,7 +165,7 @@ class QuickPlans:
         size = len(message)
         if size > MESSAGE_BYTES_MAX:
             return None
-        charges: list[Charge] = []
+        steps: list[Charge | Verdict] = []
         try:
             at = message[1] + 2
             domain = message[:at]
@@ -171,22 +176,23 @@ class QuickPlans:
                     return None
                 if message[at + 1] > 127:  # a size of two bytes; one of three is beyond any end
                     at, end = at + 1, end + (message[at + 2] << 7) - 127
-                found = self._counter_of(message, at + 2, end, root) if end <= size else None
+                found = self._descriptor(message, at + 2, end, root) if end <= size else None
                 if found is None:
                     return None
                 leaf, counter = found
-                charges.append(Charge(leaf.limit, counter, 1, leaf.near_limit, leaf.stats))
+                steps.append(leaf.charge(counter) if leaf.__class__ is Leaf else leaf)
                 at = end
         except (IndexError, UnicodeDecodeError):
             return None
-        if len(charges) == 1:
-            return SinglePlan(leaf, charges[0], message)
-        if not charges or len(charges) > DESCRIPTORS_MAX:
+        if len(steps) == 1 and isinstance(charge := steps[0], Charge):
+            return SinglePlan(leaf, charge, message)
+        if root is None or not 0 < len(steps) <= DESCRIPTORS_MAX:
             return None
-        return PreparedPlan(leaf.plan(tuple(charges)), message, self._rules.response, self._rules.statuses)
+        plan = Plan(root.domain, tuple(steps), self._rules.decision)
+        return PreparedPlan(plan, message, self._rules.response, self._rules.statuses)
 
-    def _counter_of(self, message: bytes, at: int, end: int, branch: Branch) -> tuple[Leaf, bytes] | None:
-        """The limit that the descriptor between `at` and `end` reaches, and its counter."""
+    def _descriptor(self, message: bytes, at: int, end: int, branch: Branch) -> tuple[Any, bytes] | None:
+        """What the descriptor between `at` and `end` comes to: a leaf and its counter, or a verdict."""
         sizes, parts = self._sizes, [b""]
         while at < end:
             start = message[at + 3] + at + 6  # where the value begins; its size stands before it
@@ -197,16 +203,32 @@ class QuickPlans:
                 return None
             value = message[start:stop]
             following = way.other if way.open and value.isascii() else way.find(self, branch, value.decode())
-            if following is None:
-                return None
+            if following.__class__ is not Branch:
+                return self._nowhere(message, stop, end, branch) if following is Verdict.NO_LIMIT else None
             parts += (way.framed, sizes[stop - start], value)
             branch, at = following, stop
-        leaf = branch.leaf
-        if leaf is None or at != end:
+        if at != end:
             return None
+        leaf = branch.leaf if branch.is_end else self._leaf(branch)
+        if leaf.__class__ is not Leaf:
+            return None if leaf is None else (leaf, b"")
         parts[0] = leaf.head
         parts.append(leaf.end)
         return leaf, b"".join(parts)
+
+    def _nowhere(self, message: bytes, at: int, end: int, branch: Branch) -> tuple[Any, bytes] | None:
+        """No limit for a descriptor that left the tree below `branch`, if what is left of it is sound."""
+        entries = branch.depth + 1
+        while at < end:
+            start = message[at + 3] + at + 6
+            stop = message[start - 1] + start
+            entry = (message[at], message[at + 1], message[at + 2], message[start - 2])
+            if entry != (_ENTRY, stop - at - 2, _KEY, _VALUE) or stop > at + 129:
+                return None
+            message[at + 4 : start - 2].decode()
+            message[start:stop].decode()
+            entries, at = entries + 1, stop
+        return (Verdict.NO_LIMIT, b"") if at == end and entries <= ENTRIES_MAX else None
 
     def branch(self, above: Branch, level: Level) -> Branch | None:
         """The branch of a level that was not reached before."""
@@ -215,15 +237,22 @@ class QuickPlans:
         if self._room == 0 or node.share_threshold or not is_named_as_written(level, node):
             return None
         self._room -= 1
-        path = f"{above.path}.{node.composite}"
-        return Branch(node, above.domain, path, above.depth + 1, self._leaf(above.domain, path, node))
+        return Branch(node, above.domain, f"{above.path}.{node.composite}", above.depth + 1)
 
-    def _leaf(self, domain: str, path: str, node: Node) -> Leaf | None:
-        limit = node.limit
-        if limit is None or limit.unlimited or limit.replaces or node.detailed_metric:
-            return None
-        stats = self._rules.planner.stats_of(path, True)
-        return Leaf(domain, limit, stats, self._rules)
+    def _leaf(self, branch: Branch) -> Leaf | Verdict | None:
+        """What a descriptor comes to that ends at this branch, as the first one does."""
+        limit = branch.node.limit
+        branch.is_end = True
+        if limit is None:
+            branch.leaf = Verdict.NO_LIMIT
+        elif limit.replaces or branch.node.detailed_metric:
+            branch.leaf = None
+        elif limit.unlimited:
+            branch.leaf = Verdict.UNLIMITED
+        else:  # the limit has metrics from now on, not before
+            stats = self._rules.planner.stats_of(branch.path, True)
+            branch.leaf = Leaf(branch.domain, limit, stats, self._rules)
+        return branch.leaf
 
     def _domain(self, framed: bytes) -> Branch | None:
         domain = framed[2:].decode()
@@ -231,7 +260,7 @@ class QuickPlans:
         if node is None or not domain or framed[0] != _DOMAIN or framed[1] > 127 or self._room == 0:
             return None
         self._room -= 1
-        root = self._domains[framed] = Branch(node, domain, domain, 0, None)
+        root = self._domains[framed] = Branch(node, domain, domain, 0)
         return root
 
     def _way(self, branch: Branch, framed: bytes, value: bytes) -> Way | None:
@@ -242,13 +271,19 @@ class QuickPlans:
         if branch.depth == ENTRIES_MAX:
             return None
         key = framed[2:-1].decode()
+        text = value.decode()
+        if level_below(branch.node, key, text).node is None:
+            return _NOWHERE
         framed_key = (self._after if branch.depth else b"") + self._rules.planner.counter.text(key)
         way = Way(branch.node, key, framed_key)
         bare = branch.node.children.get(key)
         if bare is not None:
             way.other = self.branch(branch, Level(branch.node, key, "", Matched.KEY, bare))
-        if way.find(self, branch, value.decode()) is None:
-            return None
-        self._room -= 1
-        branch.ways[framed] = way
+        if isinstance(way.find(self, branch, text), Branch):
+            self._room -= 1
+            branch.ways[framed] = way
         return way
+
+
+# Open, and leads no value anywhere.
+_NOWHERE = Way(Node(""), "", b"")

@@ -79,6 +79,8 @@ class RateLimitService:
         self._reference_error_codes = reference_error_codes
         self._snapshot: Snapshot | None = None
         self._faults: set[str] = set()
+        # Called when all callers of a tick are answered: their transport may write at once.
+        self.answered: Callable[[], None] = lambda: None
         limiter.hand_back_to(self)
 
     @property
@@ -174,6 +176,7 @@ class RateLimitService:
             except Exception as error:  # noqa: BLE001 - see the head of this file
                 self._break((caller,), error)
         self._observe(tick.callers, tick.started)
+        self.answered()
 
     def _answer(self, request: tuple[Call, PreparedPlan, Any, Any], now: int) -> None:
         """Answer one request that is not of the common kind."""

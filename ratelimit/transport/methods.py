@@ -62,6 +62,9 @@ class GrpcServer(Protocol):
         come to another that is about to.
         """
 
+    def flush(self) -> None:
+        """Write what was answered until now, not only at the end of this turn of the event loop."""
+
     @property
     def connections(self) -> int | None:
         """How many clients are connected now; None where the transport cannot tell."""

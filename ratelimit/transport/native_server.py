@@ -118,7 +118,7 @@ class NativeServer:
     def has_output(self, connection: NativeConnection) -> None:
         """Flush it before this turn of the loop ends."""
         if not self._with_output:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._with_output.append(connection)
 
     def opened(self, connection: NativeConnection) -> bool:
@@ -213,7 +213,8 @@ class NativeServer:
     def _accepted(self) -> NativeConnection:
         return NativeConnection(self, _aged(self._patience))
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what there is for each client, once."""
         connections, self._with_output = self._with_output, []
         for connection in connections:
             connection.flush()

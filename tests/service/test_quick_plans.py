@@ -35,6 +35,7 @@ descriptors:
   - {{key: other, rate_limit: {{unit: day, requests_per_unit: 3, replaces: [{{name: vip}}]}}}}
   - {{key: named, value_to_metric: true, {PER_MINUTE}}}
   - {{key: full, detailed_metric: true, {PER_MINUTE}}}
+  - {{key: {"l" * 100}, {PER_MINUTE}}}
   - {{key: quota, quota_mode: true, {PER_MINUTE}}}
 """
 LOADED = load_config([ConfigFile("f", CONFIG.encode())])
@@ -44,7 +45,8 @@ class Both:
     """The two ways to a plan, under the same configuration and rules."""
 
     def __init__(self, counter: CounterFormat = exact_counter, **response: Any) -> None:
-        metrics, statuses = Metrics(), Statuses()
+        self.metrics = metrics = Metrics()
+        statuses = Statuses()
         planner = Planner(counter, lambda key, configured: metrics.limit(key, configured=configured), "p:")
         self._rules = PlanRules(DecisionRules(0.5), ResponseSettings.model_validate(response), planner, statuses)
         self._quick = QuickPlans(LOADED, self._rules)
@@ -115,6 +117,26 @@ def test_both_ways_give_the_same_plan(message: bytes, edits: list[tuple[int, int
         both.is_quick(message)
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        request(descriptor(("k", "v"))),
+        request(descriptor(("quota", "v"))),
+        request(descriptor(("a", "v"), ("b", "w")), descriptor(("none", "v"), ("none", "w"))),
+        request(descriptor(("a", "v" * 70), ("b", "w" * 70))),
+    ],
+)
+def test_any_byte_may_be_another(message: bytes) -> None:
+    """Each byte of a common message changed into each other one: a quick plan is the full one, an error has none."""
+    both = BOTH[0]
+    quick = sum(
+        both.is_quick(message[:place] + bytes((other,)) + message[place + 1 :])
+        for place in range(len(message))
+        for other in range(256)
+    )
+    assert quick > 256
+
+
 @pytest.mark.parametrize("counter", [exact_counter, reference_counter])
 @pytest.mark.parametrize(
     "entries",
@@ -128,6 +150,11 @@ def test_both_ways_give_the_same_plan(message: bytes, edits: list[tuple[int, int
         [("a", "v"), ("k", "xyz")],
         [("a_y", "v")],
         [("quota", "v")],
+        [("open", "v")],
+        [("none", "v")],
+        [("none", "é"), ("none", "w")],
+        [("a", "v")],
+        [],
     ],
 )
 def test_what_is_common_is_quick(counter: CounterFormat, entries: list[tuple[str, str]]) -> None:
@@ -137,20 +164,31 @@ def test_what_is_common_is_quick(counter: CounterFormat, entries: list[tuple[str
     assert both.is_quick(request(descriptor(*entries), descriptor(("k", "other"))))
 
 
+# An entry whose first size byte alone would be right; with the second one it is far too large.
+OVERSIZED = b"\x0a\xc8\x0a\x64%b\x12\x60%b" % (b"l" * 100, b"v" * 96)
+# A value that ends in what would be another descriptor, if the first one ended before it.
+HIDDEN = descriptor(("k", "w")).SerializeToString()
+HIDDEN = b"\x12%c%b" % (len(HIDDEN), HIDDEN)
+HIDING = request(descriptor(("quota", "v" + HIDDEN.decode())))
+
+
 @pytest.mark.parametrize(
     "message",
     [
         b"",
+        b"\x0a\x01d\x12\xca\x01" + OVERSIZED,
+        b"\x0a\x01d\x12\xd5\x01" + request(descriptor(("none", "v")))[5:] + OVERSIZED,
+        HIDING[:4] + bytes((HIDING[4] - len(HIDDEN),)) + HIDING[5:],
         request(),
-        request(descriptor()),
+        request(descriptor(*[("none", "v")] * 33)),
+        request(descriptor(("none", "v"), ("none", "v")))[:-1] + b"\xff",
         request(descriptor(("k", ""))),
         request(descriptor(("k", "v")), domain="e"),
         request(descriptor(("k", "v")), hits_addend=2),
         request(descriptor(("k", "v"), hits_addend={"value": 0})),
         request(descriptor(("k", "v")), descriptor(("other", "v"))),
-        request(descriptor(("a", "v"))),
         request(descriptor(("a", "v"), ("k", "yz"))),
-        *(request(descriptor((key, "v"))) for key in ("open", "other", "named", "full", "none")),
+        *(request(descriptor((key, "v"))) for key in ("other", "named", "full")),
         request(descriptor(("k", "v" * 128))),
         request(*[descriptor(("k", "v"))] * 65),
         request(descriptor(("k", "v")))[:-1],
@@ -158,7 +196,7 @@ def test_what_is_common_is_quick(counter: CounterFormat, entries: list[tuple[str
     ],
 )
 def test_what_needs_more_goes_the_full_way(message: bytes) -> None:
-    """Amounts, limits that replace others, metrics by value, no limit, no message: none has a quick plan."""
+    """Amounts, limits that replace others, metrics by value, no message: none has a quick plan."""
     assert BOTH[0].quick(message) is None
 
 
@@ -174,11 +212,19 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_entries_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may have too many entries for the planner is left to it."""
+    monkeypatch.setattr(quick_plans, "ENTRIES_MAX", 1)
+    both = Both()
+    asked = [[("k", "v")], [("a", "v"), ("b", "w")], [("none", "v"), ("none", "w")]]
+    assert [both.quick(request(descriptor(*entries))) is None for entries in asked] == [False, True, True]
+
+
 def test_keys_that_lead_nowhere_are_not_kept() -> None:
     """Whatever a caller calls its entries, nothing grows by it."""
     both = Both()
     for number in range(10):
-        assert not both.is_quick(request(descriptor((f"key{number}", "v"))))
+        assert both.is_quick(request(descriptor((f"key{number}", "v"))))
     assert both._quick._room == quick_plans.KEPT_MAX - 1
 
 
@@ -187,3 +233,10 @@ def test_below_a_node_with_many_children_each_value_is_looked_up(monkeypatch: py
     monkeypatch.setattr(quick_plans, "SCANNED_MAX", 1)
     both = Both()
     assert all(both.is_quick(request(descriptor(("k", value)))) for value in ("v", "vip", "w"))
+
+
+def test_only_limits_that_were_reached_have_metrics() -> None:
+    """Looking at what stands beside the one that is asked for shows nothing of it."""
+    both = Both()
+    assert both.quick(request(descriptor(("k", "vip")))) is not None
+    assert list(both.metrics.limits) == ["d.k_vip"]

@@ -243,7 +243,7 @@ def test_a_defect_while_planning_ends_one_call(monkeypatch: pytest.MonkeyPatch) 
     bench.ask()
     monkeypatch.setattr(rate_limit, "parse_request", lambda _: 1 / 0)
     with structlog.testing.capture_logs() as logs:
-        first, known, second = bench.ask_all(request(descriptor(("a", "b"))), ASK, request(descriptor(("a", "c"))))
+        first, known, second = bench.ask_all(request(hits_addend=1), ASK, request(hits_addend=2))
     assert [each.error.grpc_status for each in (first, second) if each.error] == [GrpcStatus.INTERNAL] * 2
     assert known.response is not None
     assert (len(logs), bench.metrics.internal_error) == (1, 2)
