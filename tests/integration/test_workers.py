@@ -109,7 +109,10 @@ class Load:
             with contextlib.suppress(grpc.aio.AioRpcError):
                 answer = rls_pb2.RateLimitResponse.FromString(await call)
                 self.limits.add(answer.statuses[0].current_limit.requests_per_unit)
-            self.codes[await call.code()] += 1
+            code = await call.code()
+            self.codes[code] += 1
+            if code is not grpc.StatusCode.OK:
+                await asyncio.sleep(0.01)  # failures that repeat at once would fill the memory
 
     @property
     def answered(self) -> int:
