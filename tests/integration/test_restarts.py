@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 
 from deploy.demo.processes import LOOPBACK, Envoy, Instance, config_map, start_envoy, start_service, start_valkey
-from loadtest.request_frames import CONFIG
-from loadtest.restart import DOMAIN, GOLD, bootstrap, envoy_counters, run
+from loadtest.request_frames import CONFIG, DOMAIN
+from loadtest.restart import GOLD, bootstrap, envoy_counters, run
 from tests.faults import FaultProxy
 
 pytestmark = pytest.mark.integration
