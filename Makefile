@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance bench bench-floors bench-reload bench-soak protos
+.PHONY: help setup demo test check conformance bench bench-floors bench-reload bench-restart bench-soak protos
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ bench-floors: setup ## What a request costs in our own floors, beside a bare loo
 
 bench-reload: setup ## Two instances that reload 20,000 descriptors under load: loop lag, failed calls
 	@$(BIN)/python -m loadtest.reload
+
+bench-restart: setup ## Two instances are replaced under CALLS= (100,000) calls of every kind of client: none may fail
+	@$(BIN)/python -m loadtest.restart
 
 bench-soak: setup ## MINUTES= (10) of unique values and connections that come and go: memory, files, tasks, loop lag
 	@$(BIN)/python -m loadtest.soak

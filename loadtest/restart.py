@@ -21,9 +21,9 @@ from deploy.demo.processes import (
     ROOT,
     Envoy,
     Instance,
-    ProcessFailedError,
     config_map,
     free_port,
+    run_to_the_end,
     start_envoy,
     start_service,
     start_valkey,
@@ -222,7 +222,4 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(asyncio.run(main()))
-    except (ProcessFailedError, ValueError) as error:
-        sys.exit(f"restart: {error}")
+    sys.exit(run_to_the_end(main, "restart"))
