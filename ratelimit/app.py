@@ -80,6 +80,8 @@ class App(Generic[W]):
     """The configuration's source, the pages, statsd, the signals, and what answers calls."""
 
     def __init__(self, settings: Settings, worker: W, views: AdminViews) -> None:
+        # Set when the start is over.
+        self.serving = asyncio.Event()
         self._stopping = asyncio.Event()
         self._killed = asyncio.Event()
         # Whoever was told of a wrong configuration hears of the right one at the same level.
@@ -124,6 +126,7 @@ class App(Generic[W]):
         settle_memory()
         ports = {f"{name}_port": port for name, port in {"grpc": self.worker.grpc_port, **self.admin.ports}.items()}
         _log.info("serving", **ports)
+        self.serving.set()
 
     async def _until_stopped(self) -> None:
         waits = [asyncio.ensure_future(self._stopping.wait()), asyncio.ensure_future(self.worker.gave_up())]

@@ -33,9 +33,8 @@ def app(folder: Path, **environ: str) -> App[Worker]:
 
 async def until_serving(app: App[Worker]) -> None:
     """Wait until calls are welcome."""
-    ready = asyncio.Event()
-    app.worker.health.on_change(lambda: ready.set() if app.worker.health.healthy else None)
-    await asyncio.wait_for(ready.wait(), 30)
+    await asyncio.wait_for(app.serving.wait(), 30)
+    assert app.worker.health.healthy
 
 
 async def test_a_signal_drains_and_ends(tmp_path: Path) -> None:
