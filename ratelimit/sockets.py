@@ -4,14 +4,27 @@ An empty host and `::` mean all interfaces of both families, as for Go programs,
 """
 
 import asyncio
+import contextlib
+import ctypes
 import errno
 import os
 import socket
 import stat
+import struct
+import sys
 from pathlib import Path
 
 # So many may be accepted in one turn of the loop, before those that must make room for them are closed.
 BACKLOG = 100
+_SO_ATTACH_FILTER = 26
+# A socket filter (classic BPF): drop a segment whose flags, byte 13 of its header, have SYN and not ACK.
+_DROP_SYN = (
+    (0x30, 0, 0, 13),  # load the byte
+    (0x54, 0, 0, 0x12),  # keep SYN and ACK
+    (0x15, 0, 1, 0x02),  # SYN alone?
+    (0x06, 0, 0, 0),  # yes: take nothing of it
+    (0x06, 0, 0, 0xFFFFFFFF),  # no: take all of it
+)
 _ALL_V6 = "::"
 _ALL_V4 = "0.0.0.0"
 _NOT_ON_THIS_MACHINE = frozenset((errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL))
@@ -42,6 +55,22 @@ async def listening_sockets(host: str, port: int, *, reuse_port: bool) -> list[s
             one.close()
         raise refused
     return sockets
+
+
+def refuse_newcomers(listener: int) -> None:
+    """Let nobody begin to connect to a listening socket any more, given by its file descriptor.
+
+    Whoever has begun still gets into its queue. Closing a queue with somebody in it would reset a client that may have
+    sent its call; one whose first segment is dropped tries again a second later, and is refused in plain words.
+    """
+    with socket.socket(fileno=os.dup(listener)) as queue:
+        if queue.family != socket.AF_UNIX and sys.platform == "linux":
+            program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in _DROP_SYN))
+            with contextlib.suppress(OSError):  # a kernel without it: the queue is as short as it can be
+                queue.setsockopt(
+                    socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(_DROP_SYN), ctypes.addressof(program))
+                )
+        queue.listen(0)
 
 
 def unix_socket(path: str, backlog: int) -> socket.socket:

@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from ratelimit.sockets import listening_sockets
+from ratelimit.sockets import listening_sockets, refuse_newcomers
 
 
 @pytest.mark.parametrize("host", ["", "::", "::1", "127.0.0.1", "localhost"])
@@ -35,3 +35,16 @@ async def test_a_port_that_is_taken_leaves_nothing_open() -> None:
     with pytest.raises(OSError, match="Address already in use"):
         await listening_sockets("127.0.0.1", held.getsockname()[1], reuse_port=False)
     held.close()
+
+
+async def test_newcomers_are_kept_out_and_those_in_the_queue_are_not() -> None:
+    """Who has connected is accepted; who comes now is not answered, until the port is closed."""
+    (listener,) = await listening_sockets("127.0.0.1", 0, reuse_port=False)
+    port = listener.getsockname()[1]
+    early = socket.create_connection(("127.0.0.1", port))
+    refuse_newcomers(listener.fileno())
+    with pytest.raises(TimeoutError):
+        socket.create_connection(("127.0.0.1", port), timeout=0.05)
+    accepted, _ = listener.accept()
+    for one in (early, accepted, listener):
+        one.close()

@@ -6,7 +6,6 @@ Each client is asked in two steps, so that no call which crosses the first one o
 
 import asyncio
 import math
-import os
 import random
 import socket
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ import structlog
 from ratelimit.metrics import GrpcStats
 from ratelimit.settings import ServerSettings
 from ratelimit.settings.addresses import joined
-from ratelimit.sockets import listening_sockets, remove_unix_socket, unix_socket
+from ratelimit.sockets import listening_sockets, refuse_newcomers, remove_unix_socket, unix_socket
 from ratelimit.transport.grpc import PREFIX_BYTES, CallHead
 from ratelimit.transport.housekeeping import Caps
 from ratelimit.transport.method_table import MethodTable
@@ -28,8 +27,8 @@ from ratelimit.transport.servicer_streams import MESSAGE_COST_BYTES
 from ratelimit.transport.tls import CertificateFiles, client_is_allowed, serving_context
 
 BACKLOG = 1024
-# Turns of the loop in which those who have connected already are taken in.
-ACCEPT_TURNS = 3
+# So long those who have begun to connect are taken in.
+ACCEPT_S = 0.01
 SECOND_S = 1.0
 VIOLATIONS_TOLD_MAX = 50
 # Even without a grace: an answer that is on its way is no reason to cancel its call.
@@ -167,13 +166,10 @@ class NativeServer:
         listeners, self._listeners = self._listeners, []
         for listener in listeners:
             for one in listener.sockets:
-                # Whoever comes from now on is not answered, tries again a second later, and is refused in plain words:
-                # closing a queue with somebody in it would reset a client that may have sent its call.
-                with socket.socket(fileno=os.dup(one.fileno())) as queue:
-                    queue.listen(0)
+                refuse_newcomers(one.fileno())
         try:
-            for _ in range(ACCEPT_TURNS):
-                await asyncio.sleep(0)
+            if listeners:
+                await asyncio.sleep(ACCEPT_S)
         finally:
             for listener in listeners:
                 listener.close()

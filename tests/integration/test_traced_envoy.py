@@ -48,18 +48,18 @@ async def test_blocks_that_change_with_each_call_are_recognised(
     """A tracing Envoy leaves the dynamic table once we refuse it, and hardly a block of it is decoded in full."""
     decoded: dict[Connection, int] = {}
     blocks: set[bytes] = set()
-    decode, find = Connection._head, BlockMemo.find
+    decode, find = Connection._head, BlockMemo.find_in
 
     def counted(connection: Connection, block: bytes) -> Any:
         decoded[connection] = decoded.get(connection, 0) + 1
         return decode(connection, block)
 
-    def noted(memo: BlockMemo, block: bytes) -> Any:
-        blocks.add(block)
-        return find(memo, block)
+    def noted(memo: BlockMemo, data: bytes, start: int, end: int) -> Any:
+        blocks.add(data[start:end])
+        return find(memo, data, start, end)
 
     monkeypatch.setattr(Connection, "_head", counted)
-    monkeypatch.setattr(BlockMemo, "find", noted)
+    monkeypatch.setattr(BlockMemo, "find_in", noted)
 
     def allow(calls: Sequence[Call], _: Sequence[bytes]) -> None:
         for call in calls:
