@@ -23,7 +23,7 @@ from ratelimit.service.health import Health
 from ratelimit.service.rate_limit import RateLimitService, Rules
 from ratelimit.settings import Settings
 from ratelimit.stores.memory import MemoryStore
-from ratelimit.stores.redis_store import RedisStore
+from ratelimit.stores.redis.store import RedisStore
 from ratelimit.transport.grpcio_server import GrpcioServer
 from ratelimit.transport.methods import GrpcServer, InStep
 from ratelimit.transport.native_server import NativeServer

@@ -14,7 +14,7 @@ from ratelimit.errors import ConfigError, StoreError
 from ratelimit.settings import load_settings
 from ratelimit.sources import directory
 from ratelimit.sources.directory import DirectorySource
-from ratelimit.stores import redis_store
+from ratelimit.stores.redis import store as redis_store
 from ratelimit.worker import Worker
 from ratelimit.workers.supervisor import Supervisor
 

@@ -10,7 +10,7 @@ from ratelimit.errors import StoreError
 from ratelimit.metrics import Metrics
 from ratelimit.pb.envoy.service.ratelimit.v3 import rls_pb2
 from ratelimit.settings import load_settings
-from ratelimit.stores.redis_store import RedisStore
+from ratelimit.stores.redis.store import RedisStore
 from ratelimit.transport.native_server import NativeServer
 from ratelimit.worker import Worker
 from tests.service.test_rate_limit import ASK

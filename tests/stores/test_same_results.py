@@ -13,7 +13,7 @@ from ratelimit.limiter.counter_store import COUNT_MAX, CounterStore, Hit
 from ratelimit.stores.memory import MemoryStore
 from tests.limiter.plans import hit
 from tests.stores.contract import results
-from tests.stores.test_redis_store import Store, start_redis
+from tests.stores.redis.test_store import Store, start_redis
 
 AMOUNTS = st.one_of(st.integers(-4, 6), st.sampled_from([2**32 - 1, -(2**32 - 1), COUNT_MAX]))
 HIT = st.tuples(st.sampled_from([b"a", b"b", b"c"]), AMOUNTS, st.integers(0, 9))

@@ -6,7 +6,7 @@ import pytest
 
 from ratelimit.errors import StoreError
 from ratelimit.metrics import StoreStats
-from ratelimit.stores.redis_pipeline import RedisPipeline
+from ratelimit.stores.redis.pipeline import RedisPipeline
 
 
 class Wire(asyncio.Transport):

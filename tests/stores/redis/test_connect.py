@@ -4,7 +4,7 @@ import pytest
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 
 from ratelimit.settings import RedisSettings
-from ratelimit.stores.redis_connect import make_connection
+from ratelimit.stores.redis.connect import make_connection
 
 
 def connection(**given: Any) -> Any:

@@ -23,9 +23,9 @@ from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.counter_store import Batch, Hit, Results
 from ratelimit.metrics import StoreStats
 from ratelimit.settings import RedisSettings
-from ratelimit.stores.redis_commands import ADD_HITS, SCRIPTS, BatchResults, Script, commands_of, refusal, results_of
-from ratelimit.stores.redis_connect import CONNECT_TIMEOUT_S, RefusedError, open_transport
-from ratelimit.stores.redis_pipeline import RedisPipeline
+from ratelimit.stores.redis.commands import ADD_HITS, SCRIPTS, BatchResults, Script, commands_of, refusal, results_of
+from ratelimit.stores.redis.connect import CONNECT_TIMEOUT_S, RefusedError, open_transport
+from ratelimit.stores.redis.pipeline import RedisPipeline
 
 RECONNECT_INITIAL_S = 0.05
 RECONNECT_MAX_S = 0.5

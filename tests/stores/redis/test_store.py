@@ -14,7 +14,7 @@ from ratelimit.errors import StoreError
 from ratelimit.limiter.counter_store import Batch, Results
 from ratelimit.metrics import StoreStats
 from ratelimit.settings import RedisSettings
-from ratelimit.stores.redis_store import RedisStore
+from ratelimit.stores.redis.store import RedisStore
 from tests.limiter.plans import NOW, hit
 from tests.stores.contract import DEADLINE_S, Poison, PoisonContract, StoreContract, Ttl, count
 

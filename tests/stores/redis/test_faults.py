@@ -12,7 +12,7 @@ from ratelimit.errors import StoreError
 from ratelimit.limiter.counter_store import Batch, Results
 from tests.faults import FaultProxy
 from tests.limiter.plans import NOW, hit
-from tests.stores.test_redis_store import Store
+from tests.stores.redis.test_store import Store
 
 PATIENT_S = 20.0
 

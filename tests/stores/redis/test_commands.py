@@ -4,7 +4,7 @@ import pytest
 from ratelimit.errors import StoreError
 from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.counter_store import Hit, Results
-from ratelimit.stores.redis_commands import (
+from ratelimit.stores.redis.commands import (
     ADD_HITS,
     CHARGE_GROUPS,
     HITS_PER_COMMAND_MAX,

@@ -12,10 +12,10 @@ import structlog
 
 from deploy.demo.processes import LOOPBACK, free_port, start_valkey, until
 from ratelimit.errors import StoreError
-from ratelimit.stores import redis_store
+from ratelimit.stores.redis import store as redis_store
 from tests.limiter.plans import hit
 from tests.stores.contract import count
-from tests.stores.test_redis_store import HIT, Store, held
+from tests.stores.redis.test_store import HIT, Store, held
 
 __all__ = ["held"]  # the fixture
 
