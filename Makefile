@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance bench bench-floors bench-reload bench-restart bench-soak protos
+.PHONY: help setup demo test check conformance bench bench-floors bench-reload bench-restart bench-soak bench-store protos
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ bench-restart: setup ## Two instances are replaced under CALLS= (100,000) calls 
 
 bench-soak: setup ## MINUTES= (10) of unique values and connections that come and go: memory, files, tasks, loop lag
 	@$(BIN)/python -m loadtest.soak
+
+bench-store: setup ## What a decision costs the store: CPU, scripts, bytes per counter (REQUESTS= sizes it)
+	@$(BIN)/python -m loadtest.bench_store
 
 protos: setup ## Lint protos/ and generate ratelimit/pb anew, with buf
 	@$(BIN)/python protos/generate.py
