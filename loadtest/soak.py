@@ -21,7 +21,7 @@ import psutil
 import redis.asyncio
 
 from deploy.demo.processes import LOOPBACK, Instance, config_map, run_to_the_end, start_service
-from loadtest.probed import tasks_file
+from loadtest.probed import held_file
 from loadtest.raw_client import Connection, Load, close, connect, run
 from loadtest.request_frames import CONFIG
 from loadtest.servers import CLIENT_CORE, SERVER_CORE, pinned, start_store
@@ -34,6 +34,8 @@ FLUSH_EVERY = 100 * BUNDLE.requests
 LOOK_EVERY_S = 20.0
 SETTLE_S = 20.0
 IDLE_MB_MAX, RSS_MB_MAX, GROWTH_MB_MAX = 90, 120, 5
+# Of the blocks that Python has allocated: memory may grow by the gaps between them, their number only by what is kept.
+BLOCKS_GROWTH_MAX = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,12 @@ class Look:
     rss_mb: float
     files: int
     tasks: int
+    blocks: int
 
     def __str__(self) -> str:
         return (
             f"{self.at_s:6.0f} s  {self.requests:>11,} requests  {self.rss_mb:6.1f} MB  "
-            f"{self.files:>4} files  {self.tasks:>4} tasks"
+            f"{self.files:>4} files  {self.tasks:>4} tasks  {self.blocks:>9,} blocks"
         )
 
 
@@ -59,16 +62,16 @@ class Soak:
     def __init__(self, instance: Instance, lags: Path, store: redis.asyncio.Redis) -> None:
         self._process = psutil.Process(instance.program.process.pid)
         self._load = Load(instance.grpc_port, BUNDLE.kind, BUNDLE.requests, BUNDLE.connections, BUNDLE.streams)
-        self._tasks, self._store = tasks_file(lags), store
+        self._held, self._store = held_file(lags), store
         self._started = time.monotonic()
         self.requests = self.bundles = self.rude = 0
         self.looks: list[Look] = []
 
     async def look(self) -> Look:
         """Look, remember and print."""
-        tasks, rss_mb = await self._count_tasks(), self._process.memory_info().rss / 1e6
+        (tasks, blocks), rss_mb = await self._count_held(), self._process.memory_info().rss / 1e6
         at_s = time.monotonic() - self._started
-        look = Look(at_s, self.requests, rss_mb, self._process.num_fds(), tasks)
+        look = Look(at_s, self.requests, rss_mb, self._process.num_fds(), tasks, blocks)
         self.looks.append(look)
         print(look, flush=True)
         return look
@@ -87,19 +90,21 @@ class Soak:
     async def settle(self, before: Look) -> Look:
         """Wait until files and tasks are no more than before, or long enough; the last look."""
         end = time.monotonic() + SETTLE_S
-        while self._process.num_fds() > before.files or await self._count_tasks() > before.tasks:
+        while self._process.num_fds() > before.files or (await self._count_held())[0] > before.tasks:
             if time.monotonic() > end:
                 break
             await asyncio.sleep(0.1)
         return await self.look()
 
-    async def _count_tasks(self) -> int:
-        self._tasks.unlink(missing_ok=True)
+    async def _count_held(self) -> tuple[int, int]:
+        """The tasks and the blocks of memory that the service holds."""
+        self._held.unlink(missing_ok=True)
         self._process.send_signal(signal.SIGUSR1)
         async with asyncio.timeout(SETTLE_S):
-            while not self._tasks.exists():  # noqa: ASYNC110 - of another process nothing tells
+            while not self._held.exists():  # noqa: ASYNC110 - of another process nothing tells
                 await asyncio.sleep(0.02)
-        return int(self._tasks.read_text())
+        tasks, blocks = self._held.read_text().split()
+        return int(tasks), int(blocks)
 
     def _bundle(self) -> None:
         connections = connect(self._load)
@@ -124,6 +129,7 @@ def judged(looks: list[Look]) -> list[tuple[str, bool]]:
     before, after = looks[0], looks[-1]
     half = next(look for look in looks[1:] if look.at_s >= after.at_s / 2)
     growth = after.rss_mb - half.rss_mb
+    blocks = after.blocks / half.blocks - 1
     return [
         (f"idle memory {before.rss_mb:.1f} MB < {IDLE_MB_MAX} MB", before.rss_mb < IDLE_MB_MAX),
         (
@@ -131,6 +137,7 @@ def judged(looks: list[Look]) -> list[tuple[str, bool]]:
             after.rss_mb < RSS_MB_MAX,
         ),
         (f"growth in the second half {growth:.1f} MB < {GROWTH_MB_MAX} MB", growth < GROWTH_MB_MAX),
+        (f"growth of the blocks in it {blocks:.1%} < {BLOCKS_GROWTH_MAX:.0%}", blocks < BLOCKS_GROWTH_MAX),
         (f"file descriptors {before.files} before, {after.files} after", after.files <= before.files),
         (f"tasks {before.tasks} before, {after.tasks} after", after.tasks <= before.tasks),
     ]

@@ -9,10 +9,11 @@ from loadtest.soak import Look, Soak, judged
 
 
 def test_looks_are_judged() -> None:
-    """Memory by its bounds and its growth, files and tasks by what they were before."""
-    before, half, after = Look(0, 0, 70, 20, 9), Look(61, 500, 90, 28, 9), Look(120, 1000, 92, 20, 9)
+    """Memory by its bounds and its growth, blocks by theirs, files and tasks by what they were before."""
+    before, half = Look(0, 0, 70, 20, 9, 50_000), Look(61, 500, 90, 28, 9, 100_000)
+    after = Look(120, 1000, 92, 20, 9, 100_900)
     assert all(good for _, good in judged([before, half, after]))
-    leaking = [Look(0, 0, 91, 20, 9), half, Look(120, 1000, 121, 21, 10)]
+    leaking = [Look(0, 0, 91, 20, 9, 50_000), half, Look(120, 1000, 121, 21, 10, 101_000)]
     assert not any(good for _, good in judged(leaking))
 
 
