@@ -6,6 +6,8 @@ from enum import Enum
 from typing import Any
 
 REQUESTS_PER_UNIT_MAX = 2**32 - 1
+# Ten years: a window beyond that is a mistake, and its microseconds stay exact in a double.
+WINDOW_S_MAX = 10 * 365 * 86_400
 
 
 class Unit(Enum):
@@ -26,13 +28,19 @@ class Unit(Enum):
         self.wire = wire
         self.seconds = seconds
 
+    @property
+    def multiplier_max(self) -> int:
+        """The largest `unit_multiplier`: a window lasts at most WINDOW_S_MAX."""
+        return WINDOW_S_MAX // self.seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
     """One `rate_limit` of the configuration, or the override that came with a descriptor.
 
     `unlimited` limits are never counted: their `requests_per_unit` is 0 and their `unit` is of no meaning.
-    `replaces` names the limits that this one switches off within a request that reaches both.
+    `replaces` names the limits that this one switches off within a request that reaches both. Its window is
+    `unit_multiplier` units long: `window_s` seconds.
     """
 
     requests_per_unit: int
@@ -43,3 +51,8 @@ class Limit:
     shadow_mode: bool = False
     quota_mode: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    unit_multiplier: int = 1
+    window_s: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "window_s", self.unit.seconds * self.unit_multiplier)

@@ -100,15 +100,17 @@ def _limit(specification: DescriptorSpecification) -> Limit | None:
     rate_limit = specification.rate_limit
     if rate_limit is None:
         return None
+    unit = _unit(rate_limit)
     return Limit(
         rate_limit.requests_per_unit,
-        _unit(rate_limit),
+        unit,
         rate_limit.unlimited,
         rate_limit.name,
         _replaces(rate_limit),
         specification.shadow_mode,
         specification.quota_mode,
         specification.metadata,
+        _unit_multiplier(rate_limit, unit),
     )
 
 
@@ -122,6 +124,16 @@ def _unit(rate_limit: LimitSpecification) -> Unit:
         wanted = f"one of {', '.join(_UNITS)}"
         raise rate_limit.place_of("unit").error(f"invalid rate limit unit {shown(rate_limit.unit)}: {wanted} is wanted")
     return unit
+
+
+def _unit_multiplier(rate_limit: LimitSpecification, unit: Unit) -> int:
+    place = rate_limit.place_of("unit_multiplier")
+    if rate_limit.unlimited and rate_limit.unit_multiplier != 1:
+        raise place.error("should not specify unit_multiplier when unlimited")
+    if not 1 <= rate_limit.unit_multiplier <= unit.multiplier_max:
+        wanted = f"1 to {unit.multiplier_max} is wanted for a {unit.name.lower()}"
+        raise place.error(f"invalid unit_multiplier {rate_limit.unit_multiplier}: {wanted}")
+    return rate_limit.unit_multiplier
 
 
 def _replaces(rate_limit: LimitSpecification) -> frozenset[str]:

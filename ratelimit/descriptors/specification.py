@@ -37,6 +37,7 @@ class LimitSpecification:
     requests_per_unit: int = 0
     unlimited: bool = False
     name: str = ""
+    unit_multiplier: int = 1
     replaces: Sequence[str] = ()
     places: Mapping[str, Place] = field(default_factory=dict)
 

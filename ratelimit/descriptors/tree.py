@@ -294,4 +294,5 @@ def _described(limit: Limit) -> str:
     modes = f"shadow_mode: {str(limit.shadow_mode).lower()}, quota_mode: {str(limit.quota_mode).lower()}"
     if limit.unlimited:
         return f"unlimited, {modes}"
-    return f"unit={limit.unit.name} requests_per_unit={limit.requests_per_unit}, {modes}"
+    times = f" unit_multiplier={limit.unit_multiplier}" if limit.unit_multiplier > 1 else ""
+    return f"unit={limit.unit.name}{times} requests_per_unit={limit.requests_per_unit}, {modes}"

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterator, Mapping
 
-from ratelimit.descriptors.limit import REQUESTS_PER_UNIT_MAX
+from ratelimit.descriptors.limit import REQUESTS_PER_UNIT_MAX, WINDOW_S_MAX
 from ratelimit.descriptors.specification import (
     DescriptorSpecification,
     DomainSpecification,
@@ -26,7 +26,7 @@ _DESCRIPTOR_KEYS = (
     "share_threshold",
     "metadata",
 )
-_RATE_LIMIT_KEYS = ("unit", "requests_per_unit", "unlimited", "name", "replaces")
+_RATE_LIMIT_KEYS = ("unit", "requests_per_unit", "unit_multiplier", "unlimited", "name", "replaces")
 _REPLACES_KEYS = ("name",)
 _KNOWN_KEYS = frozenset((*_ROOT_KEYS, *_DESCRIPTOR_KEYS, *_RATE_LIMIT_KEYS))
 _GUESSED_NAME_CHARACTERS_MAX = 60
@@ -71,6 +71,7 @@ def _rate_limit(fields: Mapping[str, Value]) -> LimitSpecification | None:
         return None
     fields = _fields(value, _RATE_LIMIT_KEYS)
     requests = fields["requests_per_unit"].integer(REQUESTS_PER_UNIT_MAX) if "requests_per_unit" in fields else 0
+    multiplier = fields["unit_multiplier"].integer(WINDOW_S_MAX) if "unit_multiplier" in fields else 1
     places = _places(fields)
     replaces = []
     for index, element in enumerate(fields["replaces"].elements() if "replaces" in fields else ()):
@@ -82,6 +83,7 @@ def _rate_limit(fields: Mapping[str, Value]) -> LimitSpecification | None:
         requests,
         unlimited=_flag(fields, "unlimited"),
         name=_text(fields, "name"),
+        unit_multiplier=multiplier,
         replaces=replaces,
         places=places,
     )

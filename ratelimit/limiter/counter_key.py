@@ -1,9 +1,10 @@
 """Counter keys: which requests share a counter.
 
-A *counter* is the domain, entries, unit and algorithm; a `CounterKey` is that counter in one window. Its name in the
-store is `prefix`, the counter and the start of the window in unix seconds. In the exact format every text is written
-with its length in front, so two different counters never share a key: `5:hello`. A text longer than TEXT_BYTES_MAX is
-replaced by its SHA-256, `#<hex>`, which keeps keys short; `#` in place of a length makes that injective too.
+A *counter* is the domain, entries, unit and its multiplier, and algorithm; a `CounterKey` is that counter in one
+window. Its name in the store is `prefix`, the counter and the start of the window in unix seconds. In the exact format
+every text is written with its length in front, so two different counters never share a key: `5:hello`. A text longer
+than TEXT_BYTES_MAX is replaced by its SHA-256, `#<hex>`, which keeps keys short; `#` in place of a length makes that
+injective too.
 
 The whole exact counter is a Redis Cluster hash tag, `{...}`: all windows of a counter live on one node. Braces inside
 texts would end the tag early, which moves a key to another node and never merges two keys.
@@ -16,7 +17,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from ratelimit.descriptors.limit import Unit
+from ratelimit.descriptors.limit import Limit, Unit
 from ratelimit.limiter.algorithm import Algorithm
 
 TEXT_BYTES_MAX = 128
@@ -27,20 +28,21 @@ SHORT_BYTES_MAX = TEXT_BYTES_MAX - 1
 class CounterKey:
     """One counter in one window.
 
-    `name` is its key in the store. `window_start` is in unix seconds; the window lasts `unit.seconds`. `expire_s` is
-    how long the counter is kept, in seconds from its first hit: the window and some jitter, at least 1. A store that
-    keeps short windows elsewhere (REDIS_PERSECOND) routes by `unit`.
+    `name` is its key in the store. `window_start` is in unix seconds; the window lasts `window_s`. `expire_s` is how
+    long the counter is kept, in seconds from its first hit: the window and some jitter, at least 1. A store that keeps
+    short windows elsewhere (REDIS_PERSECOND) routes by `unit`.
     """
 
     name: bytes
     algorithm: Algorithm
     unit: Unit
     window_start: int
+    window_s: int
     expire_s: int
 
     def reset_s(self, now: int) -> int:
         """How long the window goes on after the second `now`; the whole window for a clock that stepped back."""
-        seconds = self.unit.seconds
+        seconds = self.window_s
         return self.window_start + seconds - now if self.window_start < now else seconds
 
 
@@ -48,29 +50,30 @@ class CounterKey:
 class CounterFormat:
     """How the parts of a counter are written; called, it writes the whole, after which the window start follows.
 
-    `head(prefix, domain, unit, algorithm)` stands first, then each key and each value as `text` writes them, then
+    `head(prefix, domain, limit, algorithm)` stands first, then each key and each value as `text` writes them, then
     `end`. For a text of at most SHORT_BYTES_MAX bytes, `text` is `sizes[its bytes]`, the bytes, and `after`.
     """
 
-    head: Callable[[str, str, Unit, Algorithm], bytes]
+    head: Callable[[str, str, Limit, Algorithm], bytes]
     text: Callable[[str], bytes]
     sizes: Sequence[bytes]
     after: bytes
     end: bytes
 
     def __call__(
-        self, prefix: str, domain: str, entries: Iterable[tuple[str, str]], unit: Unit, algorithm: Algorithm
+        self, prefix: str, domain: str, entries: Iterable[tuple[str, str]], limit: Limit, algorithm: Algorithm
     ) -> bytes:
         text = self.text
         texts = [text(each) for entry in entries for each in entry]
-        return b"".join([self.head(prefix, domain, unit, algorithm), *texts, self.end])
+        return b"".join([self.head(prefix, domain, limit, algorithm), *texts, self.end])
 
 
-def _exact_head(prefix: str, domain: str, unit: Unit, algorithm: Algorithm) -> bytes:
-    return f"{prefix}{{rl:{algorithm.tag}{unit.wire}:".encode() + _framed(domain)
+def _exact_head(prefix: str, domain: str, limit: Limit, algorithm: Algorithm) -> bytes:
+    times = f"x{limit.unit_multiplier}" if limit.unit_multiplier > 1 else ""
+    return f"{prefix}{{rl:{algorithm.tag}{limit.unit.wire}{times}:".encode() + _framed(domain)
 
 
-def _reference_head(prefix: str, domain: str, _unit: Unit, _algorithm: Algorithm) -> bytes:
+def _reference_head(prefix: str, domain: str, _limit: Limit, _algorithm: Algorithm) -> bytes:
     return f"{prefix}{domain}_".encode()
 
 

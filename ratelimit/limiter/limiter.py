@@ -227,7 +227,7 @@ class Limiter:
             if hit.amount < 0:
                 cache.forget(key.name)
             elif result.count > hit.limit:
-                end = key.algorithm.blocked_until(key.window_start, key.unit.seconds)
+                end = key.algorithm.blocked_until(key.window_start, key.window_s)
                 cache.add(key.name, result.count, end)
         return whole
 

@@ -12,7 +12,7 @@ from typing import Protocol
 from ratelimit.descriptors.limit import Limit, Unit
 from ratelimit.limiter.algorithm import FIXED_WINDOW, Algorithm
 from ratelimit.limiter.counter_key import CounterKey
-from ratelimit.limiter.window import window_start
+from ratelimit.limiter.window import window_of
 
 
 class Verdict(Enum):
@@ -35,7 +35,7 @@ class LimitStats(Protocol):
     total_negative_hits: int
 
 
-_NO_KEY = CounterKey(b"", FIXED_WINDOW, Unit.SECOND, -1, 1)
+_NO_KEY = CounterKey(b"", FIXED_WINDOW, Unit.SECOND, -1, 1, 1)
 
 
 class Charge:
@@ -71,11 +71,11 @@ class Charge:
 
     def turn(self, now: int, jitter_s: int) -> None:
         """Be ready for the second `now`: where another window began, its key takes the place of the one before."""
-        unit = self.limit.unit
-        start = window_start(unit, now)
+        limit = self.limit
+        start, seconds = window_of(limit, now)
         if start != self.key.window_start:
             name = self.algorithm.name(self.counter, start)
-            self.key = CounterKey(name, self.algorithm, unit, start, unit.seconds + jitter_s)
+            self.key = CounterKey(name, self.algorithm, limit.unit, start, seconds, seconds + jitter_s)
         self.turned_at = now
 
 

@@ -43,9 +43,7 @@ class Planner:
             elif match.limit.name and match.limit.name in replaced:
                 steps.append(Verdict.REPLACED)
             else:
-                counter = self.counter(
-                    self.prefix, request.domain, match.counter_entries, match.limit.unit, FIXED_WINDOW
-                )
+                counter = self.counter(self.prefix, request.domain, match.counter_entries, match.limit, FIXED_WINDOW)
                 near = near_limit_threshold(match.limit.requests_per_unit, rules.near_limit_ratio)
                 stats = self.stats_of(match.stat_key, match.configured)
                 steps.append(Charge(match.limit, counter, _amount(request, descriptor), near, stats))

@@ -18,7 +18,7 @@ from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.counter_store import UNGROUPED, Hit
 from ratelimit.limiter.over_limit_cache import OverLimitCache
 from ratelimit.limiter.plan import Charge
-from ratelimit.limiter.window import reset_s
+from ratelimit.limiter.window import window_of
 
 
 class Submitted(Protocol):
@@ -192,7 +192,7 @@ def judged(
             raise count
         if share is None or count is None:
             # Not `charge.key`: while the rest of the request was counted, its window may have turned.
-            left_s = reset_s(charge.limit.unit, now)
+            left_s = window_of(charge.limit, now).reset_s(now)
             results.append(Counted(charge.requests_per_unit + 1, allowed=False, remaining=0, reset_s=left_s))
         elif isinstance(share.result, Counted) and share.source is charge and share.amount == charge.amount:
             results.append(share.result)

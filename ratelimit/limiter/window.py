@@ -1,13 +1,28 @@
-"""Fixed windows, aligned to the Unix epoch."""
+"""Windows of fixed limits: they tile time, aligned to the Unix epoch."""
 
-from ratelimit.descriptors.limit import Unit
+from functools import lru_cache
+from typing import NamedTuple
 
-
-def window_start(unit: Unit, now: int) -> int:
-    """The second at which the window of `unit` that holds the second `now` began."""
-    return now - now % unit.seconds
+from ratelimit.descriptors.limit import Limit
 
 
-def reset_s(unit: Unit, now: int) -> int:
-    """How long the window of `unit` that holds the second `now` goes on, in seconds."""
-    return unit.seconds - now % unit.seconds
+class Window(NamedTuple):
+    """From the second `start` on, for so many `seconds`."""
+
+    start: int
+    seconds: int
+
+    def reset_s(self, now: int) -> int:
+        """How long it goes on after the second `now`; the whole window for a clock that stepped back."""
+        return self.start + self.seconds - now if self.start < now else self.seconds
+
+
+def window_of(limit: Limit, now: int) -> Window:
+    """The window of `limit` that holds the second `now`."""
+    return _of_seconds(limit.window_s, now)
+
+
+# Requests that nobody sent before ask each time, and their limits have few lengths.
+@lru_cache(maxsize=256)
+def _of_seconds(seconds: int, now: int) -> Window:
+    return Window(now - now % seconds, seconds)

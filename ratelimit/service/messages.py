@@ -50,10 +50,12 @@ def _override(index: int, message: ratelimit_pb2.RateLimitDescriptor.RateLimitOv
     if unit is None or unit is Unit.WEEK:
         reason = f"descriptors[{index}].limit.unit: {message.unit} is not a unit (1 SECOND to 6 YEAR)"
         raise RpcError(GrpcStatus.INVALID_ARGUMENT, reason)
-    if message.HasField("unit_multiplier") and message.unit_multiplier.value > 1:
-        reason = f"descriptors[{index}].limit.unit_multiplier: {message.unit_multiplier.value} is not supported yet"
+    multiplier = message.unit_multiplier.value if message.HasField("unit_multiplier") else 1
+    if not 1 <= multiplier <= unit.multiplier_max:
+        wanted = f"1 to {unit.multiplier_max} is wanted for a {unit.name}"
+        reason = f"descriptors[{index}].limit.unit_multiplier: {multiplier}, {wanted}"
         raise RpcError(GrpcStatus.INVALID_ARGUMENT, reason)
-    return Limit(message.requests_per_unit, unit)
+    return Limit(message.requests_per_unit, unit, unit_multiplier=multiplier)
 
 
 def response_bytes(
@@ -79,6 +81,8 @@ def _fill_status(message: rls_pb2.RateLimitResponse.DescriptorStatus, status: De
     unit: Any = status.limit.unit.wire
     message.current_limit.unit = unit
     message.current_limit.name = status.limit.name
+    if status.limit.unit_multiplier > 1:
+        message.current_limit.unit_multiplier.value = status.limit.unit_multiplier
     message.duration_until_reset.seconds = status.duration_until_reset_s or 0
 
 
@@ -118,7 +122,10 @@ def _described(descriptor: ratelimit_pb2.RateLimitDescriptor) -> dict[str, Any]:
         limit = descriptor.limit
         name = _UNITS[limit.unit].name
         parts = [f"requests_per_unit:{limit.requests_per_unit}"] if limit.requests_per_unit else []
-        result["limit"] = " ".join([*parts, f"unit:{name}"])
+        parts.append(f"unit:{name}")
+        if limit.HasField("unit_multiplier"):
+            parts.append(f"unit_multiplier:{{value:{limit.unit_multiplier.value}}}")
+        result["limit"] = " ".join(parts)
     if descriptor.HasField("hits_addend"):
         result["hitsAddend"] = descriptor.hits_addend.value
     return result

@@ -59,7 +59,7 @@ class Leaf:
         self.limit = limit
         self.stats = stats
         self.rules = rules
-        self.head = counter.head(rules.planner.prefix, domain, limit.unit, FIXED_WINDOW)
+        self.head = counter.head(rules.planner.prefix, domain, limit, FIXED_WINDOW)
         self.end = counter.after + counter.end
         self.near_limit = near_limit_threshold(limit.requests_per_unit, rules.decision.near_limit_ratio)
         plan = self.plan((self.charge(b""),))

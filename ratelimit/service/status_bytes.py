@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from ratelimit.descriptors.limit import Limit
 from ratelimit.limiter.plan import Verdict
-from ratelimit.limiter.window import reset_s
+from ratelimit.limiter.window import window_of
 
 OK = b"\x08\x01"
 OVER_LIMIT = b"\x08\x02"
@@ -51,7 +51,7 @@ class StatusBytes:
     __slots__ = (
         "_alone",
         "_current_limit",
-        "_unit",
+        "_limit",
         "denies",
         "head",
         "heads",
@@ -67,7 +67,7 @@ class StatusBytes:
         self.denies = not limit.shadow_mode
         self._alone = alone
         self._current_limit = _current_limit(limit)
-        self._unit = limit.unit
+        self._limit = limit
         self.second = -1
         self.high = 0
         self.heads: list[bytes] = []
@@ -91,7 +91,7 @@ class StatusBytes:
 
     def _turn(self, now: int, high: int) -> None:
         """Be ready for the second `now`, and for what has `high` above its lowest 14 bits."""
-        duration = b"\x08" + varint(reset_s(self._unit, now))
+        duration = b"\x08" + varint(window_of(self._limit, now).reset_s(now))
         tail = b"\x22" + varint(len(duration)) + duration
         over = OVER_LIMIT if self.denies else OK
         self.over = self._head_for(over, len(tail)) + tail
@@ -130,10 +130,13 @@ def written(statuses: Sequence[StatusBytes], counts: Sequence[int | None], now: 
 
 
 def _current_limit(limit: Limit) -> bytes:
-    """The field current_limit: requests_per_unit 1, unit 2, name 3 (rls.proto, RateLimitResponse.RateLimit)."""
+    """The field current_limit: requests_per_unit 1, unit 2, name 3, unit_multiplier 4 (RateLimitResponse.RateLimit)."""
     fields = b"" if limit.requests_per_unit == 0 else b"\x08" + varint(limit.requests_per_unit)
     fields += b"\x10" + varint(limit.unit.wire)
     if limit.name:
         name = limit.name.encode()
         fields += b"\x1a" + varint(len(name)) + name
+    if limit.unit_multiplier > 1:
+        value = b"\x08" + varint(limit.unit_multiplier)
+        fields += b"\x22" + varint(len(value)) + value
     return b"\x12" + varint(len(fields)) + fields

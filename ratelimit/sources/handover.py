@@ -86,10 +86,10 @@ class Receiver:
         requests, unit, flags, *rest = row
         limit = None if rest else self._limits.get((requests, unit, flags))
         if limit is None:
-            name, replaces, metadata = rest or ("", (), {})
+            name, replaces, metadata, *kind = rest or ("", (), {})
             unlimited, shadow_mode, quota_mode = bool(flags & 1), bool(flags & 2), bool(flags & 4)
             replaced = frozenset(replaces)
-            limit = Limit(requests, _UNITS[unit], unlimited, name, replaced, shadow_mode, quota_mode, metadata)
+            limit = Limit(requests, _UNITS[unit], unlimited, name, replaced, shadow_mode, quota_mode, metadata, *kind)
             if not rest:
                 self._limits[requests, unit, flags] = limit
         return limit
@@ -160,6 +160,8 @@ def _limit_row(limit: Limit) -> list[Any]:
     row: list[Any] = [limit.requests_per_unit, limit.unit.wire, flags]
     if limit.name or limit.replaces or limit.metadata:
         row += [limit.name, sorted(limit.replaces), limit.metadata]
+    if limit.unit_multiplier != 1:
+        row += [limit.unit_multiplier] if len(row) > 3 else ["", [], {}, limit.unit_multiplier]
     return row
 
 

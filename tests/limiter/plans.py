@@ -8,7 +8,7 @@ from ratelimit.limiter.counter_key import CounterKey
 from ratelimit.limiter.counter_store import Hit
 from ratelimit.limiter.decision import near_limit_threshold
 from ratelimit.limiter.plan import DEFAULT_RULES, Charge, DecisionRules, Plan, Verdict
-from ratelimit.limiter.window import window_start
+from ratelimit.limiter.window import window_of
 from ratelimit.metrics import LimitStats
 
 NOW = 1_700_000_010
@@ -36,7 +36,7 @@ def plan(*steps: Charge | Verdict, quota_mode: bool = False) -> Plan:
 
 def key(name: bytes, *, expire_s: int = 60, unit: Unit = Unit.DAY, now: int = NOW) -> CounterKey:
     """A counter in the window of `now`."""
-    return CounterKey(name, FIXED_WINDOW, unit, window_start(unit, now), expire_s)
+    return CounterKey(name, FIXED_WINDOW, unit, *window_of(limit(1, unit), now), expire_s)
 
 
 def hit(name: bytes, amount: int = 1, *, limit: int = 10, expire_s: int = 60, group: int = 0) -> Hit:

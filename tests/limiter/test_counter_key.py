@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.descriptors.limit import Unit
+from ratelimit.descriptors.limit import Limit, Unit
 from ratelimit.limiter.algorithm import FIXED_WINDOW
 from ratelimit.limiter.counter_key import (
     SHORT_BYTES_MAX,
@@ -14,41 +14,43 @@ from ratelimit.limiter.counter_key import (
 )
 
 TEXT = st.text(alphabet="a_:,#{}1é", max_size=6)
-COUNTERS = st.tuples(TEXT, st.lists(st.tuples(TEXT, TEXT), max_size=3), st.sampled_from(Unit))
+LIMITS = st.builds(Limit, st.just(1), st.sampled_from(Unit), unit_multiplier=st.sampled_from([1, 2, 11]))
+COUNTERS = st.tuples(TEXT, st.lists(st.tuples(TEXT, TEXT), max_size=3), LIMITS)
+MINUTE = Limit(1, Unit.MINUTE)
 
 
 @given(COUNTERS, COUNTERS)
 def test_exact_counters_are_equal_only_for_equal_descriptors(
-    one: tuple[str, list[tuple[str, str]], Unit], other: tuple[str, list[tuple[str, str]], Unit]
+    one: tuple[str, list[tuple[str, str]], Limit], other: tuple[str, list[tuple[str, str]], Limit]
 ) -> None:
-    """Two different descriptors, domains or units never share a counter."""
+    """Two different descriptors, domains or windows never share a counter."""
     assert (exact_counter("", *one, FIXED_WINDOW) == exact_counter("", *other, FIXED_WINDOW)) == (one == other)
 
 
 def test_the_reference_joins_and_so_shares() -> None:
     """The compatible format is byte for byte the reference's, with its collisions."""
-    nested = reference_counter("p:", "dom", [("b", "c"), ("d", "e")], Unit.MINUTE, FIXED_WINDOW)
+    nested = reference_counter("p:", "dom", [("b", "c"), ("d", "e")], MINUTE, FIXED_WINDOW)
     assert nested == b"p:dom_b_c_d_e_"
-    assert nested == reference_counter("p:", "dom", [("b", "c_d_e")], Unit.MINUTE, FIXED_WINDOW)
+    assert nested == reference_counter("p:", "dom", [("b", "c_d_e")], MINUTE, FIXED_WINDOW)
 
 
 def test_long_texts_are_hashed_and_stay_apart() -> None:
     """A long value keeps the key short without merging counters."""
     long = "x" * 4000
-    keys = {exact_counter("", "d", [("k", long + tail)], Unit.HOUR, FIXED_WINDOW) for tail in "ab"}
+    keys = {exact_counter("", "d", [("k", long + tail)], MINUTE, FIXED_WINDOW) for tail in "ab"}
     assert len(keys) == 2
     assert max(map(len, keys)) < 2 * TEXT_BYTES_MAX
 
 
 def test_the_window_of_a_key_ends() -> None:
-    """It resets at the end of its unit, at once at the earliest, and after a whole unit at the latest."""
-    minute = CounterKey(b"k", FIXED_WINDOW, Unit.MINUTE, 120, 90)
+    """It resets at the end of its window, at once at the earliest, and after a whole window at the latest."""
+    minute = CounterKey(b"k", FIXED_WINDOW, Unit.MINUTE, 120, 60, 90)
     assert [minute.reset_s(now) for now in (120, 179, 60)] == [60, 1, 60]
 
 
 def test_prefix_stands_first() -> None:
     """CACHE_KEY_PREFIX separates deployments that share a store."""
-    assert exact_counter("blue:", "d", [], Unit.DAY, FIXED_WINDOW).startswith(b"blue:{")
+    assert exact_counter("blue:", "d", [], MINUTE, FIXED_WINDOW).startswith(b"blue:{")
 
 
 @pytest.mark.parametrize("counter", [exact_counter, reference_counter])

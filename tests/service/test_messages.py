@@ -49,11 +49,37 @@ def test_an_override_without_a_unit_is_refused(override: Override) -> None:
     assert caught.value.grpc_status is GrpcStatus.INVALID_ARGUMENT
 
 
-def test_a_multiplier_is_refused() -> None:
-    """Windows of several units are not counted as one."""
-    several = Override(unit=1, unit_multiplier=wrappers_pb2.UInt32Value(value=5))
-    with pytest.raises(RpcError, match="unit_multiplier"):
-        parse_request(request(descriptor(("a", "b"), limit=several)))
+def several(multiplier: int, unit: int = 1) -> bytes:
+    """A request with an override of several units."""
+    wrapped = wrappers_pb2.UInt32Value(value=multiplier)
+    return request(descriptor(("a", "b"), limit=Override(requests_per_unit=9, unit=unit, unit_multiplier=wrapped)))
+
+
+def test_an_override_may_last_several_units() -> None:
+    """Its window is so many units long."""
+    limit = parse_request(several(5)).descriptors[0].limit
+    assert limit == Limit(9, Unit.SECOND, unit_multiplier=5)
+    assert limit.window_s == 5
+
+
+@pytest.mark.parametrize(("multiplier", "unit"), [(0, 1), (315_360_001, 1), (11, 6)])
+def test_a_multiplier_has_bounds(multiplier: int, unit: int) -> None:
+    """At least one unit, at most ten years."""
+    with pytest.raises(RpcError, match=r"descriptors\[0\].limit.unit_multiplier: \d+, 1 to \d+ is wanted") as caught:
+        parse_request(several(multiplier, unit))
+    assert caught.value.grpc_status is GrpcStatus.INVALID_ARGUMENT
+
+
+def test_a_multiplier_is_told_in_the_metadata() -> None:
+    """The override is described as it was sent."""
+    plan = Plan("d", (charge(of=Limit(9, Unit.SECOND, unit_multiplier=5)),))
+    decision = decide(plan, [each.algorithm.judge(1, 9, 5) for each in plan.charges])
+    settings = ResponseSettings(response_dynamic_metadata=True)
+    message = response_bytes(plan, decision, over_limit=False, settings=settings, asked=several(5))
+    response = rls_pb2.RateLimitResponse.FromString(message)
+    described = response.dynamic_metadata["descriptors"][0]["limit"]  # type: ignore[index]
+    assert described == "requests_per_unit:9 unit:SECOND unit_multiplier:{value:5}"
+    assert response.statuses[0].current_limit.unit_multiplier.value == 5
 
 
 LIMIT = Limit(10, Unit.MINUTE, name="gold", metadata={"team": {"a": 1}, "x": "first"})

@@ -20,6 +20,7 @@ LIMITS = st.builds(
     name=st.text(max_size=200),
     shadow_mode=st.booleans(),
     unlimited=st.just(False),
+    unit_multiplier=st.integers(1, 10),
 )
 
 

@@ -48,6 +48,20 @@ def test_what_arrives_is_what_was_loaded(text: bytes) -> None:
     assert [facts(root) for root in arrived.values()] == [facts(root) for root in loaded.domains.values()]
 
 
+@pytest.mark.parametrize("rest", ["", ", name: n", ", name: n, replaces: [{name: m}]"])
+def test_windows_of_several_units_arrive(rest: str) -> None:
+    """With and without what else a limit may say; limits without it stay apart."""
+    text = f"""
+domain: d
+descriptors:
+  - {{key: a, rate_limit: {{unit: day, requests_per_unit: 1{rest}}}}}
+  - {{key: b, rate_limit: {{unit: day, requests_per_unit: 1, unit_multiplier: 3{rest}}}}}
+  - {{key: c, rate_limit: {{unit: day, requests_per_unit: 1{rest}}}}}
+"""
+    limits = [node.limit for node in handed(ConfigFile("f", text.encode())).domains["d"].children.values()]
+    assert [limit and (limit.unit_multiplier, limit.window_s // 86_400) for limit in limits] == [(1, 1), (3, 3), (1, 1)]
+
+
 def test_a_tree_is_handed_on_as_it_was_handed_over() -> None:
     """From the service to its workers: the same nodes, limits and files, also where files share a domain."""
     one = ConfigFile("a.yaml", b"domain: d\ndescriptors: [{key: a*, descriptors: [{key: b, value: c}]}, {key: b*}]")
