@@ -3,6 +3,11 @@
 Meanwhile every batch fails at once. Ready means that the script ran: a connection counts as open when a hit on a key
 of ours was counted on it. A user without the right to run scripts, a replica, or a server that still loads its data is
 not ready, and says why.
+
+A server that is there and does not answer is asked no more, while its breaker is open: then only a probe goes out, the
+same hit on a key of ours. To connect is a probe too.
+
+READONLY tells of a failover: where the server is is resolved again, and what was refused is sent once more there.
 """
 
 import asyncio
@@ -21,11 +26,13 @@ from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.counter_store import Batch, Results
 from ratelimit.metrics import StoreStats
 from ratelimit.settings.redis_place import Backoff
+from ratelimit.stores.redis.breaker import Breaker
 from ratelimit.stores.redis.call import ScriptCall
 from ratelimit.stores.redis.commands import ADD_HITS, SCRIPTS, BatchResults, commands_of, refusal, results_of
 from ratelimit.stores.redis.connect import CONNECT_TIMEOUT_S, Dial, RefusedError, open_transport
-from ratelimit.stores.redis.pipeline import RedisPipeline
+from ratelimit.stores.redis.pipeline import LATE, RedisPipeline
 from ratelimit.stores.redis.refusals import REFUSALS_LOGGED_MAX, Refusals
+from ratelimit.stores.redis.second_try import SecondTry
 
 RECONNECT_INITIAL_S = 0.05
 RECONNECT_MAX_S = 0.5
@@ -70,15 +77,20 @@ class RedisNode:
         self._options = options
         self._stats = stats
         self._on_state = on_state
-        self._probe = f"{options.prefix}{{rl:ready}}".encode()
-        # None while it is not ready.
+        probe = f"{options.prefix}{{rl:ready}}".encode()
+        self._probe_command = (b"EVAL", ADD_HITS.text, b"1", probe, b"1", b"%d" % PROBE_EXPIRE_S)
+        # None while hits cannot be sent: not connected, or the breaker is open.
         self.pipeline: RedisPipeline | None = None
+        self._live: RedisPipeline | None = None
         self._connection: AbstractConnection | None = None
         self._lost = asyncio.Event()
         self._away = False
         self._shown = ""
         self._reason = "not connected yet"
         self._refusals = Refusals()
+        self._breaker = Breaker()
+        self._probe_timer: asyncio.TimerHandle | None = None
+        self._second_try = SecondTry(self._note_failed)
         self._reasons_told: set[str] = set()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
@@ -94,9 +106,10 @@ class RedisNode:
     async def close(self) -> None:
         """Close; what waits is failed."""
         self._closing = True
-        if self.pipeline is not None:
+        if self._live is not None:
             self._stats.cx_local_close += 1
-            self.pipeline.close("the service stops")
+            self._live.close("the service stops")
+        self._second_try.close()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -120,30 +133,78 @@ class RedisNode:
 
     def refused(self) -> StoreError:
         """Why nothing can be sent now."""
+        if self._breaker.open:
+            return StoreError("the store is away (breaker open)")
         return StoreError("the store is away" if self.pipeline is None else "the store does not take more for now")
 
     def settle(self, call: ScriptCall, reply: Any) -> Results | None:
-        """The results of a call from its reply; counts what went wrong, and leaves a server that is a replica."""
+        """The results of a call from its reply, None where it gets a second try; counts what went wrong."""
         results = results_of(reply, call.hits, call.batch.now)
-        if not self._refusals and set(map(type, results)) == _ALL_COUNTED:  # the common case
+        calm = not (self._refusals or self._breaker.recent)
+        if calm and set(map(type, results)) == _ALL_COUNTED:  # the common case
             return results
-        failed = [(hit, each) for hit, each in zip(call.hits, results, strict=True) if isinstance(each, StoreError)]
-        if failed:
-            whole = not isinstance(reply, list)
-            self._stats.errors += whole
-            self._stats.poisoned += 0 if whole else len(failed)
-            self._stats.unknown_outcomes += sum(abs(hit.amount) for hit, error in failed if error.outcome_unknown)
-            self._note_failure(failed[0][1].reason, call)
-        elif self._refusals:
-            self._refusals.note_counted(call.hits, asyncio.get_running_loop().time())
+        if isinstance(reply, StoreError):
+            if reply.reason == LATE:
+                self._note_trouble("no answer in time")
+        else:
+            self._breaker.succeeded()
+        first = next((each for each in results if isinstance(each, StoreError)), None)
+        if first is None:
+            if self._refusals:
+                self._refusals.note_counted(call.hits, asyncio.get_running_loop().time())
+            return results
+        if first.reason == READONLY:
+            kept = self._second_try.keep(call, results)
+            call.pipeline.finish("the server became a replica")
+            if kept:
+                return None
+        elif first.reason.startswith("the store refused"):
+            self._refusals.note(first.reason, asyncio.get_running_loop().time())
+        self._count_failed(call, results, whole=not isinstance(reply, list))
         return results
 
-    def _note_failure(self, reason: str, call: ScriptCall) -> None:
-        """A replica is left, which has a line of its own."""
-        if reason == READONLY:
-            call.pipeline.close("the server became a replica")
-        elif reason.startswith("the store refused"):
-            self._refusals.note(reason, asyncio.get_running_loop().time())
+    def _note_failed(self, call: ScriptCall, results: Results) -> None:
+        self._count_failed(call, results, whole=True)
+
+    def _count_failed(self, call: ScriptCall, results: Results, *, whole: bool) -> None:
+        failed = [(hit, each) for hit, each in zip(call.hits, results, strict=True) if isinstance(each, StoreError)]
+        self._stats.errors += whole
+        self._stats.poisoned += 0 if whole else len(failed)
+        self._stats.unknown_outcomes += sum(abs(hit.amount) for hit, error in failed if error.outcome_unknown)
+
+    def _note_trouble(self, reason: str) -> None:
+        """A timeout or a loss; the breaker may open."""
+        if not self._breaker.failed() or self._closing:
+            return
+        self._stats.breaker_opened += 1
+        self._stats.breaker_open += 1
+        _log.warning("the store's breaker is open", address=self._shown, reason=reason)
+        if self._live is not None:
+            self.pipeline = None
+            self._on_state(False)
+            self._send_probe()
+
+    def _send_probe(self) -> None:
+        """Ask the server that does not answer; the next probe is due whatever comes of it."""
+        live, loop = self._live, asyncio.get_running_loop()
+        if live is None or not self._breaker.open:
+            return
+        self._probe_timer = loop.call_at(self._breaker.next_probe(loop.time()), self._send_probe)
+        if live.writable:
+            live.send(self._probe_command, loop.time() + self._options.timeout_s, partial(self._probed, live))
+
+    def _probed(self, live: RedisPipeline, reply: Any) -> None:
+        if live is self._live and self._breaker.open and _trouble(reply) is None:
+            self._close_breaker()
+            self.pipeline = live
+            self._on_state(True)
+
+    def _close_breaker(self) -> None:
+        if self._probe_timer is not None:
+            self._probe_timer.cancel()
+        if self._breaker.probe_succeeded():
+            self._stats.breaker_open -= 1
+            _log.warning("the store's breaker is closed", address=self._shown)
 
     async def _stay_connected(self) -> None:
         startup, loop = self._options.startup, asyncio.get_running_loop()
@@ -186,7 +247,7 @@ class RedisNode:
             pipeline.close("it cannot count")
             await self._disconnect()
             raise
-        self.pipeline = pipeline
+        self.pipeline = self._live = pipeline
         self._refusals.clear()
         self._stats.cx_total += 1
         self._stats.cx_active += 1
@@ -196,7 +257,9 @@ class RedisNode:
             _log.warning("the store is back", address=self._shown)
         self._away, self._reason = False, ""
         self._reasons_told.clear()
+        self._close_breaker()
         self._on_state(True)
+        self._second_try.send(self, pipeline)
 
     async def _see_it_count(self, pipeline: RedisPipeline) -> None:
         loop = asyncio.get_running_loop()
@@ -205,16 +268,10 @@ class RedisNode:
         for script in SCRIPTS:
             # Who may not load scripts may still run them: then each one's first call is answered NOSCRIPT.
             pipeline.send((b"SCRIPT", b"LOAD", script.text), deadline, lambda _: None)
-        probe = (b"EVAL", ADD_HITS.text, b"1", self._probe, b"1", b"%d" % PROBE_EXPIRE_S)
-        pipeline.send(probe, deadline, lambda reply: None if seen.done() else seen.set_result(reply))
-        reply = await seen
-        answer = reply[0] if isinstance(reply, list) and reply else reply
-        if isinstance(answer, StoreError):
-            raise OSError(answer.reason)
-        # Out of memory is a state of a server that can count, and passes: the callers are told hit by hit.
-        if isinstance(answer, hiredis.ReplyError) and not str(answer).startswith("OOM"):
-            kind = RefusedError if str(answer).startswith(FOR_PEOPLE) else OSError
-            raise kind(f"{refusal(answer).reason}: {answer}")
+        pipeline.send(self._probe_command, deadline, lambda reply: None if seen.done() else seen.set_result(reply))
+        trouble = _trouble(await seen)
+        if trouble is not None:
+            raise trouble
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -223,11 +280,14 @@ class RedisNode:
             await connection.disconnect(nowait=True)
 
     def _connection_lost(self, reason: str) -> None:
-        if self.pipeline is not None:
-            self.pipeline = None
+        if self._live is not None:
+            ready = self.pipeline is not None
+            self.pipeline = self._live = None
             self._stats.cx_active -= 1
             self._note_away(reason)
-            self._on_state(False)
+            if ready:
+                self._on_state(False)
+            self._note_trouble(reason)
         self._lost.set()
 
     def _note_away(self, reason: str, *, for_people: bool = False) -> None:
@@ -246,3 +306,15 @@ class RedisNode:
         if news:
             self._reasons_told.add(reason)
         self._reason = reason
+
+
+def _trouble(reply: Any) -> OSError | None:
+    """Why a server that answered the probe so cannot count, None where it can."""
+    answer = reply[0] if isinstance(reply, list) and reply else reply
+    if isinstance(answer, StoreError):
+        return OSError(answer.reason)
+    # Out of memory is a state of a server that can count, and passes: the callers are told hit by hit.
+    if isinstance(answer, hiredis.ReplyError) and not str(answer).startswith("OOM"):
+        kind = RefusedError if str(answer).startswith(FOR_PEOPLE) else OSError
+        return kind(f"{refusal(answer).reason}: {answer}")
+    return None

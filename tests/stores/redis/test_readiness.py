@@ -15,7 +15,7 @@ from ratelimit.errors import StoreError
 from ratelimit.stores.redis import refusals
 from tests.limiter.plans import hit
 from tests.stores.contract import count
-from tests.stores.redis.test_store import HIT, Store, held
+from tests.stores.redis.test_store import HIT, Store, ask, held
 
 __all__ = ["held"]  # the fixture
 
@@ -130,7 +130,7 @@ async def test_a_replica_is_one_line(held: Store, valkey_port: int) -> None:
     with structlog.testing.capture_logs() as logs:
         async with redis.asyncio.Redis(port=valkey_port) as client:
             await client.replicaof(LOOPBACK, str(free_port()))
-            await asyncio.gather(count(held.store, HIT), return_exceptions=True)
+            await asyncio.gather(ask(held, 0.2), return_exceptions=True)
             await held.connected(False)
             await client.replicaof("NO", "ONE")
         await held.connected()

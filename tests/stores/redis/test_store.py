@@ -214,7 +214,7 @@ async def test_a_replica_is_left(held: Store, valkey_port: int) -> None:
     async with redis.asyncio.Redis(port=valkey_port) as client:
         await client.replicaof(LOOPBACK, str(free_port()))
         with pytest.raises(StoreError, match="READONLY"):
-            await count(held.store, HIT)
+            await ask(held, 0.2)
         await held.connected(False)
         await client.replicaof("NO", "ONE")
     await held.connected()
