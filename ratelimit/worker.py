@@ -132,7 +132,7 @@ class Worker:
             self.health.store_changed(connected=connected)
 
         prefix = self._settings.limiter.cache_key_prefix
-        return RedisStore(self._settings.redis, self._metrics.store, changed, prefix)
+        return RedisStore(self._settings.redis.place, self._metrics.store, changed, prefix)
 
     def _make_service(self, store: CounterStore) -> RateLimitService:
         reference = self._settings.server.grpc_error_codes == "reference"

@@ -14,7 +14,7 @@ from ratelimit.errors import ConfigError, StoreError
 from ratelimit.settings import load_settings
 from ratelimit.sources import directory
 from ratelimit.sources.directory import DirectorySource
-from ratelimit.stores.redis import store as redis_store
+from ratelimit.stores.redis import node as redis_node
 from ratelimit.worker import Worker
 from ratelimit.workers.supervisor import Supervisor
 
@@ -109,7 +109,7 @@ async def test_an_interval_of_zero_does_not_spin(tmp_path: Path, monkeypatch: py
         tries["connect"] += 1
         raise OSError("away")
 
-    monkeypatch.setattr(redis_store, "open_transport", refuse)
+    monkeypatch.setattr(redis_node, "open_transport", refuse)
     none = {"REDIS_STARTUP_INITIAL_INTERVAL": "0", "REDIS_STARTUP_MAX_INTERVAL": "0"}
     made = app(tmp_path, BACKEND_TYPE="redis", REDIS_STARTUP_MAX_ELAPSED_TIME="300ms", **none)
     with pytest.raises(StoreError, match="away"):

@@ -25,7 +25,8 @@ class StoreStats:
     """The counter store's connection, and what was sent on it.
 
     `batches`, `errors` and `timeouts` count commands, of which a batch is one or several; `poisoned` (failed alone,
-    because of their key) and `unknown_outcomes` (counted or not, nobody knows) count hits.
+    because of their key) and `unknown_outcomes` (counted or not, nobody knows) count hits. `breaker_open` tells of how
+    many servers the breaker is open now, `breaker_opened` how often one opened.
     """
 
     cx_active: int = 0
@@ -36,6 +37,8 @@ class StoreStats:
     timeouts: int = 0
     unknown_outcomes: int = 0
     poisoned: int = 0
+    breaker_open: int = 0
+    breaker_opened: int = 0
 
 
 @dataclass(slots=True)

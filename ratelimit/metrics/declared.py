@@ -55,8 +55,9 @@ def _error(source: str) -> Stat:
     )
 
 
-def _store(source: str, help_text: str) -> Stat:
-    return Stat(source, f"ratelimit.store.{source}", f"ratelimit_store_{source}", help_text)
+def _store(source: str, help_text: str, kind: Kind = Kind.COUNTER) -> Stat:
+    name, merge = f"ratelimit_store_{source}", Merge.LIVING if kind is Kind.GAUGE else Merge.SUM
+    return Stat(source, f"ratelimit.store.{source}", name, help_text, kind=kind, merge=merge)
 
 
 def _pool(source: str, help_text: str, kind: Kind = Kind.COUNTER) -> Stat:
@@ -110,6 +111,8 @@ STORE = (
     _store("timeouts", "Commands that the store did not answer in time."),
     _store("unknown_outcomes", "Hits that were sent and never answered: counted or not, nobody knows."),
     _store("poisoned", "Hits that failed alone, because of their key."),
+    _store("breaker_open", "Servers of the store whose breaker is open now.", Kind.GAUGE),
+    _store("breaker_opened", "How often the breaker of a server of the store opened."),
     _pool("cx_total", "Store connections opened."),
     _pool("cx_local_close", "Store connections closed by us."),
     _pool("cx_active", "Store connections open.", Kind.GAUGE),

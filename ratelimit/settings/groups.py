@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ratelimit.settings.addresses import host, host_and_port
 from ratelimit.settings.go_values import Boolean, Duration, Integer, Pairs, Workers
-from ratelimit.settings.redis_url import RedisTarget, parse_redis_url, parse_socket_path
+from ratelimit.settings.redis_place import Backoff, RedisPlace, TlsFiles, single_server
+from ratelimit.settings.redis_url import RedisTarget
 
 INT32_MAX = 2**31 - 1
 
@@ -165,7 +166,7 @@ class LimiterSettings(Group):
 
 def _redis_url_is_usable(group: Any) -> str | None:
     try:
-        group.target  # noqa: B018 - reading it is the test
+        group.place  # noqa: B018 - reading it is the test
     except ValueError as error:
         return str(error)
     return None
@@ -197,12 +198,35 @@ class RedisSettings(Group):
     rules = (Rule(("redis_url", "redis_socket_type"), _redis_url_is_usable),)
 
     @property
-    def target(self) -> RedisTarget:
-        """Where the store is and who asks: REDIS_URL with REDIS_AUTH and REDIS_TLS. Raises ValueError while made."""
-        if self.redis_socket_type == "unix":
-            return parse_socket_path(self.redis_url).with_credentials(self.redis_auth)
-        target = parse_redis_url(self.redis_url).with_credentials(self.redis_auth)
-        return replace(target, tls=target.tls or self.redis_tls)
+    def place(self) -> RedisPlace:
+        """The main store: REDIS_URL with REDIS_TYPE, REDIS_AUTH and REDIS_TLS. Raises ValueError while made."""
+        login = replace(RedisTarget().with_credentials(self.redis_auth), tls=self.redis_tls)
+        server = single_server(self.redis_url, unix=self.redis_socket_type == "unix").with_credentials(self.redis_auth)
+        if not server.path:
+            server = replace(server, tls=server.tls or self.redis_tls)
+        return RedisPlace(
+            self.redis_type,
+            (server,),
+            login,
+            self.redis_timeout,
+            tls=self._tls_files,
+            startup=self._startup,
+        )
+
+    @property
+    def _tls_files(self) -> TlsFiles:
+        return TlsFiles(
+            self.redis_tls_client_cert,
+            self.redis_tls_client_key,
+            self.redis_tls_cacert,
+            check_hostname=not self.redis_tls_skip_hostname_verification,
+        )
+
+    @property
+    def _startup(self) -> Backoff:
+        return Backoff(
+            self.redis_startup_initial_interval, self.redis_startup_max_interval, self.redis_startup_max_elapsed_time
+        )
 
 
 class ResponseSettings(Group):

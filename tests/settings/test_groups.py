@@ -114,9 +114,9 @@ def test_what_would_fail_later_ends_the_start(variable: str, value: str) -> None
 def test_the_target_has_everything_of_a_connection() -> None:
     """REDIS_URL, REDIS_AUTH and REDIS_TLS; a socket has no TLS."""
     given = {"REDIS_AUTH": "u:pw", "REDIS_TLS": "true"}
-    tcp = load_settings({**given, "REDIS_SOCKET_TYPE": "tcp", "REDIS_URL": "redis:6379"}).redis.target
+    tcp = load_settings({**given, "REDIS_SOCKET_TYPE": "tcp", "REDIS_URL": "redis:6379"}).redis.place.servers[0]
     assert tcp == RedisTarget("redis", 6379, username="u", password="pw", tls=True)
-    assert load_settings({**given, "REDIS_URL": "/s"}).redis.target == RedisTarget(
+    assert load_settings({**given, "REDIS_URL": "/s"}).redis.place.servers[0] == RedisTarget(
         username="u", password="pw", path="/s"
     )
 

@@ -24,6 +24,10 @@ from ratelimit.metrics import StoreStats
 
 Reply = Callable[[Any], None]
 
+LATE = "the store did not answer in time (REDIS_TIMEOUT)"
+# The breaker stops a server that is slow long before; this bounds the memory where REDIS_TIMEOUT is long.
+OUTSTANDING_MAX = 10_000
+
 _log = structlog.get_logger(__name__)
 
 
@@ -48,13 +52,15 @@ class RedisPipeline(asyncio.Protocol):
         # A handle of uvloop does not always know when it is due, so that is kept beside it.
         self._timer_at = math.inf
         self._lost_reason = ""
+        self._last_words = ""
         self._lost = False
         self._paused = False
 
     @property
     def writable(self) -> bool:
-        """Whether a command can go out now: connected, and the server takes what was written before."""
-        return not (self._lost or self._paused or self._transport is None)
+        """Whether a command can go out now: connected, and the server takes and answers what was written before."""
+        shut = self._lost or self._paused or self._transport is None or self._last_words
+        return not shut and len(self._slots) < OUTSTANDING_MAX
 
     def send(self, command: Sequence[Any], deadline: float, reply: Reply) -> None:
         """Write one command. Only while writable.
@@ -67,6 +73,12 @@ class RedisPipeline(asyncio.Protocol):
         self._transport.write(hiredis.pack_command(tuple(command)))
         if deadline < self._timer_at:
             self._wake_at(deadline)
+
+    def finish(self, reason: str) -> None:
+        """Take no more, and give the connection up when everything sent is answered."""
+        self._last_words = reason
+        if not self._slots:
+            self.close(reason)
 
     def close(self, reason: str) -> None:
         """Give the connection up; what waits is told at once."""
@@ -90,6 +102,8 @@ class RedisPipeline(asyncio.Protocol):
                 _tell(self._slots.popleft(), answer)
         except hiredis.ProtocolError as error:
             self.close(f"the server does not speak RESP: {error}")
+        if self._last_words and not self._slots:
+            self.close(self._last_words)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(self._lost_reason or str(exc or "the server closed the connection"))
@@ -140,7 +154,7 @@ class RedisPipeline(asyncio.Protocol):
                 following = min(following, slot.deadline)
                 continue
             self._stats.timeouts += 1
-            _tell(slot, StoreError("the store did not answer in time (REDIS_TIMEOUT)", outcome_unknown=True))
+            _tell(slot, StoreError(LATE, outcome_unknown=True))
         if not self._slots or self._lost:
             return
         silent_until = self._slots[0].deadline + self._silence_s

@@ -4,12 +4,13 @@ import pytest
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 
 from ratelimit.settings import RedisSettings
-from ratelimit.stores.redis.connect import make_connection
+from ratelimit.stores.redis.connect import Dial, make_connection
 
 
 def connection(**given: Any) -> Any:
     """The connection for these settings, not open."""
-    return make_connection(RedisSettings(**{"redis_socket_type": "tcp", **given}))
+    place = RedisSettings(**{"redis_socket_type": "tcp", **given}).place
+    return make_connection(Dial(place.servers[0], place.tls))
 
 
 def test_host_and_port() -> None:

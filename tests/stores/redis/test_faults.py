@@ -1,18 +1,23 @@
 """The Redis store on a connection that breaks: always acknowledged <= stored <= acknowledged + unknown."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 import redis.asyncio
+import structlog
 
+from deploy.demo.processes import LOOPBACK, free_port, start_valkey
 from ratelimit.errors import StoreError
 from ratelimit.limiter.counter_store import Batch, Results
 from tests.faults import FaultProxy
 from tests.limiter.plans import NOW, hit
-from tests.stores.redis.test_store import Store
+from tests.stores.contract import count
+from tests.stores.redis.test_store import Store, ask
 
 PATIENT_S = 20.0
 
@@ -116,3 +121,56 @@ async def test_a_half_closed_connection_is_left(ledger: Ledger) -> None:
     await ledger.charge([1])
     assert await ledger.stored() == 2 + 3 + 1
     assert (ledger.acknowledged, ledger.unknown, ledger.proxy.accepted) == (3, 3, 2)
+
+
+async def test_the_breaker_opens_and_closes(tmp_path: Path) -> None:
+    """SIGSTOP: after five timeouts every batch fails at once; SIGCONT: the next probe closes it, counts are right."""
+    program, port = await start_valkey(tmp_path)
+    held = Store(port, redis_timeout=0.3)
+    await held.store.start()
+    await held.connected()
+    with structlog.testing.capture_logs() as logs:
+        program.process.send_signal(signal.SIGSTOP)
+        late = await asyncio.gather(*(ask(held, 0.05) for _ in range(5)), return_exceptions=True)
+        assert ["in time" in str(each) for each in late] == [True] * 5
+        await held.connected(False)
+        told = list[Results]()
+        held.store.count(Batch([hit(b"k")], NOW, asyncio.get_running_loop().time() + 9), told.append)
+        assert "breaker open" in str(told[0][0])
+        assert (held.stats.breaker_open, held.stats.breaker_opened, held.stats.cx_active) == (1, 1, 1)
+        program.process.send_signal(signal.SIGCONT)
+        await held.connected()
+    assert [each["event"] for each in logs] == ["the store's breaker is open", "the store's breaker is closed"]
+    assert await count(held.store, hit(b"k", 0)) == [5]
+    assert (held.stats.breaker_open, held.stats.unknown_outcomes) == (0, 5)
+    await held.store.close()
+    await program.stop()
+
+
+async def test_a_silent_server_is_left_and_its_breaker_closed_by_the_next_connection(ledger: Ledger) -> None:
+    """Probes that nobody answers end with the connection; to connect is a probe too."""
+    ledger.proxy.replies.swallow = True
+    await asyncio.gather(*(ledger.charge([1], 0.05) for _ in range(6)))
+    await ledger.held.connected(False)
+    while ledger.held.stats.cx_active:  # noqa: ASYNC110 - bounded by the silence that a connection may have
+        await asyncio.sleep(0.01)
+    assert ledger.held.stats.breaker_open == 1
+    ledger.proxy.replies.swallow = False
+    await ledger.held.connected()
+    assert ledger.held.stats.breaker_open == 0
+    assert await ledger.stored() == 6
+
+
+async def test_what_a_replica_refused_is_sent_once_more(valkey_port: int) -> None:
+    """READONLY provably counted nothing: when the server takes hits again in time, they are counted, once."""
+    held = Store(valkey_port, redis_startup_initial_interval=0.02)
+    await held.store.start()
+    await held.connected()
+    async with redis.asyncio.Redis(port=valkey_port) as client:
+        await client.replicaof(LOOPBACK, str(free_port()))
+        waiting = [asyncio.ensure_future(count(held.store, hit(b"k"))) for _ in range(10)]
+        await held.connected(False)
+        await client.replicaof("NO", "ONE")
+        assert sorted(await asyncio.gather(*waiting)) == [[n] for n in range(1, 11)]
+    assert held.stats.unknown_outcomes == 0
+    await held.store.close()

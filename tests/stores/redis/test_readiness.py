@@ -12,10 +12,10 @@ import structlog
 
 from deploy.demo.processes import LOOPBACK, free_port, start_valkey, until
 from ratelimit.errors import StoreError
-from ratelimit.stores.redis import store as redis_store
+from ratelimit.stores.redis import refusals
 from tests.limiter.plans import hit
 from tests.stores.contract import count
-from tests.stores.redis.test_store import HIT, Store, held
+from tests.stores.redis.test_store import HIT, Store, ask, held
 
 __all__ = ["held"]  # the fixture
 
@@ -97,7 +97,7 @@ async def test_a_refusal_is_told_when_it_begins_and_when_it_ends(
     held: Store, valkey_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server without memory, twice: each time one line, and one when it counts again; a look tells nothing."""
-    monkeypatch.setattr(redis_store, "REFUSAL_OVER_S", 0)
+    monkeypatch.setattr(refusals, "REFUSAL_OVER_S", 0)
     with structlog.testing.capture_logs() as logs:
         async with redis.asyncio.Redis(port=valkey_port) as client:
             for _ in range(2):
@@ -115,7 +115,7 @@ async def test_a_key_that_is_refused_is_no_state_of_the_store(
     held: Store, valkey_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One line for the kind, and none for each time that another key is counted in between."""
-    monkeypatch.setattr(redis_store, "REFUSAL_OVER_S", 0)
+    monkeypatch.setattr(refusals, "REFUSAL_OVER_S", 0)
     with structlog.testing.capture_logs() as logs:
         async with redis.asyncio.Redis(port=valkey_port) as client:
             await client.lpush(HIT.key.name.decode(), "x")
@@ -130,7 +130,7 @@ async def test_a_replica_is_one_line(held: Store, valkey_port: int) -> None:
     with structlog.testing.capture_logs() as logs:
         async with redis.asyncio.Redis(port=valkey_port) as client:
             await client.replicaof(LOOPBACK, str(free_port()))
-            await asyncio.gather(count(held.store, HIT), return_exceptions=True)
+            await asyncio.gather(ask(held, 0.2), return_exceptions=True)
             await held.connected(False)
             await client.replicaof("NO", "ONE")
         await held.connected()

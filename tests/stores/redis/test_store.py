@@ -15,6 +15,7 @@ from ratelimit.limiter.counter_store import Batch, Results
 from ratelimit.metrics import StoreStats
 from ratelimit.settings import RedisSettings
 from ratelimit.stores.redis.store import RedisStore
+from ratelimit.stores.redis.topology import Single
 from tests.limiter.plans import NOW, hit
 from tests.stores.contract import DEADLINE_S, Poison, PoisonContract, StoreContract, Ttl, count
 
@@ -28,7 +29,7 @@ class Store:
         given = {"redis_socket_type": "tcp", "redis_url": f"{LOOPBACK}:{port}", "redis_timeout": 2.0, **settings}
         self.states: asyncio.Queue[bool] = asyncio.Queue()
         self.stats = StoreStats()
-        self.store = RedisStore(RedisSettings.model_validate(given), self.stats, self.states.put_nowait, prefix)
+        self.store = RedisStore(RedisSettings.model_validate(given).place, self.stats, self.states.put_nowait, prefix)
 
     async def connected(self, state: bool = True) -> None:
         """Wait for the next change of the connection, which must be to `state`."""
@@ -213,7 +214,7 @@ async def test_a_replica_is_left(held: Store, valkey_port: int) -> None:
     async with redis.asyncio.Redis(port=valkey_port) as client:
         await client.replicaof(LOOPBACK, str(free_port()))
         with pytest.raises(StoreError, match="READONLY"):
-            await count(held.store, HIT)
+            await ask(held, 0.2)
         await held.connected(False)
         await client.replicaof("NO", "ONE")
     await held.connected()
@@ -235,7 +236,8 @@ async def test_a_second_try_has_the_first_deadline(tmp_path: Path) -> None:
     await held.store.start()
     await held.connected()
     sent: list[float] = []
-    pipeline = held.store._pipeline
+    assert isinstance(held.store.topology, Single)
+    pipeline = held.store.topology.node.pipeline
     assert pipeline is not None
     send = pipeline.send
 
