@@ -171,8 +171,8 @@ async def measure_all() -> int:
 async def _service(stack: AsyncExitStack, port: int) -> RateLimitService:
     """The service without a server, once its store is there."""
     loop, metrics, ready = asyncio.get_running_loop(), Metrics(), asyncio.Event()
-    settings = RedisSettings(redis_socket_type="tcp", redis_url=f"{LOOPBACK}:{port}")
-    store = RedisStore(settings, metrics.store, lambda connected: ready.set() if connected else None)
+    place = RedisSettings(redis_socket_type="tcp", redis_url=f"{LOOPBACK}:{port}").place
+    store = RedisStore(place, metrics.store, lambda connected: ready.set() if connected else None)
     await store.start()
     stack.push_async_callback(store.close)
     limiter = Limiter(store, SystemClock(), loop, OverLimitCache(0), LimiterOptions(TIMEOUT_S))
