@@ -5,10 +5,11 @@ runs one worker in its own process, or a supervisor of several processes with on
 """
 
 import asyncio
+import time
 
 import structlog
 
-from ratelimit.clock import SystemClock
+from ratelimit.clock import Clock, FollowingClock, SystemClock
 from ratelimit.descriptors.tree import Config
 from ratelimit.lifetime import Part, close_each, first
 from ratelimit.limiter.counter_key import exact_counter, reference_counter
@@ -45,6 +46,8 @@ class Worker:
             needs_active_store=settings.redis.redis_health_check_active_connection,
             needs_config=settings.config.healthy_with_at_least_one_config_loaded,
         )
+        follows = settings.limiter.store_clock == "redis"
+        self._store_clock = FollowingClock(SystemClock(), time.monotonic) if follows else None
         self._redis = self._make_redis() if settings.limiter.backend_type == "redis" else None
         memory_bytes_max = settings.limiter.memory_store_bytes_max
         self.service = self._make_service(MemoryStore(memory_bytes_max) if self._redis is None else self._redis)
@@ -132,7 +135,7 @@ class Worker:
             self.health.store_changed(connected=connected)
 
         prefix = self._settings.limiter.cache_key_prefix
-        return RedisStore(self._settings.redis.place, self._metrics.store, changed, prefix)
+        return RedisStore(self._settings.redis.place, self._metrics.store, changed, prefix, clock=self._store_clock)
 
     def _make_service(self, store: CounterStore) -> RateLimitService:
         reference = self._settings.server.grpc_error_codes == "reference"
@@ -156,7 +159,8 @@ class Worker:
             self._metrics.local_cache = cache
         timeout_s = self._settings.redis.redis_timeout
         options = LimiterOptions(timeout_s, limits.expiration_jitter_max_seconds, limits.pending_hits_max)
-        return Limiter(store, SystemClock(), asyncio.get_running_loop(), cache, options)
+        clock: Clock = self._store_clock or SystemClock()
+        return Limiter(store, clock, asyncio.get_running_loop(), cache, options)
 
 
 def rules(settings: Settings) -> Rules:

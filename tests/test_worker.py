@@ -3,6 +3,7 @@ from typing import Any
 
 import grpc.aio
 import pytest
+import redis.asyncio
 
 from deploy.demo.processes import free_port
 from ratelimit.descriptors.loader import ConfigFile, load_config
@@ -38,6 +39,21 @@ async def test_a_worker_serves_the_configuration_it_is_handed() -> None:
         answers = [rls_pb2.RateLimitResponse.FromString(await ask(ASK)) for _ in range(3)]
     assert [answer.overall_code for answer in answers] == [1, 1, 2]
     await made.close()
+
+
+async def test_windows_follow_the_clock_of_the_store(valkey_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """STORE_CLOCK=redis: a local clock that is off by decades does not matter."""
+    monkeypatch.setattr("ratelimit.clock.SystemClock.now", lambda _: 5.0)
+    url = f"127.0.0.1:{valkey_port}"
+    redis_at = {"BACKEND_TYPE": "redis", "REDIS_SOCKET_TYPE": "tcp", "REDIS_URL": url, "REDIS_TIMEOUT": "5s"}
+    made = worker(STORE_CLOCK="redis", **redis_at)
+    await made.start()
+    made.swap(CONFIG)
+    await made.service.ask(ASK)
+    async with redis.asyncio.Redis(port=valkey_port) as client:
+        names = [name for name in await client.keys() if b"ready" not in name]
+    await made.close()
+    assert [int(name.rpartition(b":")[2]) > 1_700_000_000 for name in names] == [True]
 
 
 async def test_the_configuration_counts_for_health_where_it_must() -> None:

@@ -150,6 +150,11 @@ class ConfigSettings(Group):
     config_aliases_max: Count = 1_000
 
 
+def _a_clock_of_redis_needs_redis(group: Any) -> str | None:
+    lacking = group.store_clock == "redis" and group.backend_type != "redis"
+    return f"redis has no clock to follow, since BACKEND_TYPE is {group.backend_type}" if lacking else None
+
+
 class LimiterSettings(Group):
     """How hits are counted."""
 
@@ -159,9 +164,12 @@ class LimiterSettings(Group):
     expiration_jitter_max_seconds: Annotated[Count, Field(le=INT32_MAX)] = 300
     cache_key_prefix: str = ""
     counter_key_format: Literal["exact", "reference"] = "exact"
+    store_clock: Annotated[Literal["local", "redis"], Lower] = "local"
     pending_hits_max: Positive = 100_000
     memory_store_bytes_max: Positive = 20 * 1024 * 1024
     stop_cache_key_increment_when_overlimit: Annotated[Boolean, not_yet(True)] = False
+
+    rules = (Rule(("store_clock", "backend_type"), _a_clock_of_redis_needs_redis),)
 
 
 def _redis_url_is_usable(group: Any) -> str | None:

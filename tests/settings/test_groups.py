@@ -59,6 +59,7 @@ def test_every_problem_is_named_at_once() -> None:
         {"GRPC_SERVER_USE_TLS": "true"},
         {"USE_STATSD": "true", "USE_PROMETHEUS": "true"},
         {"BACKEND_TYPE": "memory", "WORKERS": "4"},
+        {"STORE_CLOCK": "redis", "BACKEND_TYPE": "memory"},
         {"BACKEND_TYPE": "memory", "WORKERS": "auto"},
         {"GRPC_UDS": "/run/x", "WORKERS": "2"},
     ],

@@ -21,6 +21,7 @@ import hiredis
 import structlog
 from redis.asyncio.connection import AbstractConnection
 
+from ratelimit.clock import FollowingClock
 from ratelimit.errors import StoreError
 from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.counter_store import Batch, Results
@@ -33,6 +34,7 @@ from ratelimit.stores.redis.connect import CONNECT_TIMEOUT_S, Dial, RefusedError
 from ratelimit.stores.redis.pipeline import LATE, RedisPipeline
 from ratelimit.stores.redis.refusals import REFUSALS_LOGGED_MAX, Refusals
 from ratelimit.stores.redis.second_try import SecondTry
+from ratelimit.stores.redis.store_time import StoreTime
 
 RECONNECT_INITIAL_S = 0.05
 RECONNECT_MAX_S = 0.5
@@ -51,13 +53,14 @@ class NodeOptions:
     """What all nodes of a store have in common.
 
     `timeout_s` is REDIS_TIMEOUT. `prefix` stands before the probe's key, as it does before every counter: a user may
-    be held to it. `variable` names the setting in the error that ends a start.
+    be held to it. `variable` names the setting in the error that ends a start. `clock` hears what time it is there.
     """
 
     timeout_s: float
     prefix: str = ""
     startup: Backoff = field(default_factory=Backoff)
     variable: str = "REDIS_URL"
+    clock: FollowingClock | None = None
 
 
 class RedisNode:
@@ -265,6 +268,8 @@ class RedisNode:
         loop = asyncio.get_running_loop()
         seen: asyncio.Future[Any] = loop.create_future()
         deadline = loop.time() + CONNECT_TIMEOUT_S
+        if self._options.clock is not None:
+            StoreTime(self._options.clock, self._options.timeout_s).follow(pipeline)
         for script in SCRIPTS:
             # Who may not load scripts may still run them: then each one's first call is answered NOSCRIPT.
             pipeline.send((b"SCRIPT", b"LOAD", script.text), deadline, lambda _: None)

@@ -57,6 +57,11 @@ class RedisPipeline(asyncio.Protocol):
         self._paused = False
 
     @property
+    def ended(self) -> bool:
+        """Whether the connection is lost or given up."""
+        return self._lost
+
+    @property
     def writable(self) -> bool:
         """Whether a command can go out now: connected, and the server takes and answers what was written before."""
         shut = self._lost or self._paused or self._transport is None or self._last_words

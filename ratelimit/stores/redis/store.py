@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from ratelimit.clock import FollowingClock
 from ratelimit.limiter.counter_store import Batch, Results
 from ratelimit.metrics import StoreStats
 from ratelimit.settings.redis_place import RedisPlace
@@ -11,7 +12,7 @@ from ratelimit.stores.redis.topology import Single, Topology
 
 
 class RedisStore:
-    """A `CounterStore`. `on_state` is called with True and False as it becomes ready or is lost.
+    """A `CounterStore`. `on_state` is called with True and False as it becomes ready or is lost, `clock` follows it.
 
     `count(batch, done)` is the topology's own, so that one server costs no call more.
     """
@@ -19,9 +20,15 @@ class RedisStore:
     count: Callable[[Batch, Callable[[Results], None]], None]
 
     def __init__(
-        self, place: RedisPlace, stats: StoreStats, on_state: Callable[[bool], None], prefix: str = ""
+        self,
+        place: RedisPlace,
+        stats: StoreStats,
+        on_state: Callable[[bool], None],
+        prefix: str = "",
+        *,
+        clock: FollowingClock | None = None,
     ) -> None:
-        options = NodeOptions(place.timeout_s, prefix, place.startup, place.variable)
+        options = NodeOptions(place.timeout_s, prefix, place.startup, place.variable, clock)
         self.topology: Topology = Single(place, options, stats, on_state)
         self.count = self.topology.count
 

@@ -9,6 +9,7 @@ class FakePipeline:
 
     def __init__(self) -> None:
         self.writable = True
+        self.ended = False
         self.sent: list[tuple[Sequence[Any], float, Callable[[Any], None]]] = []
         self.closed = ""
 
