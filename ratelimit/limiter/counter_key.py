@@ -70,7 +70,8 @@ class CounterFormat:
 
 def _exact_head(prefix: str, domain: str, limit: Limit, algorithm: Algorithm) -> bytes:
     times = f"x{limit.unit_multiplier}" if limit.unit_multiplier > 1 else ""
-    return f"{prefix}{{rl:{algorithm.tag}{limit.unit.wire}{times}:".encode() + _framed(domain)
+    calendar = "c" if limit.calendar else ""
+    return f"{prefix}{{rl:{algorithm.tag}{limit.unit.wire}{calendar}{times}:".encode() + _framed(domain)
 
 
 def _reference_head(prefix: str, domain: str, _limit: Limit, _algorithm: Algorithm) -> bytes:

@@ -1,7 +1,9 @@
 """From a request and a configuration to a plan."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from ratelimit.descriptors.limit import Limit, Unit
 from ratelimit.descriptors.request import Descriptor, Request
 from ratelimit.descriptors.tree import Config
 from ratelimit.errors import GrpcStatus, RpcError
@@ -24,10 +26,24 @@ class Planner:
     `stats_of(stat_key, configured)` finds the metrics of a limit, see `Match`.
     """
 
-    def __init__(self, counter: CounterFormat, stats_of: Callable[[str, bool], LimitStats], prefix: str = "") -> None:
+    def __init__(
+        self,
+        counter: CounterFormat,
+        stats_of: Callable[[str, bool], LimitStats],
+        prefix: str = "",
+        *,
+        calendar_months: bool = False,
+    ) -> None:
         self.counter = counter
         self.stats_of = stats_of
         self.prefix = prefix
+        self.calendar_months = calendar_months
+
+    def in_force(self, limit: Limit) -> Limit:
+        """The limit as the settings have it: with `calendar_months`, a month is one of the calendar."""
+        if self.calendar_months and limit.unit is Unit.MONTH:
+            return replace(limit, calendar=True)
+        return limit
 
     def plan(self, config: Config, request: Request, rules: DecisionRules = DEFAULT_RULES) -> Plan:
         """Match, replace and count what each descriptor costs. Raises RpcError for a request that is not sound."""
@@ -43,10 +59,11 @@ class Planner:
             elif match.limit.name and match.limit.name in replaced:
                 steps.append(Verdict.REPLACED)
             else:
-                counter = self.counter(self.prefix, request.domain, match.counter_entries, match.limit, FIXED_WINDOW)
-                near = near_limit_threshold(match.limit.requests_per_unit, rules.near_limit_ratio)
+                limit = self.in_force(match.limit)
+                counter = self.counter(self.prefix, request.domain, match.counter_entries, limit, FIXED_WINDOW)
+                near = near_limit_threshold(limit.requests_per_unit, rules.near_limit_ratio)
                 stats = self.stats_of(match.stat_key, match.configured)
-                steps.append(Charge(match.limit, counter, _amount(request, descriptor), near, stats))
+                steps.append(Charge(limit, counter, _amount(request, descriptor), near, stats))
         return Plan(request.domain, tuple(steps), rules, config.has_domain(request.domain))
 
 

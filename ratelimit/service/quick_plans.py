@@ -251,7 +251,7 @@ class QuickPlans:
             branch.leaf = Verdict.UNLIMITED
         else:  # the limit has metrics from now on, not before
             stats = self._rules.planner.stats_of(branch.path, True)
-            branch.leaf = Leaf(branch.domain, limit, stats, self._rules)
+            branch.leaf = Leaf(branch.domain, self._rules.planner.in_force(limit), stats, self._rules)
         return branch.leaf
 
     def _domain(self, framed: bytes) -> Branch | None:

@@ -158,6 +158,7 @@ class LimiterSettings(Group):
     expiration_jitter_max_seconds: Annotated[Count, Field(le=INT32_MAX)] = 300
     cache_key_prefix: str = ""
     counter_key_format: Literal["exact", "reference"] = "exact"
+    use_calendar_month_rate_limit: Boolean = False
     pending_hits_max: Positive = 100_000
     memory_store_bytes_max: Positive = 20 * 1024 * 1024
     stop_cache_key_increment_when_overlimit: Annotated[Boolean, not_yet(True)] = False

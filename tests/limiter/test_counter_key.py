@@ -14,7 +14,9 @@ from ratelimit.limiter.counter_key import (
 )
 
 TEXT = st.text(alphabet="a_:,#{}1é", max_size=6)
-LIMITS = st.builds(Limit, st.just(1), st.sampled_from(Unit), unit_multiplier=st.sampled_from([1, 2, 11]))
+LIMITS = st.builds(
+    Limit, st.just(1), st.sampled_from(Unit), unit_multiplier=st.sampled_from([1, 2, 11]), calendar=st.booleans()
+)
 COUNTERS = st.tuples(TEXT, st.lists(st.tuples(TEXT, TEXT), max_size=3), LIMITS)
 MINUTE = Limit(1, Unit.MINUTE)
 

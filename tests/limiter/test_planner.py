@@ -130,3 +130,14 @@ def test_bad_requests_are_refused_with_the_place(request_: Request, reason: str)
         planner().plan(config(), request_)
     assert caught.value.grpc_status is GrpcStatus.INVALID_ARGUMENT
     assert reason in caught.value.details
+
+
+def test_months_may_be_those_of_the_calendar() -> None:
+    """Configured or an override; other units are as they were, and the counters are others."""
+    loaded = config(month=Limit(5, Unit.MONTH), day=Limit(5, Unit.DAY))
+    override = Descriptor((("x", "v"),), Limit(3, Unit.MONTH))
+    asked = Request("d", (*(Descriptor(((key, "v"),)) for key in ("month", "day")), override))
+    charged = Planner(exact_counter, lambda *_: LimitStats(), calendar_months=True).plan(loaded, asked).charges
+    assert [charge.limit.calendar for charge in charged] == [True, False, True]
+    before = planner().plan(loaded, asked).charges
+    assert [one.counter == other.counter for one, other in zip(charged, before, strict=True)] == [False, True, False]

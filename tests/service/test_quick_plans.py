@@ -240,3 +240,19 @@ def test_only_limits_that_were_reached_have_metrics() -> None:
     both = Both()
     assert both.quick(request(descriptor(("k", "vip")))) is not None
     assert list(both.metrics.limits) == ["d.k_vip"]
+
+
+def test_a_quick_plan_has_months_of_the_calendar() -> None:
+    """The same counter and limit as the planner's."""
+    text = b"domain: d\ndescriptors: [{key: k, rate_limit: {unit: month, requests_per_unit: 5}}]"
+    loaded = load_config([ConfigFile("f", text)])
+    metrics = Metrics()
+    planner = Planner(
+        exact_counter, lambda key, configured: metrics.limit(key, configured=configured), "", calendar_months=True
+    )
+    message = request(descriptor(("k", "v")))
+    quick = QuickPlans(loaded, PlanRules(DecisionRules(), ResponseSettings(), planner, Statuses())).plan(message)
+    full = planner.plan(loaded, parse_request(message)).charges[0]
+    assert quick is not None
+    assert (quick.charges[0].limit, quick.charges[0].counter) == (full.limit, full.counter)
+    assert full.limit.calendar
