@@ -161,7 +161,7 @@ class LimiterSettings(Group):
     use_calendar_month_rate_limit: Boolean = False
     pending_hits_max: Positive = 100_000
     memory_store_bytes_max: Positive = 20 * 1024 * 1024
-    stop_cache_key_increment_when_overlimit: Annotated[Boolean, not_yet(True)] = False
+    stop_cache_key_increment_when_overlimit: Boolean = False
 
 
 def _redis_url_is_usable(group: Any) -> str | None:

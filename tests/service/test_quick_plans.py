@@ -38,7 +38,14 @@ descriptors:
   - {{key: {"l" * 100}, {PER_MINUTE}}}
   - {{key: quota, quota_mode: true, {PER_MINUTE}}}
 """
-LOADED = load_config([ConfigFile("f", CONFIG.encode())])
+ALL_OR_NOTHING = f"""
+domain: g
+all_or_nothing: true
+descriptors:
+  - {{key: k, {PER_MINUTE}}}
+  - {{key: a, {PER_MINUTE}}}
+"""
+LOADED = load_config([ConfigFile("f", CONFIG.encode()), ConfigFile("g", ALL_OR_NOTHING.encode())])
 
 
 class Both:
@@ -80,7 +87,8 @@ def shown(prepared: PreparedPlan) -> Any:
     assert plan.charges == prepared.charges
     assert prepared.single in (None, *prepared.charges)
     return (
-        (plan.domain, plan.rules, plan.domain_found, len(plan.steps), charges),
+        (plan.domain, plan.rules, plan.domain_found, plan.together, len(plan.steps), charges),
+        (prepared.own, prepared.together, prepared.own_statuses),
         (prepared.amounts, prepared.single is not None, prepared.message, prepared.response, prepared.bytes_held),
         (prepared.status, prepared.statuses, prepared.verdicts),
     )
@@ -98,7 +106,7 @@ DESCRIPTORS = st.builds(
 MESSAGES = st.builds(
     lambda described, domain, hits: request(*described, domain=domain, hits_addend=hits),
     st.lists(DESCRIPTORS, max_size=3),
-    st.sampled_from(["d", "d", "d", "e", ""]),
+    st.sampled_from(["d", "d", "d", "g", "e", ""]),
     st.sampled_from([0, 0, 0, 2]),
 )
 # What is done to the bytes: at a place, so many are cut out and these put in.
