@@ -150,7 +150,13 @@ class Worker:
         def stats(key: str, configured: bool) -> LimitStats:  # noqa: FBT001 - the planner's port
             return self._metrics.limit(key, configured=configured)
 
-        return Planner(counter, stats, limits.cache_key_prefix)
+        return Planner(
+            counter,
+            stats,
+            limits.cache_key_prefix,
+            calendar_months=limits.use_calendar_month_rate_limit,
+            stop_when_over=limits.stop_cache_key_increment_when_overlimit,
+        )
 
     def _make_limiter(self, store: CounterStore) -> Limiter:
         limits = self._settings.limiter

@@ -40,7 +40,7 @@ class Limit:
 
     `unlimited` limits are never counted: their `requests_per_unit` is 0 and their `unit` is of no meaning.
     `replaces` names the limits that this one switches off within a request that reaches both. Its window is
-    `unit_multiplier` units long: `window_s` seconds.
+    `unit_multiplier` units long: `window_s` seconds, or with `calendar` so many months of the calendar, in UTC.
     """
 
     requests_per_unit: int
@@ -52,6 +52,7 @@ class Limit:
     quota_mode: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
     unit_multiplier: int = 1
+    calendar: bool = False
     window_s: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -30,7 +30,7 @@ class SpecificationRules:
 
     def __init__(self, *, merge_domains: bool = False) -> None:
         self._merge_domains = merge_domains
-        self._domains: dict[str, Place] = {}
+        self._domains: dict[str, tuple[Place, bool]] = {}
         self._firsts: dict[str, dict[str, Place]] = {}
 
     def nodes(self, specification: DomainSpecification) -> Iterator[tuple[int, Node]]:
@@ -42,10 +42,14 @@ class SpecificationRules:
         if not domain:
             raise place.error("config file cannot have empty domain")
         if domain in self._domains and not self._merge_domains:
-            first = self._domains[domain].file
+            first = self._domains[domain][0].file
             raise place.error(f"duplicate domain {shown(domain)} in config file, first in {first}")
-        self._domains.setdefault(domain, place)
-        yield 0, Node(domain, file=place.file, line=place.line, key_path=place.key_path)
+        all_or_nothing = specification.all_or_nothing
+        first_place, agreed = self._domains.setdefault(domain, (place, all_or_nothing))
+        if agreed != all_or_nothing:
+            raise place.error(f"all_or_nothing of domain {shown(domain)} is another than in {first_place.file}")
+        root = Node(domain, file=place.file, line=place.line, key_path=place.key_path, all_or_nothing=all_or_nothing)
+        yield 0, root
         # Merged files meet in the first level only: a descriptor that stands in two of them is refused there.
         siblings = self._firsts.setdefault(domain, {})
         yield from _descriptors(specification.descriptors, (domain,), siblings)

@@ -70,11 +70,15 @@ class DescriptorSpecification:
 
 @dataclass(slots=True)
 class DomainSpecification:
-    """One file or resource. `place` is that of its `domain`, or of the whole where there is none."""
+    """One file or resource. `place` is that of its `domain`, or of the whole where there is none.
+
+    `all_or_nothing`: a request that would go over one of its limits is charged to none.
+    """
 
     place: Place
     domain: str
     descriptors: Sequence[DescriptorSpecification] = ()
+    all_or_nothing: bool = False
 
 
 def shortened(text: str, characters_max: int) -> str:

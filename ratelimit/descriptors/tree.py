@@ -38,6 +38,8 @@ class Match:
 class Node:
     """One descriptor of the configuration, or a domain at the root; `composite` is its `key` or `key_value`.
 
+    `all_or_nothing` is a domain's: of a request that would go over one of its limits nothing is charged.
+
     A tree may have a hundred thousand of these, and each pass of the garbage collector visits every object that can be
     part of a cycle. So a leaf is one such object: its place is kept as plain fields, and empty collections are shared.
     """
@@ -51,6 +53,7 @@ class Node:
     file: str = ""
     line: int | None = None
     key_path: str = ""
+    all_or_nothing: bool = False
     composite: str = field(init=False)
     children: dict[str, "Node"] = field(init=False, default_factory=lambda: _NO_CHILDREN, repr=False)
     patterns: list[tuple[tuple[str, ...], "Node"]] = field(init=False, default_factory=lambda: _NO_PATTERNS, repr=False)

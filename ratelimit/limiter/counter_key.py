@@ -7,7 +7,8 @@ than TEXT_BYTES_MAX is replaced by its SHA-256, `#<hex>`, which keeps keys short
 injective too.
 
 The whole exact counter is a Redis Cluster hash tag, `{...}`: all windows of a counter live on one node. Braces inside
-texts would end the tag early, which moves a key to another node and never merges two keys.
+texts would end the tag early, which moves a key to another node and never merges two keys. Counters that are charged
+together must be on one node: there the tag is the domain alone.
 
 The reference format is envoyproxy/ratelimit's, byte for byte, for a Redis shared during a migration: it joins with
 `_` and so lets some different descriptors share a counter.
@@ -69,8 +70,19 @@ class CounterFormat:
 
 
 def _exact_head(prefix: str, domain: str, limit: Limit, algorithm: Algorithm) -> bytes:
+    return f"{prefix}{{rl:{_kind(limit, algorithm)}:".encode() + _framed(domain)
+
+
+def _one_slot_head(prefix: str, domain: str, limit: Limit, algorithm: Algorithm) -> bytes:
+    kind = _kind(limit, algorithm)
+    return f"{prefix}{{rl:".encode() + _framed(domain) + f"}}:{kind}:".encode()
+
+
+def _kind(limit: Limit, algorithm: Algorithm) -> str:
+    """The algorithm and the window: what makes another counter of the same entries."""
     times = f"x{limit.unit_multiplier}" if limit.unit_multiplier > 1 else ""
-    return f"{prefix}{{rl:{algorithm.tag}{limit.unit.wire}{times}:".encode() + _framed(domain)
+    calendar = "c" if limit.calendar else ""
+    return f"{algorithm.tag}{limit.unit.wire}{calendar}{times}"
 
 
 def _reference_head(prefix: str, domain: str, _limit: Limit, _algorithm: Algorithm) -> bytes:
@@ -87,6 +99,7 @@ def _framed(text: str) -> bytes:
 exact_counter = CounterFormat(
     _exact_head, _framed, [b"%d:" % size for size in range(SHORT_BYTES_MAX + 1)], after=b",", end=b"}:"
 )
+one_slot_counter = CounterFormat(_one_slot_head, _framed, exact_counter.sizes, after=b",", end=b":")
 reference_counter = CounterFormat(
     _reference_head, lambda text: f"{text}_".encode(), [b""] * (SHORT_BYTES_MAX + 1), after=b"_", end=b""
 )

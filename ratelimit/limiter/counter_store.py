@@ -8,8 +8,10 @@ Counting rules, the same everywhere:
 - A hit of `amount` > 0 adds it; 0 looks and creates nothing; < 0 takes it back, never below 0, and creates nothing.
 - A counter saturates at COUNT_MAX: Lua numbers are doubles, exact below 2**53.
 - A counter expires `expire_s` after the hit that created it; no counter is ever without an expiry.
-- The hits of a batch are counted in their order, the same key twice included. Hits with the same `group` are charged
-  all or none: none of them if one would go over its limit.
+- The hits of a batch are counted in their order, the same key twice included.
+- Hits with the same `group` > 0 are charged all or none: none of them if one that `stops` would go over its limit.
+- Of hits with the same `group` < 0 only those are charged that go over, if there are any, each seen by itself; looks
+  count as well here. This is what STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT means.
 - Each hit has a result of its own: a key that cannot be counted fails alone.
 - Nothing that may have been counted is sent again: its outcome is unknown, and that is an error.
 """
@@ -31,13 +33,15 @@ UNGROUPED = 0
 class Hit:
     """One change of one counter, by `amount` hits; `limit` is the requests_per_unit it is judged by.
 
-    Hits of a batch that have the same `group`, another than UNGROUPED, stand side by side and are charged all or none.
+    Hits of a batch that have the same `group`, another than UNGROUPED, stand side by side and are charged together.
+    `stops`: going over keeps the others of its group from being charged; it is read of grouped hits only.
     """
 
     key: CounterKey
     amount: int
     limit: int
     group: int = UNGROUPED
+    stops: bool = True
 
 
 @dataclass(slots=True, eq=False)

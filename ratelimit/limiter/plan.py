@@ -92,14 +92,23 @@ DEFAULT_RULES = DecisionRules()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """One step per descriptor, in the order of the request. `domain_found` is False for an unknown domain."""
+    """One step per descriptor, in the order of the request. `domain_found` is False for an unknown domain.
+
+    `together` is the sign of `Hit.group` for its charges, 0 where each is charged by itself.
+    """
 
     domain: str
     steps: tuple[Charge | Verdict, ...]
     rules: DecisionRules = DEFAULT_RULES
     domain_found: bool = True
+    together: int = 0
 
     @property
     def charges(self) -> tuple[Charge, ...]:
         """The steps that are counted, in their order."""
         return tuple(step for step in self.steps if isinstance(step, Charge))
+
+    @property
+    def own(self) -> bool:
+        """Whether its hits are shared with no other request: they are charged together, or cannot be merged."""
+        return self.together != 0 or not all(charge.algorithm.mergeable for charge in self.charges)

@@ -1,12 +1,14 @@
 """From a request and a configuration to a plan."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from ratelimit.descriptors.limit import Limit, Unit
 from ratelimit.descriptors.request import Descriptor, Request
-from ratelimit.descriptors.tree import Config
+from ratelimit.descriptors.tree import Config, Node
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.limiter.algorithm import FIXED_WINDOW
-from ratelimit.limiter.counter_key import CounterFormat
+from ratelimit.limiter.counter_key import CounterFormat, exact_counter, one_slot_counter
 from ratelimit.limiter.counter_store import AMOUNT_MAX
 from ratelimit.limiter.decision import near_limit_threshold
 from ratelimit.limiter.plan import DEFAULT_RULES, Charge, DecisionRules, LimitStats, Plan, Verdict
@@ -21,13 +23,41 @@ VALUE_BYTES_MAX = 4096
 class Planner:
     """Plans requests; `counter` writes the counters and `prefix` stands before each.
 
+    `stop_when_over`: once a charge of a request goes over its limit, only those that do are charged.
     `stats_of(stat_key, configured)` finds the metrics of a limit, see `Match`.
     """
 
-    def __init__(self, counter: CounterFormat, stats_of: Callable[[str, bool], LimitStats], prefix: str = "") -> None:
+    def __init__(
+        self,
+        counter: CounterFormat,
+        stats_of: Callable[[str, bool], LimitStats],
+        prefix: str = "",
+        *,
+        calendar_months: bool = False,
+        stop_when_over: bool = False,
+    ) -> None:
         self.counter = counter
         self.stats_of = stats_of
         self.prefix = prefix
+        self.calendar_months = calendar_months
+        self.stop_when_over = stop_when_over
+
+    def in_force(self, limit: Limit) -> Limit:
+        """The limit as the settings have it: with `calendar_months`, a month is one of the calendar."""
+        if self.calendar_months and limit.unit is Unit.MONTH:
+            return replace(limit, calendar=True)
+        return limit
+
+    def together(self, root: Node | None, charges: int) -> int:
+        """The sign of the group for a request of so many charges in the domain of `root`; see `Plan.together`."""
+        if charges < 2:
+            return 0
+        return 1 if root is not None and root.all_or_nothing else -self.stop_when_over
+
+    def counter_in(self, root: Node | None) -> CounterFormat:
+        """How counters of the domain of `root` are written."""
+        in_groups = self.stop_when_over or (root is not None and root.all_or_nothing)
+        return one_slot_counter if in_groups and self.counter is exact_counter else self.counter
 
     def plan(self, config: Config, request: Request, rules: DecisionRules = DEFAULT_RULES) -> Plan:
         """Match, replace and count what each descriptor costs. Raises RpcError for a request that is not sound."""
@@ -35,6 +65,8 @@ class Planner:
         matches = [config.match(request.domain, descriptor) for descriptor in request.descriptors]
         replaced = {name for match in matches if match is not None for name in match.limit.replaces}
         steps: list[Charge | Verdict] = []
+        root = config.domains.get(request.domain)
+        counter_of = self.counter_in(root)
         for descriptor, match in zip(request.descriptors, matches, strict=True):
             if match is None:
                 steps.append(Verdict.NO_LIMIT)
@@ -43,11 +75,13 @@ class Planner:
             elif match.limit.name and match.limit.name in replaced:
                 steps.append(Verdict.REPLACED)
             else:
-                counter = self.counter(self.prefix, request.domain, match.counter_entries, match.limit, FIXED_WINDOW)
-                near = near_limit_threshold(match.limit.requests_per_unit, rules.near_limit_ratio)
+                limit = self.in_force(match.limit)
+                counter = counter_of(self.prefix, request.domain, match.counter_entries, limit, FIXED_WINDOW)
+                near = near_limit_threshold(limit.requests_per_unit, rules.near_limit_ratio)
                 stats = self.stats_of(match.stat_key, match.configured)
-                steps.append(Charge(match.limit, counter, _amount(request, descriptor), near, stats))
-        return Plan(request.domain, tuple(steps), rules, config.has_domain(request.domain))
+                steps.append(Charge(limit, counter, _amount(request, descriptor), near, stats))
+        together = self.together(root, sum(isinstance(step, Charge) for step in steps))
+        return Plan(request.domain, tuple(steps), rules, root is not None, together)
 
 
 def _amount(request: Request, descriptor: Descriptor) -> int:

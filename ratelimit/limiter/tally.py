@@ -1,5 +1,6 @@
 """What hits add to the metrics of their limit, by envoyproxy/ratelimit's rules."""
 
+from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.plan import Charge
 
 
@@ -37,5 +38,20 @@ def tally_known(charge: Charge, times: int = 1) -> None:
     stats.total_hits += hits
     stats.over_limit += hits
     stats.over_limit_with_local_cache += hits
+    if charge.limit.shadow_mode:
+        stats.shadow_mode += hits
+
+
+def tally_own(charge: Charge, result: Counted, *, charged_beyond: bool) -> None:
+    """Add a hit that no other request shares. `charged_beyond`: a hit that is over its limit is charged all the same.
+
+    What is within its limit counts as if it was charged, also where another charge of the request kept it from being.
+    """
+    if charge.amount < 0 or result.allowed or charged_beyond:
+        tally(charge, result.count - charge.amount, result.count)
+        return
+    stats, hits = charge.stats, charge.amount
+    stats.total_hits += hits
+    stats.over_limit += hits
     if charge.limit.shadow_mode:
         stats.shadow_mode += hits

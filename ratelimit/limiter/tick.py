@@ -3,7 +3,8 @@
 Theory. All requests of a tick that touch the same key become one hit of the sum, a `SharedHit`. The store answers with
 the count after all of them, so the count before them is that less the sum; each request then adds its own amount again,
 in the order of arrival, and sees the count that it would have seen alone. That needs amounts above 0: a look or a
-refund is a hit of its own, and ends the sharing of its key, so what comes later stays behind it in the batch.
+refund is a hit of its own, and ends the sharing of its key, so what comes later stays behind it in the batch. Hits of
+algorithms that do not add up, and those that are charged together, are each request's own too: an `OwnHit`.
 
 What is handed back is a whole tick: lists side by side (who asked, by which plan, and what it came to), since an
 object per request is what the hot path cannot afford.
@@ -31,6 +32,14 @@ class Submitted(Protocol):
     @property
     def amounts(self) -> tuple[int, ...]:
         """The amount of each charge."""
+
+    @property
+    def together(self) -> int:
+        """The sign of `Hit.group` for its charges, 0 where each is charged by itself."""
+
+    @property
+    def own(self) -> bool:
+        """Whether its hits are shared with no other request."""
 
     @property
     def single(self) -> Charge | None:
@@ -65,6 +74,27 @@ class SharedHit(Hit):
         self.limit = min(self.limit, charge.requests_per_unit)
 
 
+class OwnHit(SharedHit):
+    """The hit of one request alone: its result is the request's. It has no `source`, since its count tells not all."""
+
+    __slots__ = ("charge",)
+
+    def __init__(self, charge: Charge, group: int) -> None:
+        super().__init__(charge)
+        self.charge = charge
+        self.source = None
+        self.group = group
+        self.stops = _stops(charge, group)
+
+
+def _stops(charge: Charge, group: int) -> bool:
+    """Whether it concerns the others of its group that a charge goes over its limit.
+
+    In a group of all or none, a limit that denies nothing by itself must not keep the others from being charged.
+    """
+    return group < 0 or not (charge.limit.shadow_mode or charge.limit.quota_mode)
+
+
 class Tick:
     """What one tick came to: one element per request in each list, in arrival order.
 
@@ -76,6 +106,7 @@ class Tick:
     - `mixed`: one of its hits has several sources
     - `in_steps`: a look or a refund parts the hits of a key
     - `partly_known`: the over-limit cache knew some charge of a request that had others
+    - `own`: those of its hits that are one request's own
     - `whole`: every count is a number
     """
 
@@ -87,6 +118,7 @@ class Tick:
         "in_steps",
         "mixed",
         "now",
+        "own",
         "partly_known",
         "plans",
         "shares",
@@ -106,6 +138,7 @@ class Tick:
         self.plans: list[Any] = []
         self.shares: list[Any] = []
         self.hits: list[SharedHit] = []
+        self.own: list[OwnHit] = []
         self.counts: list[Any] = []
 
 
@@ -162,12 +195,55 @@ class Sharing:
         if known is not None:
             self._again[plan] += 1
             return known
+        if plan.own:
+            return self._own_hits(plan)
         hits = [self.hit_of(charge) for charge in plan.charges]
         if None in hits:
             self._tick.partly_known = True
         elif all(charge.amount > 0 for charge in plan.charges):
             self._hits_of[plan], self._again[plan] = hits, 0
         return hits
+
+    def _own_hits(self, plan: Submitted) -> list[SharedHit | None]:
+        """Hits for this request alone; what comes later to their keys stays behind them in the batch."""
+        tick = self._tick
+        tick.in_steps = True
+        self.finish()
+        known = self._known_of(plan) if plan.together else set()
+        group = plan.together * (len(tick.hits) + 1)
+        hits: list[SharedHit | None] = []
+        for charge in plan.charges:
+            if charge.turned_at != tick.now:
+                self._turn(charge, tick.now)
+            if charge in known:
+                hits.append(None)
+            elif charge.algorithm.mergeable and not group:
+                hits.append(self.hit_of(charge))
+            else:
+                hit = OwnHit(charge, group)
+                if known and hit.amount > 0:  # one of the group is over: nothing more is charged
+                    hit.amount = 0
+                tick.hits.append(hit)
+                tick.own.append(hit)
+                self._shared.pop(charge.key.name, None)
+                hits.append(hit)
+        if None in hits:
+            tick.partly_known = True
+        return hits
+
+    def _known_of(self, plan: Submitted) -> set[Charge]:
+        """Those charges that the over-limit cache knows to be over."""
+        if not self._cache.enabled:
+            return set()
+        known = set()
+        for charge in plan.charges:
+            if charge.turned_at != self._tick.now:
+                self._turn(charge, self._tick.now)
+            if charge.amount < 0 or not _stops(charge, plan.together):
+                continue
+            if self._cache.is_over(charge.key.name, charge.requests_per_unit, self._tick.now):
+                known.add(charge)
+        return known
 
     def finish(self) -> None:
         """Add the amounts of the plans that came again."""
@@ -194,7 +270,9 @@ def judged(
             # Not `charge.key`: while the rest of the request was counted, its window may have turned.
             left_s = window_of(charge.limit, now).reset_s(now)
             results.append(Counted(charge.requests_per_unit + 1, allowed=False, remaining=0, reset_s=left_s))
-        elif isinstance(share.result, Counted) and share.source is charge and share.amount == charge.amount:
+        elif isinstance(share.result, Counted) and (
+            (share.source is charge and share.amount == charge.amount) or share.__class__ is OwnHit
+        ):
             results.append(share.result)
         else:
             results.append(charge.algorithm.judge(count, charge.requests_per_unit, share.key.reset_s(now)))

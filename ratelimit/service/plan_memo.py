@@ -14,7 +14,7 @@ from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.decision import decide
 from ratelimit.limiter.plan import Charge, Plan, Verdict
 from ratelimit.service.messages import response_bytes
-from ratelimit.service.status_bytes import StatusBytes, verdict_bytes, written
+from ratelimit.service.status_bytes import OK, OVER_LIMIT, StatusBytes, verdict_bytes, written
 from ratelimit.settings import ResponseSettings
 
 MEMO_BYTES_MAX = 16 * 1024 * 1024
@@ -35,11 +35,25 @@ class PreparedPlan:
 
     `single`: the charge of a plan that is just that, of an amount above 0. `status` writes its whole response,
     where that is just a status. `statuses`, one per charge, write any other response that is just statuses;
-    `verdicts` are those of descriptors that are not counted, and their places in it. Where both `status` and
-    `statuses` are None, `decided` takes the full way, through protobuf.
+    `verdicts` are those of descriptors that are not counted, and their places in it. `own_statuses` are in the place
+    of both for a plan whose hits are its own: they write results, not counts. Where all three are None, `decided`
+    takes the full way, through protobuf.
     """
 
-    __slots__ = ("_plan", "amounts", "charges", "message", "response", "single", "status", "statuses", "verdicts")
+    __slots__ = (
+        "_plan",
+        "amounts",
+        "charges",
+        "message",
+        "own",
+        "own_statuses",
+        "response",
+        "single",
+        "status",
+        "statuses",
+        "together",
+        "verdicts",
+    )
 
     def __init__(self, plan: Plan, message: bytes, response: ResponseSettings, statuses: "Statuses") -> None:
         self._plan = plan
@@ -47,17 +61,21 @@ class PreparedPlan:
         self.response = response
         self.charges = charges = plan.charges
         self.amounts = tuple(charge.amount for charge in charges)
-        alone = len(charges) == len(plan.steps) == 1 and charges[0].amount > 0
+        self.together = plan.together
+        self.own = plan.own
+        alone = len(charges) == len(plan.steps) == 1 and charges[0].amount > 0 and not self.own
         self.single: Charge | None = charges[0] if alone else None
         self.status: StatusBytes | None = None
         self.statuses: list[StatusBytes] | None = None
+        self.own_statuses: list[StatusBytes] | None = None
         self.verdicts: list[tuple[int, bytes]] = []
         if not just_statuses(plan, response):
             return
         if self.single is not None:
             self.status = statuses.of(self.single.limit, alone=True)
         else:
-            self.statuses = [statuses.of(charge.limit) for charge in charges]
+            each = [statuses.of(charge.limit) for charge in charges]
+            self.statuses, self.own_statuses = (None, each) if self.own else (each, None)
             self.verdicts = [
                 (place, verdict_bytes(step)) for place, step in enumerate(plan.steps, 1) if isinstance(step, Verdict)
             ]
@@ -76,6 +94,18 @@ class PreparedPlan:
         """The response of a plan with `statuses`, from one count per charge: OVER_LIMIT where one of them is."""
         assert self.statuses is not None  # noqa: S101 - see above
         parts = written(self.statuses, counts, now)
+        for place, verdict in self.verdicts:
+            parts.insert(place, verdict)
+        return b"".join(parts)
+
+    def told(self, results: Sequence[Counted]) -> bytes:
+        """The response of a plan with `own_statuses`, from one result per charge."""
+        assert self.own_statuses is not None  # noqa: S101 - see above
+        parts = [OK]
+        for status, result in zip(self.own_statuses, results, strict=True):
+            parts.append(status.told(result))
+            if status.denies and not result.allowed:
+                parts[0] = OVER_LIMIT
         for place, verdict in self.verdicts:
             parts.insert(place, verdict)
         return b"".join(parts)

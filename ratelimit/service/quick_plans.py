@@ -53,9 +53,9 @@ class Leaf:
 
     __slots__ = ("domain", "end", "head", "limit", "near_limit", "rules", "stats", "status")
 
-    def __init__(self, domain: str, limit: Limit, stats: LimitStats, rules: PlanRules) -> None:
-        counter = rules.planner.counter
-        self.domain = domain
+    def __init__(self, root: Node, limit: Limit, stats: LimitStats, rules: PlanRules) -> None:
+        counter = rules.planner.counter_in(root)
+        self.domain = domain = root.key
         self.limit = limit
         self.stats = stats
         self.rules = rules
@@ -87,6 +87,9 @@ class SinglePlan(PreparedPlan):
         self.amounts = (1,)
         self.status = leaf.status
         self.message = message
+        self.together = 0
+        self.own = False
+        self.own_statuses = None
         self.response = leaf.rules.response
         self.statuses = None
         self.verdicts = []
@@ -188,7 +191,8 @@ class QuickPlans:
             return SinglePlan(leaf, charge, message)
         if root is None or not 0 < len(steps) <= DESCRIPTORS_MAX:
             return None
-        plan = Plan(root.domain, tuple(steps), self._rules.decision)
+        together = self._rules.planner.together(root.node, sum(isinstance(step, Charge) for step in steps))
+        plan = Plan(root.domain, tuple(steps), self._rules.decision, together=together)
         return PreparedPlan(plan, message, self._rules.response, self._rules.statuses)
 
     def _descriptor(self, message: bytes, at: int, end: int, branch: Branch) -> tuple[Any, bytes] | None:
@@ -251,7 +255,9 @@ class QuickPlans:
             branch.leaf = Verdict.UNLIMITED
         else:  # the limit has metrics from now on, not before
             stats = self._rules.planner.stats_of(branch.path, True)
-            branch.leaf = Leaf(branch.domain, limit, stats, self._rules)
+            branch.leaf = Leaf(
+                self._config.domains[branch.domain], self._rules.planner.in_force(limit), stats, self._rules
+            )
         return branch.leaf
 
     def _domain(self, framed: bytes) -> Branch | None:

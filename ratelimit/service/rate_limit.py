@@ -23,8 +23,8 @@ from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.limiter import Limiter
 from ratelimit.limiter.plan import DEFAULT_RULES, DecisionRules
 from ratelimit.limiter.planner import Planner
-from ratelimit.limiter.tally import tally, tally_known
-from ratelimit.limiter.tick import Tick, judged
+from ratelimit.limiter.tally import tally, tally_known, tally_own
+from ratelimit.limiter.tick import OwnHit, Tick, judged
 from ratelimit.metrics import Metrics
 from ratelimit.service.messages import parse_request
 from ratelimit.service.plan_memo import PlanMemo, PreparedPlan
@@ -162,6 +162,9 @@ class RateLimitService:
                 tally(hit.source, after - hit.amount, after)
         if tick.mixed:
             _tally_each(tick)
+        for own in tick.own:
+            if own.result.__class__ is Counted:
+                tally_own(own.charge, own.result, charged_beyond=own.group < 0)
         now = tick.now
         for caller, plan, count, share in zip(tick.callers, tick.plans, tick.counts, tick.shares, strict=True):
             try:
@@ -193,6 +196,8 @@ class RateLimitService:
                 return
         if plan.statuses is not None:
             call.reply(plan.joined(counts, now))
+        elif plan.own_statuses is not None:
+            call.reply(plan.told(judged(plan.charges, shares, counts, now)))
         else:
             passed, message = plan.decided(judged(plan.charges, shares, counts, now))
             self._metrics.global_shadow_mode += passed
@@ -282,5 +287,5 @@ def _tally_each(tick: Tick) -> None:
         for charge, count, share in zip(
             plan.charges, [counts] if alone else counts, [shares] if alone else shares, strict=True
         ):
-            if share is not None and share.source is None and isinstance(count, int):
+            if share is not None and share.source is None and share.__class__ is not OwnHit and isinstance(count, int):
                 tally(charge, count - charge.amount, count)

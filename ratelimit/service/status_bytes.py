@@ -11,6 +11,7 @@ per descriptor. Fields of the value 0 are left out, as proto3 has it. The first 
 from collections.abc import Sequence
 
 from ratelimit.descriptors.limit import Limit
+from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.plan import Verdict
 from ratelimit.limiter.window import window_of
 
@@ -88,6 +89,14 @@ class StatusBytes:
         if self.second != now:
             self._turn(now, self.high)
         return self.over
+
+    def told(self, result: Counted) -> bytes:
+        """For a result that says by itself whether it is within the limit, what remains, and until when."""
+        code = OVER_LIMIT if self.denies and not result.allowed else OK
+        remaining = b"\x18" + varint(result.remaining) if result.remaining else b""
+        duration = b"\x08" + varint(result.reset_s) if result.reset_s else b""
+        tail = remaining + b"\x22" + varint(len(duration)) + duration
+        return self._head_for(code, len(tail)) + tail
 
     def _turn(self, now: int, high: int) -> None:
         """Be ready for the second `now`, and for what has `high` above its lowest 14 bits."""

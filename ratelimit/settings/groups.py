@@ -165,9 +165,10 @@ class LimiterSettings(Group):
     cache_key_prefix: str = ""
     counter_key_format: Literal["exact", "reference"] = "exact"
     store_clock: Annotated[Literal["local", "redis"], Lower] = "local"
+    use_calendar_month_rate_limit: Boolean = False
     pending_hits_max: Positive = 100_000
     memory_store_bytes_max: Positive = 20 * 1024 * 1024
-    stop_cache_key_increment_when_overlimit: Annotated[Boolean, not_yet(True)] = False
+    stop_cache_key_increment_when_overlimit: Boolean = False
 
     rules = (Rule(("store_clock", "backend_type"), _a_clock_of_redis_needs_redis),)
 

@@ -78,6 +78,7 @@ class Receiver:
                 self._file = rest[0]
             node = Node(key, limit and self._limit(limit), value, bool(flags & 1), bool(flags & 2), bool(flags & 4))
             node.file, node.line, node.key_path = self._file, line, key_path
+            node.all_or_nothing = bool(flags & 8)
             self._builder.add(depth, node)
             nodes.append(node)
         self.pieces.append(nodes)
@@ -149,7 +150,7 @@ def _below(depth: int, node: Node) -> Iterator[tuple[int, Node]]:
 
 
 def _row(depth: int, node: Node, file: str) -> list[Any]:
-    flags = node.detailed_metric | node.value_to_metric << 1 | node.share_threshold << 2
+    flags = node.detailed_metric | node.value_to_metric << 1 | node.share_threshold << 2 | node.all_or_nothing << 3
     row = [depth, node.key, node.value, flags, node.line, node.key_path, node.limit and _limit_row(node.limit)]
     # The first of a file brings its name.
     return row if node.file == file else [*row, node.file]

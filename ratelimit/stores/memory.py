@@ -63,21 +63,23 @@ class MemoryStore:
         return key.algorithm.judge(count, hit.limit, key.reset_s(now))
 
     def _count_group(self, hits: Sequence[Hit], now: int) -> list[Counted | StoreError]:
-        """Charge all hits of a group, or none where one would go over its limit."""
+        """Charge the hits of a group together, as `CounterStore` says."""
+        only_over = hits[0].group < 0
         reached: dict[bytes, int] = {}
-        allowed: list[bool] = []
+        within: list[bool] = []
         denied = False
-        for hit in hits:
-            count = reached.get(hit.key.name, self._held(hit.key.name, now)) + hit.amount
+        before = [self._held(hit.key.name, now) for hit in hits]
+        for hit, held in zip(hits, before, strict=True):
+            count = (held if only_over else reached.get(hit.key.name, held)) + hit.amount
             reached[hit.key.name] = max(0, count)
-            allowed.append(count <= hit.limit)
-            denied |= hit.amount > 0 and count > hit.limit
-        if not denied:
-            return [self._count(hit, now) for hit in hits]
+            within.append(count <= hit.limit)
+            concerns = hit.amount > 0 or (only_over and hit.amount == 0)
+            denied |= concerns and hit.stops and count > hit.limit
         return [
-            Counted(held, within, max(0, hit.limit - held), hit.key.reset_s(now))
-            for hit, within in zip(hits, allowed, strict=True)
-            for held in (self._held(hit.key.name, now),)
+            Counted(held, allowed, max(0, hit.limit - held), hit.key.reset_s(now))
+            if denied and not (only_over and not allowed)
+            else self._count(hit, now)
+            for hit, held, allowed in zip(hits, before, within, strict=True)
         ]
 
     def _held(self, name: bytes, now: int) -> int:

@@ -126,3 +126,12 @@ def test_limits_are_counted() -> None:
     """However deep they stand; a descriptor without one is none."""
     text = b"domain: d\ndescriptors: [{key: a, descriptors: [{key: b, rate_limit: {unlimited: true}}, {key: c}]}]"
     assert load_config([ConfigFile("f.yaml", text)]).limits == 1
+
+
+def test_files_of_a_domain_agree_about_all_or_nothing() -> None:
+    """Merged files must say the same, or which of them was read first would decide."""
+    one = ConfigFile("a", b"domain: d\nall_or_nothing: true\ndescriptors: []")
+    other = ConfigFile("b", b"domain: d\ndescriptors: []")
+    assert load_config([one]).domains["d"].all_or_nothing
+    with pytest.raises(ConfigError, match="all_or_nothing of domain 'd' is another than in a"):
+        load_config([one, other], merge_domains=True)

@@ -29,9 +29,9 @@ def charge(requests_per_unit: int = 10, *, amount: int = 1, counter: bytes = b"c
     return made
 
 
-def plan(*steps: Charge | Verdict, quota_mode: bool = False) -> Plan:
+def plan(*steps: Charge | Verdict, quota_mode: bool = False, together: int = 0) -> Plan:
     """A plan of the given steps."""
-    return Plan("d", steps, DecisionRules(quota_mode=quota_mode) if quota_mode else DEFAULT_RULES)
+    return Plan("d", steps, DecisionRules(quota_mode=quota_mode) if quota_mode else DEFAULT_RULES, together=together)
 
 
 def key(name: bytes, *, expire_s: int = 60, unit: Unit = Unit.DAY, now: int = NOW) -> CounterKey:
@@ -39,9 +39,11 @@ def key(name: bytes, *, expire_s: int = 60, unit: Unit = Unit.DAY, now: int = NO
     return CounterKey(name, FIXED_WINDOW, unit, *window_of(limit(1, unit), now), expire_s)
 
 
-def hit(name: bytes, amount: int = 1, *, limit: int = 10, expire_s: int = 60, group: int = 0) -> Hit:
+def hit(
+    name: bytes, amount: int = 1, *, limit: int = 10, expire_s: int = 60, group: int = 0, stops: bool = True
+) -> Hit:
     """A hit on a counter of a daily limit."""
-    return Hit(key(name, expire_s=expire_s), amount, limit, group)
+    return Hit(key(name, expire_s=expire_s), amount, limit, group, stops)
 
 
 @dataclass(slots=True, eq=False)
@@ -59,6 +61,14 @@ class Asked:
         return tuple(each.amount for each in self.plan.charges)
 
     @property
+    def together(self) -> int:
+        return self.plan.together
+
+    @property
+    def own(self) -> bool:
+        return self.plan.own
+
+    @property
     def single(self) -> Charge | None:
         charges = self.plan.charges
-        return charges[0] if len(charges) == 1 and charges[0].amount > 0 else None
+        return charges[0] if len(charges) == 1 and charges[0].amount > 0 and not self.own else None

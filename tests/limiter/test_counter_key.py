@@ -10,21 +10,27 @@ from ratelimit.limiter.counter_key import (
     CounterFormat,
     CounterKey,
     exact_counter,
+    one_slot_counter,
     reference_counter,
 )
 
 TEXT = st.text(alphabet="a_:,#{}1é", max_size=6)
-LIMITS = st.builds(Limit, st.just(1), st.sampled_from(Unit), unit_multiplier=st.sampled_from([1, 2, 11]))
+LIMITS = st.builds(
+    Limit, st.just(1), st.sampled_from(Unit), unit_multiplier=st.sampled_from([1, 2, 11]), calendar=st.booleans()
+)
 COUNTERS = st.tuples(TEXT, st.lists(st.tuples(TEXT, TEXT), max_size=3), LIMITS)
 MINUTE = Limit(1, Unit.MINUTE)
 
 
+@pytest.mark.parametrize("counter", [exact_counter, one_slot_counter])
 @given(COUNTERS, COUNTERS)
 def test_exact_counters_are_equal_only_for_equal_descriptors(
-    one: tuple[str, list[tuple[str, str]], Limit], other: tuple[str, list[tuple[str, str]], Limit]
+    counter: CounterFormat,
+    one: tuple[str, list[tuple[str, str]], Limit],
+    other: tuple[str, list[tuple[str, str]], Limit],
 ) -> None:
     """Two different descriptors, domains or windows never share a counter."""
-    assert (exact_counter("", *one, FIXED_WINDOW) == exact_counter("", *other, FIXED_WINDOW)) == (one == other)
+    assert (counter("", *one, FIXED_WINDOW) == counter("", *other, FIXED_WINDOW)) == (one == other)
 
 
 def test_the_reference_joins_and_so_shares() -> None:
@@ -53,7 +59,7 @@ def test_prefix_stands_first() -> None:
     assert exact_counter("blue:", "d", [], MINUTE, FIXED_WINDOW).startswith(b"blue:{")
 
 
-@pytest.mark.parametrize("counter", [exact_counter, reference_counter])
+@pytest.mark.parametrize("counter", [exact_counter, one_slot_counter, reference_counter])
 @pytest.mark.parametrize("text", ["", "é", "k_v", "x" * SHORT_BYTES_MAX])
 def test_short_texts_can_be_written_from_their_bytes(counter: CounterFormat, text: str) -> None:
     """The size, the bytes and what follows are what the format writes for the text."""

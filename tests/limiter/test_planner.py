@@ -130,3 +130,43 @@ def test_bad_requests_are_refused_with_the_place(request_: Request, reason: str)
         planner().plan(config(), request_)
     assert caught.value.grpc_status is GrpcStatus.INVALID_ARGUMENT
     assert reason in caught.value.details
+
+
+def test_months_may_be_those_of_the_calendar() -> None:
+    """Configured or an override; other units are as they were, and the counters are others."""
+    loaded = config(month=Limit(5, Unit.MONTH), day=Limit(5, Unit.DAY))
+    override = Descriptor((("x", "v"),), Limit(3, Unit.MONTH))
+    asked = Request("d", (*(Descriptor(((key, "v"),)) for key in ("month", "day")), override))
+    charged = Planner(exact_counter, lambda *_: LimitStats(), calendar_months=True).plan(loaded, asked).charges
+    assert [charge.limit.calendar for charge in charged] == [True, False, True]
+    before = planner().plan(loaded, asked).charges
+    assert [one.counter == other.counter for one, other in zip(charged, before, strict=True)] == [False, True, False]
+
+
+def test_requests_are_charged_together_where_it_is_asked_for() -> None:
+    """By their domain or for all; one charge needs no group, and their counters have one hash tag."""
+    loaded = config(a=named(), b=named())
+    several, one = (Request("d", tuple(Descriptor(((key, "v"),)) for key in keys)) for keys in ("abx", "ax"))
+
+    def plans(planner: Planner) -> list[int]:
+        return [planner.plan(loaded, each).together for each in (several, one)]
+
+    stopping = Planner(exact_counter, lambda *_: LimitStats(), stop_when_over=True)
+    assert plans(planner()) == [0, 0]
+    assert plans(stopping) == [-1, 0]
+    loaded.domains["d"].all_or_nothing = True
+    assert plans(planner()) == plans(stopping) == [1, 0]
+    assert {each.counter[: each.counter.index(b"}")] for each in planner().plan(loaded, several).charges} == {
+        b"{rl:1:d,"
+    }
+    joined = planner(reference_counter).plan(loaded, one).charges[0].counter
+    assert joined == b"d_a_v_"
+
+
+def test_a_plan_says_whether_its_hits_are_its_own() -> None:
+    """Those that are charged together are."""
+    loaded = config(a=named(), b=named())
+    asked = Request("d", tuple(Descriptor(((key, "v"),)) for key in "ab"))
+    assert not planner().plan(loaded, asked).own
+    loaded.domains["d"].all_or_nothing = True
+    assert planner().plan(loaded, asked).own

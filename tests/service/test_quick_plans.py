@@ -38,7 +38,14 @@ descriptors:
   - {{key: {"l" * 100}, {PER_MINUTE}}}
   - {{key: quota, quota_mode: true, {PER_MINUTE}}}
 """
-LOADED = load_config([ConfigFile("f", CONFIG.encode())])
+ALL_OR_NOTHING = f"""
+domain: g
+all_or_nothing: true
+descriptors:
+  - {{key: k, {PER_MINUTE}}}
+  - {{key: a, {PER_MINUTE}}}
+"""
+LOADED = load_config([ConfigFile("f", CONFIG.encode()), ConfigFile("g", ALL_OR_NOTHING.encode())])
 
 
 class Both:
@@ -80,7 +87,8 @@ def shown(prepared: PreparedPlan) -> Any:
     assert plan.charges == prepared.charges
     assert prepared.single in (None, *prepared.charges)
     return (
-        (plan.domain, plan.rules, plan.domain_found, len(plan.steps), charges),
+        (plan.domain, plan.rules, plan.domain_found, plan.together, len(plan.steps), charges),
+        (prepared.own, prepared.together, prepared.own_statuses),
         (prepared.amounts, prepared.single is not None, prepared.message, prepared.response, prepared.bytes_held),
         (prepared.status, prepared.statuses, prepared.verdicts),
     )
@@ -98,7 +106,7 @@ DESCRIPTORS = st.builds(
 MESSAGES = st.builds(
     lambda described, domain, hits: request(*described, domain=domain, hits_addend=hits),
     st.lists(DESCRIPTORS, max_size=3),
-    st.sampled_from(["d", "d", "d", "e", ""]),
+    st.sampled_from(["d", "d", "d", "g", "e", ""]),
     st.sampled_from([0, 0, 0, 2]),
 )
 # What is done to the bytes: at a place, so many are cut out and these put in.
@@ -240,3 +248,19 @@ def test_only_limits_that_were_reached_have_metrics() -> None:
     both = Both()
     assert both.quick(request(descriptor(("k", "vip")))) is not None
     assert list(both.metrics.limits) == ["d.k_vip"]
+
+
+def test_a_quick_plan_has_months_of_the_calendar() -> None:
+    """The same counter and limit as the planner's."""
+    text = b"domain: d\ndescriptors: [{key: k, rate_limit: {unit: month, requests_per_unit: 5}}]"
+    loaded = load_config([ConfigFile("f", text)])
+    metrics = Metrics()
+    planner = Planner(
+        exact_counter, lambda key, configured: metrics.limit(key, configured=configured), "", calendar_months=True
+    )
+    message = request(descriptor(("k", "v")))
+    quick = QuickPlans(loaded, PlanRules(DecisionRules(), ResponseSettings(), planner, Statuses())).plan(message)
+    full = planner.plan(loaded, parse_request(message)).charges[0]
+    assert quick is not None
+    assert (quick.charges[0].limit, quick.charges[0].counter) == (full.limit, full.counter)
+    assert full.limit.calendar

@@ -21,6 +21,7 @@ LIMITS = st.builds(
     shadow_mode=st.booleans(),
     unlimited=st.just(False),
     unit_multiplier=st.integers(1, 10),
+    calendar=st.booleans(),
 )
 
 

@@ -54,7 +54,6 @@ def test_every_problem_is_named_at_once() -> None:
         {"CONFIG_TYPE": "GRPC_XDS_SOTW"},
         {"TRACING_ENABLED": "true"},
         {"USE_DOG_STATSD": "true"},
-        {"STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT": "true"},
         {"PROMETHEUS_MAPPER_YAML": "/mapper.yaml"},
         {"GRPC_SERVER_USE_TLS": "true"},
         {"USE_STATSD": "true", "USE_PROMETHEUS": "true"},

@@ -115,6 +115,23 @@ class StoreContract:
         assert [(each.count, each.allowed) for each in got] == [(0, True), (3, False), (1, True), (1, True)]
         assert await count(store, *(hit(name, 0) for name in (b"free", b"full", b"other"))) == [0, 3, 1]
 
+    async def test_a_group_may_charge_only_what_goes_over(self, store: CounterStore) -> None:
+        """Where one goes over, it alone is charged; where none does, all are."""
+        hits = [hit(b"free", 2, limit=9, group=-1), hit(b"full", 2, limit=3, group=-1)]
+        got = [await results(store, hits) for _ in range(3)]
+        told = [[(each.count, each.allowed) for each in batch if isinstance(each, Counted)] for batch in got]
+        assert told == [[(2, True), (2, True)], [(2, True), (4, False)], [(2, True), (6, False)]]
+
+    async def test_a_look_that_is_over_stops_its_group_too(self, store: CounterStore) -> None:
+        """Where only what goes over is charged; in a group of all or none a look asks for nothing."""
+        await count(store, hit(b"full", 4, limit=3))
+        assert await count(store, hit(b"k", group=-1), hit(b"full", 0, limit=3, group=-1)) == [0, 4]
+        assert await count(store, hit(b"k", group=1), hit(b"full", 0, limit=3, group=1)) == [1, 4]
+
+    async def test_what_does_not_stop_is_charged_with_the_others(self, store: CounterStore) -> None:
+        """A limit that denies nothing goes over, and its group is charged whole."""
+        assert await count(store, hit(b"k", group=1), hit(b"full", 4, limit=3, group=1, stops=False)) == [1, 4]
+
     async def test_a_key_twice_in_a_group_is_charged_twice_or_not(self, store: CounterStore) -> None:
         """The second hit is judged after the first."""
         twice = [hit(b"k", 2, limit=3, group=1), hit(b"k", 2, limit=3, group=1)]

@@ -17,7 +17,7 @@ from tests.stores.redis.test_store import Store, start_redis
 
 AMOUNTS = st.one_of(st.integers(-4, 6), st.sampled_from([2**32 - 1, -(2**32 - 1), COUNT_MAX]))
 HIT = st.tuples(st.sampled_from([b"a", b"b", b"c"]), AMOUNTS, st.integers(0, 9))
-GROUPS = st.lists(st.tuples(st.booleans(), st.lists(HIT, min_size=1, max_size=4)), min_size=1, max_size=6)
+GROUPS = st.lists(st.tuples(st.sampled_from([-1, 0, 1]), st.lists(HIT, min_size=1, max_size=4)), min_size=1, max_size=6)
 
 
 @pytest_asyncio.fixture
@@ -34,11 +34,11 @@ async def servers(valkey_port: int, tmp_path: Path) -> AsyncIterator[dict[int, S
     await program.stop()
 
 
-def batch_of(drawn: list[tuple[bool, list[tuple[bytes, int, int]]]]) -> list[Hit]:
+def batch_of(drawn: list[tuple[int, list[tuple[bytes, int, int]]]]) -> list[Hit]:
     """Hits, some of them in groups."""
     return [
-        hit(name, amount, limit=limit, group=number * grouped)
-        for number, (grouped, hits) in enumerate(drawn, 1)
+        hit(name, amount, limit=limit, group=number * sign, stops=limit != 5)
+        for number, (sign, hits) in enumerate(drawn, 1)
         for name, amount, limit in hits
     ]
 
@@ -60,7 +60,7 @@ async def test_memory_valkey_and_redis_agree(servers: dict[int, Store]) -> None:
 
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(GROUPS, min_size=1, max_size=4))
-    def run(drawn: list[list[tuple[bool, list[tuple[bytes, int, int]]]]]) -> None:
+    def run(drawn: list[list[tuple[int, list[tuple[bytes, int, int]]]]]) -> None:
         asyncio.run_coroutine_threadsafe(agree([batch_of(each) for each in drawn]), loop).result(60)
 
     await asyncio.to_thread(run)

@@ -59,7 +59,7 @@ def _for_hits(hits: Sequence[Hit]) -> list[bytes]:
 
 
 def _for_groups(hits: Sequence[Hit]) -> list[bytes]:
-    return [b"%d" % part for hit in hits for part in (hit.amount, hit.key.expire_s, hit.limit, hit.group)]
+    return [b"%d" % part for hit in hits for part in (hit.amount, hit.key.expire_s, hit.limit, hit.group, hit.stops)]
 
 
 ADD_HITS = Script.load("add_hits", _for_hits)

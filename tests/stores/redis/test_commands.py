@@ -42,7 +42,7 @@ def test_groups_are_never_cut() -> None:
         (CHARGE_GROUPS, 2),
         (ADD_HITS, 1),
     ]
-    assert CHARGE_GROUPS.arguments([hits[-2]]) == [b"1", b"c", b"1", b"60", b"10", b"8"]
+    assert CHARGE_GROUPS.arguments([hits[-2]]) == [b"1", b"c", b"1", b"60", b"10", b"8", b"1"]
 
 
 def test_each_hit_has_its_result() -> None:
