@@ -45,6 +45,10 @@ class Direction:
         """Let `size` more bytes pass, then reset the connection that brought the last of them."""
         self._left = size
 
+    def leave_whole(self) -> None:
+        """Cut nothing any more."""
+        self._left = None
+
     def stall(self) -> None:
         """Read no more; a piece that is on its way is held."""
         self._flowing.clear()

@@ -1,0 +1,1 @@
+"""The exactness programme: what was answered held against what the store holds."""
