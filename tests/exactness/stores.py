@@ -34,7 +34,7 @@ async def redis_store(port: int, timeout_s: float) -> AsyncIterator[Held]:
         {"redis_socket_type": "tcp", "redis_url": f"{LOOPBACK}:{port}", "redis_timeout": timeout_s}
     )
     stats, ready = StoreStats(), asyncio.Event()
-    store = RedisStore(settings, stats, lambda state: ready.set() if state else ready.clear(), "")
+    store = RedisStore(settings.place, stats, lambda state: ready.set() if state else ready.clear(), "")
     held = Held(store, stats, ready)
     await store.start()
     try:
