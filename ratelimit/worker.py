@@ -6,6 +6,7 @@ runs one worker in its own process, or a supervisor of several processes with on
 
 import asyncio
 import time
+from functools import partial
 
 import structlog
 
@@ -18,12 +19,13 @@ from ratelimit.limiter.limiter import Limiter, LimiterOptions
 from ratelimit.limiter.over_limit_cache import OverLimitCache
 from ratelimit.limiter.plan import DecisionRules
 from ratelimit.limiter.planner import Planner
-from ratelimit.metrics import LimitStats, Metrics
+from ratelimit.metrics import LimitStats, Metrics, StoreStats
 from ratelimit.service.grpc_services import add_services
 from ratelimit.service.health import Health
 from ratelimit.service.rate_limit import RateLimitService, Rules
 from ratelimit.settings import Settings
 from ratelimit.stores.memory import MemoryStore
+from ratelimit.stores.per_second import BothReady, PerSecondStore
 from ratelimit.stores.redis.store import RedisStore
 from ratelimit.transport.grpcio_server import GrpcioServer
 from ratelimit.transport.methods import GrpcServer, InStep
@@ -48,9 +50,8 @@ class Worker:
         )
         follows = settings.limiter.store_clock == "redis"
         self._store_clock = FollowingClock(SystemClock(), time.monotonic) if follows else None
-        self._redis = self._make_redis() if settings.limiter.backend_type == "redis" else None
-        memory_bytes_max = settings.limiter.memory_store_bytes_max
-        self.service = self._make_service(MemoryStore(memory_bytes_max) if self._redis is None else self._redis)
+        self._redis: list[RedisStore] = []
+        self.service = self._make_service(self._make_store())
         native = settings.server.grpc_transport == "native"
         self.grpc: GrpcServer = NativeServer(settings.server, metrics.grpc) if native else GrpcioServer(settings.server)
 
@@ -80,9 +81,9 @@ class Worker:
     async def connect(self) -> None:
         """Connect to the store in the background; `health` tells when it is there."""
         self.health.log_changes()
-        if self._redis is not None:
-            await self._redis.start()
-        else:
+        for redis in self._redis:
+            await redis.start()
+        if not self._redis:
             self.health.store_changed(connected=True)
 
     async def ready(self) -> None:
@@ -104,10 +105,11 @@ class Worker:
 
     async def gave_up(self) -> None:
         """Wait for what ends the process: raises StoreError where REDIS_STARTUP_MAX_ELAPSED_TIME passes in vain."""
-        if self._redis is None:
+        if not self._redis:
             await asyncio.get_running_loop().create_future()
-        else:
-            await asyncio.shield(self._redis.gave_up)
+        ended, _ = await asyncio.wait([redis.gave_up for redis in self._redis], return_when=asyncio.FIRST_COMPLETED)
+        for each in ended:
+            each.result()
 
     async def drain(self, hurry: asyncio.Event, in_step: InStep | None = None) -> None:
         """Be seen as not serving before anything is refused, then answer what is open; `hurry` ends each wait.
@@ -126,16 +128,29 @@ class Worker:
         """End at once. The store goes last: calls that are still open wait for it."""
         self.health.drain()
         parts: list[Part] = [("gRPC server", lambda: self.grpc.stop(0))]
-        if self._redis is not None:
-            parts.append(("store", self._redis.close))
+        parts += [("store", redis.close) for redis in self._redis]
         await close_each(parts)
 
-    def _make_redis(self) -> RedisStore:
+    def _make_store(self) -> CounterStore:
+        if self._settings.limiter.backend_type != "redis":
+            return MemoryStore(self._settings.limiter.memory_store_bytes_max)
+        settings, prefix = self._settings.redis, self._settings.limiter.cache_key_prefix
+
         def changed(connected: bool) -> None:  # noqa: FBT001 - the store's listener
             self.health.store_changed(connected=connected)
 
-        prefix = self._settings.limiter.cache_key_prefix
-        return RedisStore(self._settings.redis.place, self._metrics.store, changed, prefix, clock=self._store_clock)
+        # The windows of a second follow the main store's clock too: a request has one moment.
+        clock, persecond_place = self._store_clock, settings.persecond_place
+        if persecond_place is None:
+            main = RedisStore(settings.place, self._metrics.store, changed, prefix, clock=clock)
+            self._redis = [main]
+            return main
+        both = BothReady(changed)
+        stats = self._metrics.per_second_store = StoreStats()
+        main = RedisStore(settings.place, self._metrics.store, partial(both.changed, 0), prefix, clock=clock)
+        per_second = RedisStore(persecond_place, stats, partial(both.changed, 1), prefix)
+        self._redis = [main, per_second]
+        return PerSecondStore(main, per_second, (settings.redis_timeout, settings.redis_persecond_timeout))
 
     def _make_service(self, store: CounterStore) -> RateLimitService:
         reference = self._settings.server.grpc_error_codes == "reference"
@@ -163,7 +178,7 @@ class Worker:
         cache = OverLimitCache(limits.local_cache_size_in_bytes)
         if cache.enabled:
             self._metrics.local_cache = cache
-        timeout_s = self._settings.redis.redis_timeout
+        timeout_s = self._settings.redis.timeout_s
         options = LimiterOptions(timeout_s, limits.expiration_jitter_max_seconds, limits.pending_hits_max)
         clock: Clock = self._store_clock or SystemClock()
         return Limiter(store, clock, asyncio.get_running_loop(), cache, options)

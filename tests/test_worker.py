@@ -1,11 +1,12 @@
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
 import pytest
 import redis.asyncio
 
-from deploy.demo.processes import free_port
+from deploy.demo.processes import free_port, start_valkey
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.errors import StoreError
 from ratelimit.metrics import Metrics
@@ -102,6 +103,33 @@ async def test_calls_are_taken_once_the_store_is_there(valkey_port: int) -> None
         await made.start()
         assert (made.health.healthy, made.grpc.port > 0) == (healthy, True)
         await made.close()
+
+
+async def test_limits_per_second_have_a_store_of_their_own(valkey_port: int, tmp_path: Path) -> None:
+    """REDIS_PERSECOND: ready when both are; a counter per second lives in the second one."""
+    program, port = await start_valkey(tmp_path)
+    urls = {"REDIS_URL": f"127.0.0.1:{valkey_port}", "REDIS_PERSECOND_URL": f"127.0.0.1:{port}"}
+    types = {"REDIS_SOCKET_TYPE": "tcp", "REDIS_PERSECOND_SOCKET_TYPE": "tcp", "REDIS_PERSECOND": "true"}
+    times = {"REDIS_TIMEOUT": "5s", "REDIS_PERSECOND_TIMEOUT": "5s"}
+    made = worker(BACKEND_TYPE="redis", **urls, **types, **times)
+    made.swap(load_config([ConfigFile("f", TEXT.replace(b"unit: minute", b"unit: second"))]))
+    await made.start()
+    assert made.health.healthy
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{made.grpc.port}") as channel:
+        ask: Any = channel.unary_unary(PATH)
+        await ask(ASK)
+    found = []
+    for each in (valkey_port, port):
+        async with redis.asyncio.Redis(port=each) as client:
+            found.append([key for key in await client.keys("*") if b"ready" not in key])
+    assert found[0] == []
+    assert len(found[1]) == 1
+    stats = made._metrics.per_second_store
+    assert stats is not None
+    assert (stats.batches, stats.cx_active) == (1, 1)
+    assert made._metrics.snapshot().singles["ratelimit.redis_per_second_pool.cx_active"] == 1
+    await made.close()
+    await program.stop()
 
 
 async def test_giving_up_on_the_store_is_told() -> None:

@@ -55,14 +55,26 @@ def _error(source: str) -> Stat:
     )
 
 
-def _store(source: str, help_text: str, kind: Kind = Kind.COUNTER) -> Stat:
-    name, merge = f"ratelimit_store_{source}", Merge.LIVING if kind is Kind.GAUGE else Merge.SUM
-    return Stat(source, f"ratelimit.store.{source}", name, help_text, kind=kind, merge=merge)
+def _store_stats(store: str, pool: str, of: str) -> tuple[Stat, ...]:
+    """The attributes of StoreStats: `store` and `pool` are the first words of the names, `of` says which store."""
 
+    def stat(source: str, help_text: str, kind: Kind = Kind.COUNTER, group: str = store) -> Stat:
+        merge = Merge.LIVING if kind is Kind.GAUGE else Merge.SUM
+        name = f"ratelimit_{group}_{source}"
+        return Stat(source, f"ratelimit.{group}.{source}", name, f"{of}: {help_text}", kind=kind, merge=merge)
 
-def _pool(source: str, help_text: str, kind: Kind = Kind.COUNTER) -> Stat:
-    name, merge = f"ratelimit_redis_pool_{source}", Merge.LIVING if kind is Kind.GAUGE else Merge.SUM
-    return Stat(source, f"ratelimit.redis_pool.{source}", name, help_text, kind=kind, merge=merge)
+    return (
+        stat("batches", "commands sent, one for a batch, or several for a large one."),
+        stat("errors", "commands that failed, and batches that could not be sent."),
+        stat("timeouts", "commands that were not answered in time."),
+        stat("unknown_outcomes", "hits that were sent and never answered, counted or not, nobody knows."),
+        stat("poisoned", "hits that failed alone, because of their key."),
+        stat("breaker_open", "servers whose breaker is open now.", Kind.GAUGE),
+        stat("breaker_opened", "how often the breaker of a server opened."),
+        stat("cx_total", "connections opened.", group=pool),
+        stat("cx_local_close", "connections closed by us.", group=pool),
+        stat("cx_active", "connections open.", Kind.GAUGE, group=pool),
+    )
 
 
 def _http(source: str, help_text: str, kind: Kind = Kind.COUNTER) -> Stat:
@@ -105,18 +117,9 @@ PROCESS = (
     _service("global_shadow_mode", "Calls that SHADOW_MODE let pass."),
 )
 # Attributes of StoreStats.
-STORE = (
-    _store("batches", "Commands sent to the store: one for a batch, or several for a large one."),
-    _store("errors", "Commands that failed, and batches that could not be sent."),
-    _store("timeouts", "Commands that the store did not answer in time."),
-    _store("unknown_outcomes", "Hits that were sent and never answered: counted or not, nobody knows."),
-    _store("poisoned", "Hits that failed alone, because of their key."),
-    _store("breaker_open", "Servers of the store whose breaker is open now.", Kind.GAUGE),
-    _store("breaker_opened", "How often the breaker of a server of the store opened."),
-    _pool("cx_total", "Store connections opened."),
-    _pool("cx_local_close", "Store connections closed by us."),
-    _pool("cx_active", "Store connections open.", Kind.GAUGE),
-)
+STORE = _store_stats("store", "redis_pool", "The store")
+# The same of the store for limits per second; absent where REDIS_PERSECOND is false.
+PER_SECOND_STORE = _store_stats("store_per_second", "redis_per_second_pool", "The store of limits per second")
 # Attributes of HttpStats.
 HTTP = (
     _http("cx_active", "HTTP connections open.", Kind.GAUGE),
@@ -177,5 +180,5 @@ DOMAIN_NOT_FOUND = Stat(
     "ratelimit_service_rate_limit_domain_not_found",
     "Descriptors of domains not configured.",
 )
-SINGLES = (*PROCESS, *STORE, *HTTP, *GRPC, *WORKERS, *LOCAL_CACHE, *CALL)
+SINGLES = (*PROCESS, *STORE, *PER_SECOND_STORE, *HTTP, *GRPC, *WORKERS, *LOCAL_CACHE, *CALL)
 LIMIT_STATS = tuple(stat.source for stat in LIMIT)

@@ -39,6 +39,7 @@ class Metrics:
         self.deadline_exceeded = 0
         self.should_rate_limit = CallStats()
         self.store = StoreStats()
+        self.per_second_store: StoreStats | None = None
         self.http = HttpStats()
         self.grpc = GrpcStats()
         self.local_cache: LocalCacheView | None = None
@@ -105,6 +106,8 @@ class Metrics:
         """What this process has counted itself and nothing else tells: not its calls, which have buckets."""
         yield from _numbers(declared.PROCESS, self)
         yield from _numbers(declared.STORE, self.store)
+        if self.per_second_store is not None:
+            yield from _numbers(declared.PER_SECOND_STORE, self.per_second_store)
         yield from _numbers(declared.HTTP, self.http)
         yield from _numbers(declared.GRPC, self.grpc)
         if self.workers is not None:

@@ -37,7 +37,9 @@ __all__ = [
 
 SHOWN_MAX = 100
 # Their values appear nowhere: not in an error, not in a log, not in the settings' repr.
-_SECRETS = frozenset(("REDIS_AUTH", "REDIS_URL"))
+_SECRETS = frozenset(
+    f"{store}_{name}" for store in ("REDIS", "REDIS_PERSECOND") for name in ("AUTH", "SENTINEL_AUTH", "URL")
+)
 
 
 class Settings(BaseModel):

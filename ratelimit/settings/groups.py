@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ratelimit.settings.addresses import host, host_and_port
 from ratelimit.settings.go_values import Boolean, Duration, Integer, Pairs, Workers
-from ratelimit.settings.redis_place import Backoff, RedisPlace, TlsFiles, single_server
+from ratelimit.settings.redis_place import Access, Backoff, RedisPlace, TlsFiles, servers_of
 from ratelimit.settings.redis_url import RedisTarget
 
 INT32_MAX = 2**31 - 1
@@ -181,13 +181,31 @@ def _redis_url_is_usable(group: Any) -> str | None:
     return None
 
 
+def _persecond_url_is_usable(group: Any) -> str | None:
+    try:
+        group.persecond_place  # noqa: B018 - reading it is the test
+    except ValueError as error:
+        return str(error).replace("REDIS_", "REDIS_PERSECOND_")
+    return None
+
+
+def _tls_pair_is_whole(group: Any) -> str | None:
+    whole = bool(group.redis_tls_client_cert) == bool(group.redis_tls_client_key)
+    return None if whole else "REDIS_TLS_CLIENT_CERT and REDIS_TLS_CLIENT_KEY belong together, and one is missing"
+
+
+RedisType = Annotated[Literal["SINGLE", "SENTINEL", "CLUSTER"], Upper]
+OneServer = not_yet("SENTINEL", "CLUSTER")
+
+
 class RedisSettings(Group):
     """The counter store. Pool and pipeline sizes are accepted without effect: one multiplexed connection serves."""
 
     redis_socket_type: Literal["tcp", "unix"] = "unix"
-    redis_type: Annotated[Literal["SINGLE", "SENTINEL", "CLUSTER"], Upper, not_yet("SENTINEL", "CLUSTER")] = "SINGLE"
+    redis_type: Annotated[RedisType, OneServer] = "SINGLE"
     redis_url: str = Field(default="/var/run/nutcracker/ratelimit.sock", repr=False)
     redis_auth: str = Field(default="", repr=False)
+    redis_sentinel_auth: str = Field(default="", repr=False)
     redis_tls: Boolean = False
     redis_tls_client_cert: str = ""
     redis_tls_client_key: str = ""
@@ -195,46 +213,76 @@ class RedisSettings(Group):
     redis_tls_skip_hostname_verification: Boolean = False
     redis_timeout: Annotated[Duration, Field(gt=0)] = 0.01
     redis_health_check_active_connection: Boolean = False
+    redis_close_connection_on_readonly_error: Boolean = False
     redis_startup_initial_interval: Duration = 1.0
     redis_startup_max_interval: Duration = 30.0
     redis_startup_max_elapsed_time: Duration = 0.0
-    redis_persecond: Annotated[Boolean, not_yet(True)] = False
     redis_pool_size: Count = 10
     redis_pipeline_window: Duration = 0.0
     redis_pipeline_limit: Count = 0
     redis_cluster_pipeline_parallelism: Count = 1
+    redis_persecond: Boolean = False
+    redis_persecond_socket_type: Literal["tcp", "unix"] = "unix"
+    redis_persecond_type: Annotated[RedisType, OneServer] = "SINGLE"
+    redis_persecond_url: str = Field(default="/var/run/nutcracker/ratelimitpersecond.sock", repr=False)
+    redis_persecond_auth: str = Field(default="", repr=False)
+    redis_persecond_sentinel_auth: str = Field(default="", repr=False)
+    redis_persecond_tls: Boolean = False
+    redis_persecond_timeout: Annotated[Duration, Field(gt=0)] = 0.01
+    redis_persecond_pool_size: Count = 10
+    redis_persecond_pipeline_window: Duration = 0.0
+    redis_persecond_pipeline_limit: Count = 0
+    redis_persecond_cluster_pipeline_parallelism: Count = 1
 
-    rules = (Rule(("redis_url", "redis_socket_type"), _redis_url_is_usable),)
+    rules = (
+        Rule(("redis_url", "redis_socket_type", "redis_type"), _redis_url_is_usable),
+        Rule(
+            ("redis_persecond_url", "redis_persecond", "redis_persecond_socket_type", "redis_persecond_type"),
+            _persecond_url_is_usable,
+        ),
+        Rule(("redis_tls_client_cert", "redis_tls_client_key"), _tls_pair_is_whole),
+    )
 
     @property
     def place(self) -> RedisPlace:
         """The main store: REDIS_URL with REDIS_TYPE, REDIS_AUTH and REDIS_TLS. Raises ValueError while made."""
-        login = replace(RedisTarget().with_credentials(self.redis_auth), tls=self.redis_tls)
-        server = single_server(self.redis_url, unix=self.redis_socket_type == "unix").with_credentials(self.redis_auth)
-        if not server.path:
-            server = replace(server, tls=server.tls or self.redis_tls)
+        return self._place("redis")
+
+    @property
+    def persecond_place(self) -> RedisPlace | None:
+        """The store of limits per second, None without one. Raises ValueError while made."""
+        return self._place("redis_persecond") if self.redis_persecond else None
+
+    @property
+    def timeout_s(self) -> float:
+        """The longest that a batch may take in any of the stores."""
+        return max(self.redis_timeout, self.redis_persecond_timeout if self.redis_persecond else 0.0)
+
+    def _place(self, prefix: str) -> RedisPlace:
+        def given(name: str) -> Any:
+            return getattr(self, f"{prefix}_{name}")
+
+        login = replace(RedisTarget().with_credentials(given("auth")), tls=given("tls"))
+        access = Access(login, given("sentinel_auth"), unix=given("socket_type") == "unix")
+        master, servers = servers_of(given("type"), given("url"), access)
         return RedisPlace(
-            self.redis_type,
-            (server,),
+            given("type"),
+            servers,
             login,
-            self.redis_timeout,
-            tls=self._tls_files,
-            startup=self._startup,
-        )
-
-    @property
-    def _tls_files(self) -> TlsFiles:
-        return TlsFiles(
-            self.redis_tls_client_cert,
-            self.redis_tls_client_key,
-            self.redis_tls_cacert,
-            check_hostname=not self.redis_tls_skip_hostname_verification,
-        )
-
-    @property
-    def _startup(self) -> Backoff:
-        return Backoff(
-            self.redis_startup_initial_interval, self.redis_startup_max_interval, self.redis_startup_max_elapsed_time
+            given("timeout"),
+            master=master,
+            tls=TlsFiles(
+                self.redis_tls_client_cert,
+                self.redis_tls_client_key,
+                self.redis_tls_cacert,
+                check_hostname=not self.redis_tls_skip_hostname_verification,
+            ),
+            startup=Backoff(
+                self.redis_startup_initial_interval,
+                self.redis_startup_max_interval,
+                self.redis_startup_max_elapsed_time,
+            ),
+            variable=f"{prefix}_url".upper(),
         )
 
 

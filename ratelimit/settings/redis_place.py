@@ -1,6 +1,6 @@
 """One store of the Redis kind: which servers to ask first, and how to speak to them and to those that they name."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ratelimit.settings.redis_url import RedisTarget, parse_redis_url, parse_socket_path
@@ -44,6 +44,36 @@ class RedisPlace:
     tls: TlsFiles = field(default_factory=TlsFiles)
     startup: Backoff = field(default_factory=Backoff)
     variable: str = "REDIS_URL"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who asks: the login of the store's servers, REDIS_SENTINEL_AUTH for sentinels, and whether a URL is a socket."""
+
+    login: RedisTarget
+    sentinel_auth: str = field(default="", repr=False)
+    unix: bool = False
+
+
+def servers_of(topology: str, url: str, access: Access) -> tuple[str, tuple[RedisTarget, ...]]:
+    """The name of the master (sentinels only) and the servers to ask first, with what they want. Raises ValueError."""
+    master, login = "", access.login
+    if topology == "SENTINEL":
+        master, servers = sentinel_servers(url)
+        # The password of the store is none of the sentinels' business.
+        login = RedisTarget(tls=login.tls).with_credentials(access.sentinel_auth)
+    elif topology == "CLUSTER":
+        servers = cluster_servers(url)
+    else:
+        servers = (single_server(url, unix=access.unix),)
+    return master, tuple(with_login(server, login) for server in servers)
+
+
+def with_login(server: RedisTarget, login: RedisTarget) -> RedisTarget:
+    """A server with credentials where it brings none itself, and TLS where either wants it; a socket has none."""
+    if not server.password:
+        server = replace(server, username=login.username or server.username, password=login.password)
+    return server if server.path else replace(server, tls=server.tls or login.tls)
 
 
 def single_server(url: str, *, unix: bool) -> RedisTarget:

@@ -8,6 +8,7 @@ from ratelimit.metrics.declared import (
     GRPC,
     HTTP,
     LIMIT,
+    PER_SECOND_STORE,
     PROCESS,
     RESPONSE_TIME,
     SINGLES,
@@ -32,7 +33,7 @@ def sources(stats: tuple[Stat, ...]) -> set[str]:
 def test_every_counter_is_declared() -> None:
     """A counter without a row would be counted and never shown."""
     assert sources(LIMIT) == fields(LimitStats)
-    assert sources(STORE) == fields(StoreStats)
+    assert sources(STORE) == sources(PER_SECOND_STORE) == fields(StoreStats)
     assert sources(HTTP) == fields(HttpStats)
     assert sources(GRPC) == fields(GrpcStats)
     assert sources(WORKERS) == fields(WorkerStats)

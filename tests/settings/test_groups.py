@@ -49,7 +49,8 @@ def test_every_problem_is_named_at_once() -> None:
     "environ",
     [
         {"REDIS_TYPE": "CLUSTER"},
-        {"REDIS_PERSECOND": "true"},
+        {"REDIS_PERSECOND_URL": "a,b", "REDIS_PERSECOND_SOCKET_TYPE": "tcp", "REDIS_PERSECOND": "true"},
+        {"REDIS_TLS_CLIENT_CERT": "/cert.pem"},
         {"BACKEND_TYPE": "memcache"},
         {"CONFIG_TYPE": "GRPC_XDS_SOTW"},
         {"TRACING_ENABLED": "true"},
@@ -119,6 +120,16 @@ def test_the_target_has_everything_of_a_connection() -> None:
     assert load_settings({**given, "REDIS_URL": "/s"}).redis.place.servers[0] == RedisTarget(
         username="u", password="pw", path="/s"
     )
+
+
+def test_a_second_store_is_there_when_asked_for() -> None:
+    """REDIS_PERSECOND_* mean nothing without REDIS_PERSECOND, not even where wrong."""
+    given = {"REDIS_PERSECOND_URL": "h:7", "REDIS_PERSECOND_SOCKET_TYPE": "tcp", "REDIS_PERSECOND_AUTH": "pw"}
+    assert load_settings({"REDIS_PERSECOND_URL": "h:7"}).redis.persecond_place is None
+    settings = load_settings({**given, "REDIS_PERSECOND": "true", "REDIS_PERSECOND_TIMEOUT": "20ms"}).redis
+    assert settings.persecond_place is not None
+    assert settings.persecond_place.servers == (RedisTarget("h", 7, password="pw"),)
+    assert settings.timeout_s == settings.persecond_place.timeout_s == 0.02
 
 
 def test_a_misspelt_variable_is_told() -> None:

@@ -1,6 +1,13 @@
 import pytest
 
-from ratelimit.settings.redis_place import SERVERS_MAX, cluster_servers, sentinel_servers, single_server
+from ratelimit.settings.redis_place import (
+    SERVERS_MAX,
+    Access,
+    cluster_servers,
+    sentinel_servers,
+    servers_of,
+    single_server,
+)
 from ratelimit.settings.redis_url import RedisTarget
 
 
@@ -44,3 +51,17 @@ def test_nodes_of_a_cluster() -> None:
         cluster_servers("redis://a:1/2")
     with pytest.raises(ValueError, match=f"at most {SERVERS_MAX}"):
         cluster_servers(",".join(["a:1"] * (SERVERS_MAX + 1)))
+
+
+def test_each_server_has_its_own_credentials() -> None:
+    """Sentinels get theirs and never the store's; a URL's own go before all."""
+    access = Access(RedisTarget(username="u", password="pw", tls=True), "sentinel:guard")
+    assert servers_of("SENTINEL", "m,a:1", access) == (
+        "m",
+        (RedisTarget("a", 1, username="sentinel", password="guard", tls=True),),
+    )
+    assert servers_of("SENTINEL", "m,a:1", Access(RedisTarget(password="pw"))) == ("m", (RedisTarget("a", 1),))
+    assert servers_of("CLUSTER", "a:1,redis://:own@b:2", access)[1] == (
+        RedisTarget("a", 1, username="u", password="pw", tls=True),
+        RedisTarget("b", 2, password="own", tls=True),
+    )

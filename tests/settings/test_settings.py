@@ -14,7 +14,16 @@ WORDS = (
 )  # fmt: skip
 VALUES = st.sampled_from(WORDS) | st.text(max_size=30)
 # Each of them may be wrong only because of another variable.
-DEPENDENT = {"REDIS_URL", "GRPC_SERVER_TLS_CERT", "GRPC_SERVER_TLS_KEY", "USE_STATSD", "GRPC_UDS", "BACKEND_TYPE"}
+DEPENDENT = {
+    "REDIS_URL",
+    "REDIS_PERSECOND_URL",
+    "REDIS_TLS_CLIENT_CERT",
+    "GRPC_SERVER_TLS_CERT",
+    "GRPC_SERVER_TLS_KEY",
+    "USE_STATSD",
+    "GRPC_UDS",
+    "BACKEND_TYPE",
+}
 
 
 def named(environ: dict[str, str]) -> set[str]:
