@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance bench bench-floors bench-reload bench-restart bench-soak protos
+.PHONY: help setup demo test check conformance bench bench-floors bench-reload bench-restart bench-soak exactness protos
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ bench-restart: setup ## Two instances are replaced under CALLS= (100,000) calls 
 
 bench-soak: setup ## MINUTES= (10) of unique values and connections that come and go: memory, files, tasks, loop lag
 	@$(BIN)/python -m loadtest.soak
+
+exactness: setup ## REQUESTS= (1,000,000) on three instances, RUNS= (1,000) fault runs: every count held against the store
+	@$(BIN)/python -m tests.exactness
 
 protos: setup ## Lint protos/ and generate ratelimit/pb anew, with buf
 	@$(BIN)/python protos/generate.py
