@@ -4,7 +4,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance bench bench-floors bench-reload bench-restart bench-soak bench-store protos
+.PHONY: help setup demo test check conformance bench bench-floors bench-reload bench-restart bench-soak bench-store \
+  exactness protos
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -44,6 +45,9 @@ bench-soak: setup ## MINUTES= (10) of unique values and connections that come an
 
 bench-store: setup ## What a decision costs the store: CPU, scripts, bytes per counter (REQUESTS= sizes it)
 	@$(BIN)/python -m loadtest.bench_store
+
+exactness: setup ## REQUESTS= (1,000,000) on three instances, RUNS= (1,000) fault runs: every count held against the store
+	@$(BIN)/python -m tests.exactness
 
 protos: setup ## Lint protos/ and generate ratelimit/pb anew, with buf
 	@$(BIN)/python protos/generate.py

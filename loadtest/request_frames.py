@@ -32,9 +32,9 @@ KINDS: dict[str, list[tuple[str, str]]] = {
 }
 
 
-def request(descriptors: Iterable[tuple[str, str]] = (("tier", "gold"),)) -> bytes:
+def request(descriptors: Iterable[tuple[str, str]] = (("tier", "gold"),), domain: str = DOMAIN) -> bytes:
     """A request with one descriptor of one entry for each (key, value)."""
-    message = rls_pb2.RateLimitRequest(domain=DOMAIN)
+    message = rls_pb2.RateLimitRequest(domain=domain)
     for key, value in descriptors:
         entry = ratelimit_pb2.RateLimitDescriptor.Entry(key=key, value=value)
         message.descriptors.append(ratelimit_pb2.RateLimitDescriptor(entries=[entry]))
@@ -70,10 +70,15 @@ class RequestFrames:
 
 
 def request_frames(kind: str, requests: int) -> RequestFrames:
-    """So many requests of a kind: HEADERS, and DATA with END_STREAM."""
+    """So many requests of a kind."""
+    return frames_of(itertools.islice(messages(kind), requests), changing=kind == "traced")
+
+
+def frames_of(requests: Iterable[bytes], *, changing: bool = False) -> RequestFrames:
+    """Serialised requests as HEADERS, and DATA with END_STREAM; `changing` gives each a header block of its own."""
     parts: list[bytes] = []
     result, at, window, first = RequestFrames(), 0, 0, TABLE_SIZE_0
-    for number, block, message in zip(range(requests), blocks(changing=kind == "traced"), messages(kind), strict=False):
+    for number, (message, block) in enumerate(zip(requests, blocks(changing=changing), strict=False)):
         stream, size = (2 * number + 1).to_bytes(4, "big"), len(message) + 5
         block_size = (len(first) + len(block)).to_bytes(3, "big")
         head = b"%b\x01\x04%b%b%b" % (block_size, stream, first, block)
