@@ -51,6 +51,7 @@ def test_every_problem_is_named_at_once() -> None:
         {"REDIS_TYPE": "CLUSTER"},
         {"REDIS_PERSECOND_URL": "a,b", "REDIS_PERSECOND_SOCKET_TYPE": "tcp", "REDIS_PERSECOND": "true"},
         {"REDIS_TLS_CLIENT_CERT": "/cert.pem"},
+        {"REDIS_TYPE": "SENTINEL", "REDIS_URL": "host:26379"},
         {"BACKEND_TYPE": "memcache"},
         {"CONFIG_TYPE": "GRPC_XDS_SOTW"},
         {"TRACING_ENABLED": "true"},

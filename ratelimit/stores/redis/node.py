@@ -30,7 +30,7 @@ from ratelimit.settings.redis_place import Backoff
 from ratelimit.stores.redis.breaker import Breaker
 from ratelimit.stores.redis.call import ScriptCall
 from ratelimit.stores.redis.commands import ADD_HITS, SCRIPTS, BatchResults, commands_of, refusal, results_of
-from ratelimit.stores.redis.connect import CONNECT_TIMEOUT_S, Dial, RefusedError, open_transport
+from ratelimit.stores.redis.connect import Dial, RefusedError, open_transport
 from ratelimit.stores.redis.pipeline import LATE, RedisPipeline
 from ratelimit.stores.redis.refusals import REFUSALS_LOGGED_MAX, Refusals
 from ratelimit.stores.redis.second_try import SecondTry
@@ -245,7 +245,7 @@ class RedisNode:
         pipeline = RedisPipeline(silence_s, self._stats, self._connection_lost)
         self._connection = await open_transport(dial, pipeline)
         try:
-            await self._see_it_count(pipeline)
+            await self._see_it_count(pipeline, dial.timeout_s)
         except BaseException:
             pipeline.close("it cannot count")
             await self._disconnect()
@@ -264,10 +264,10 @@ class RedisNode:
         self._on_state(True)
         self._second_try.send(self, pipeline)
 
-    async def _see_it_count(self, pipeline: RedisPipeline) -> None:
+    async def _see_it_count(self, pipeline: RedisPipeline, timeout_s: float) -> None:
         loop = asyncio.get_running_loop()
         seen: asyncio.Future[Any] = loop.create_future()
-        deadline = loop.time() + CONNECT_TIMEOUT_S
+        deadline = loop.time() + timeout_s
         if self._options.clock is not None:
             StoreTime(self._options.clock, self._options.timeout_s).follow(pipeline)
         for script in SCRIPTS:

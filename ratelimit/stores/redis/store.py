@@ -1,4 +1,4 @@
-"""Counters in Redis or Valkey, whatever the shape: one server, the master that sentinels name, or a Cluster."""
+"""Counters in Redis or Valkey, whatever the shape: one server, or the master that sentinels name."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from ratelimit.limiter.counter_store import Batch, Results
 from ratelimit.metrics import StoreStats
 from ratelimit.settings.redis_place import RedisPlace
 from ratelimit.stores.redis.node import NodeOptions
+from ratelimit.stores.redis.sentinel import Sentinels
 from ratelimit.stores.redis.topology import Single, Topology
 
 
@@ -29,7 +30,8 @@ class RedisStore:
         clock: FollowingClock | None = None,
     ) -> None:
         options = NodeOptions(place.timeout_s, prefix, place.startup, place.variable, clock)
-        self.topology: Topology = Single(place, options, stats, on_state)
+        shape = Sentinels if place.topology == "SENTINEL" else Single
+        self.topology: Topology = shape(place, options, stats, on_state)
         self.count = self.topology.count
 
     @property
