@@ -6,6 +6,9 @@ from enum import Enum
 from typing import Any
 
 REQUESTS_PER_UNIT_MAX = 2**32 - 1
+FIXED_WINDOW = "fixed_window"
+# The names of the rows of limiter/algorithm.py.
+ALGORITHM_NAMES = (FIXED_WINDOW, "sliding_window", "gcra")
 # Ten years: a window beyond that is a mistake, and its microseconds stay exact in a double.
 WINDOW_S_MAX = 10 * 365 * 86_400
 
@@ -41,6 +44,7 @@ class Limit:
     `unlimited` limits are never counted: their `requests_per_unit` is 0 and their `unit` is of no meaning.
     `replaces` names the limits that this one switches off within a request that reaches both. Its window is
     `unit_multiplier` units long: `window_s` seconds, or with `calendar` so many months of the calendar, in UTC.
+    `algorithm` is one of ALGORITHM_NAMES.
     """
 
     requests_per_unit: int
@@ -53,6 +57,7 @@ class Limit:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     unit_multiplier: int = 1
     calendar: bool = False
+    algorithm: str = FIXED_WINDOW
     window_s: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

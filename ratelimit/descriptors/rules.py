@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ratelimit.descriptors.limit import Limit, Unit
+from ratelimit.descriptors.limit import ALGORITHM_NAMES, FIXED_WINDOW, Limit, Unit
 from ratelimit.descriptors.specification import (
     DescriptorSpecification,
     DomainSpecification,
@@ -52,7 +52,10 @@ class SpecificationRules:
         yield 0, root
         # Merged files meet in the first level only: a descriptor that stands in two of them is refused there.
         siblings = self._firsts.setdefault(domain, {})
-        yield from _descriptors(specification.descriptors, (domain,), siblings)
+        for depth, node in _descriptors(specification.descriptors, (domain,), siblings):
+            if all_or_nothing and node.limit is not None and node.limit.algorithm != FIXED_WINDOW:
+                raise node.place.error(f"all_or_nothing is for fixed windows, not for {node.limit.algorithm}")
+            yield depth, node
 
 
 def _descriptors(
@@ -115,6 +118,7 @@ def _limit(specification: DescriptorSpecification) -> Limit | None:
         specification.quota_mode,
         specification.metadata,
         _unit_multiplier(rate_limit, unit),
+        algorithm=_algorithm(rate_limit),
     )
 
 
@@ -138,6 +142,16 @@ def _unit_multiplier(rate_limit: LimitSpecification, unit: Unit) -> int:
         wanted = f"1 to {unit.multiplier_max} is wanted for a {unit.name.lower()}"
         raise place.error(f"invalid unit_multiplier {rate_limit.unit_multiplier}: {wanted}")
     return rate_limit.unit_multiplier
+
+
+def _algorithm(rate_limit: LimitSpecification) -> str:
+    name = rate_limit.algorithm or FIXED_WINDOW
+    place = rate_limit.place_of("algorithm")
+    if name not in ALGORITHM_NAMES:
+        raise place.error(f"invalid algorithm {shown(name)}: one of {', '.join(ALGORITHM_NAMES)} is wanted")
+    if rate_limit.unlimited and rate_limit.algorithm:
+        raise place.error("should not specify an algorithm when unlimited")
+    return name
 
 
 def _replaces(rate_limit: LimitSpecification) -> frozenset[str]:

@@ -38,6 +38,7 @@ class LimitSpecification:
     unlimited: bool = False
     name: str = ""
     unit_multiplier: int = 1
+    algorithm: str = ""
     replaces: Sequence[str] = ()
     places: Mapping[str, Place] = field(default_factory=dict)
 

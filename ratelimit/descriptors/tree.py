@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from ratelimit.descriptors.limit import Limit
+from ratelimit.descriptors.limit import FIXED_WINDOW, Limit
 from ratelimit.descriptors.request import Descriptor
 from ratelimit.descriptors.specification import Place
 
@@ -298,4 +298,6 @@ def _described(limit: Limit) -> str:
     if limit.unlimited:
         return f"unlimited, {modes}"
     times = f" unit_multiplier={limit.unit_multiplier}" if limit.unit_multiplier > 1 else ""
+    if limit.algorithm != FIXED_WINDOW:
+        times += f" algorithm={limit.algorithm}"
     return f"unit={limit.unit.name}{times} requests_per_unit={limit.requests_per_unit}, {modes}"

@@ -26,7 +26,7 @@ _DESCRIPTOR_KEYS = (
     "share_threshold",
     "metadata",
 )
-_RATE_LIMIT_KEYS = ("unit", "requests_per_unit", "unit_multiplier", "unlimited", "name", "replaces")
+_RATE_LIMIT_KEYS = ("unit", "requests_per_unit", "unit_multiplier", "algorithm", "unlimited", "name", "replaces")
 _REPLACES_KEYS = ("name",)
 _KNOWN_KEYS = frozenset((*_ROOT_KEYS, *_DESCRIPTOR_KEYS, *_RATE_LIMIT_KEYS))
 _GUESSED_NAME_CHARACTERS_MAX = 60
@@ -85,6 +85,7 @@ def _rate_limit(fields: Mapping[str, Value]) -> LimitSpecification | None:
         unlimited=_flag(fields, "unlimited"),
         name=_text(fields, "name"),
         unit_multiplier=multiplier,
+        algorithm=_text(fields, "algorithm"),
         replaces=replaces,
         places=places,
     )

@@ -6,8 +6,10 @@ tests/stores/contract.py, runs on every store, and a property test shows that al
 Counting rules, the same everywhere:
 
 - A hit of `amount` > 0 adds it; 0 looks and creates nothing; < 0 takes it back, never below 0, and creates nothing.
+- Of algorithms other than the fixed window a hit that does not fit is not charged, and its count is what is in use.
 - A counter saturates at COUNT_MAX: Lua numbers are doubles, exact below 2**53.
-- A counter expires `expire_s` after the hit that created it; no counter is ever without an expiry.
+- A counter of a fixed window expires `expire_s` after the hit that created it, another when nothing of it is in use;
+  no counter is ever without an expiry.
 - The hits of a batch are counted in their order, the same key twice included.
 - Hits with the same `group` > 0 are charged all or none: none of them if one that `stops` would go over its limit.
 - Of hits with the same `group` < 0 only those are charged that go over, if there are any, each seen by itself; looks
@@ -34,6 +36,7 @@ class Hit:
     """One change of one counter, by `amount` hits; `limit` is the requests_per_unit it is judged by.
 
     Hits of a batch that have the same `group`, another than UNGROUPED, stand side by side and are charged together.
+    `at_ms` is the moment in unix milliseconds; it is read for algorithms other than the fixed window only.
     `stops`: going over keeps the others of its group from being charged; it is read of grouped hits only.
     """
 
@@ -42,6 +45,7 @@ class Hit:
     limit: int
     group: int = UNGROUPED
     stops: bool = True
+    at_ms: int = 0
 
 
 @dataclass(slots=True, eq=False)

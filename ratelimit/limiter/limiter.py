@@ -124,8 +124,10 @@ class Limiter:
         callers, plans, self._callers, self._plans = self._callers, self._plans, [], []
         try:
             loop_now = self._loop.time()
-            now = int(self._clock.now())
+            moment = self._clock.now()
+            now = int(moment)
             tick, aside = Tick(now, started), _Aside()
+            tick.now_ms = int(moment * 1000)
             self._sort(zip(callers, plans, strict=True), loop_now, tick, aside)
         except Exception as error:  # noqa: BLE001 - nothing was sent: whatever it is, every caller is told
             answers.broken(callers, error, started)

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Protocol
 
 from ratelimit.descriptors.limit import Limit, Unit
-from ratelimit.limiter.algorithm import FIXED_WINDOW, Algorithm
+from ratelimit.limiter.algorithm import ALGORITHMS, FIXED_WINDOW, Algorithm
 from ratelimit.limiter.counter_key import CounterKey
 from ratelimit.limiter.window import window_of
 
@@ -61,7 +61,7 @@ class Charge:
     def __init__(self, limit: Limit, counter: bytes, amount: int, near_limit: int, stats: LimitStats) -> None:
         self.limit = limit
         self.requests_per_unit = limit.requests_per_unit
-        self.algorithm: Algorithm = FIXED_WINDOW
+        self.algorithm: Algorithm = ALGORITHMS[limit.algorithm]
         self.counter = counter
         self.amount = amount
         self.near_limit = near_limit

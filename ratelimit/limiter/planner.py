@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from ratelimit.descriptors.limit import Limit, Unit
+from ratelimit.descriptors.limit import FIXED_WINDOW, Limit, Unit
 from ratelimit.descriptors.request import Descriptor, Request
 from ratelimit.descriptors.tree import Config, Node
 from ratelimit.errors import GrpcStatus, RpcError
-from ratelimit.limiter.algorithm import FIXED_WINDOW
+from ratelimit.limiter.algorithm import ALGORITHMS
 from ratelimit.limiter.counter_key import CounterFormat, exact_counter, one_slot_counter
 from ratelimit.limiter.counter_store import AMOUNT_MAX
 from ratelimit.limiter.decision import near_limit_threshold
@@ -43,8 +43,8 @@ class Planner:
         self.stop_when_over = stop_when_over
 
     def in_force(self, limit: Limit) -> Limit:
-        """The limit as the settings have it: with `calendar_months`, a month is one of the calendar."""
-        if self.calendar_months and limit.unit is Unit.MONTH:
+        """The limit as the settings have it: with `calendar_months`, a fixed month is one of the calendar."""
+        if self.calendar_months and limit.unit is Unit.MONTH and limit.algorithm == FIXED_WINDOW:
             return replace(limit, calendar=True)
         return limit
 
@@ -76,7 +76,9 @@ class Planner:
                 steps.append(Verdict.REPLACED)
             else:
                 limit = self.in_force(match.limit)
-                counter = counter_of(self.prefix, request.domain, match.counter_entries, limit, FIXED_WINDOW)
+                counter = counter_of(
+                    self.prefix, request.domain, match.counter_entries, limit, ALGORITHMS[limit.algorithm]
+                )
                 near = near_limit_threshold(limit.requests_per_unit, rules.near_limit_ratio)
                 stats = self.stats_of(match.stat_key, match.configured)
                 steps.append(Charge(limit, counter, _amount(request, descriptor), near, stats))

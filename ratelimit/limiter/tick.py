@@ -79,8 +79,9 @@ class OwnHit(SharedHit):
 
     __slots__ = ("charge",)
 
-    def __init__(self, charge: Charge, group: int) -> None:
+    def __init__(self, charge: Charge, group: int, at_ms: int) -> None:
         super().__init__(charge)
+        self.at_ms = at_ms
         self.charge = charge
         self.source = None
         self.group = group
@@ -100,7 +101,8 @@ class Tick:
 
     For a plan with a single charge `counts` holds its `Count` and `shares` its hit, None where the over-limit cache
     knew; for any other plan a list of them, one per charge. `hits` are those sent to the store, `now` is the tick's
-    moment in unix seconds, `started` when its first request came, in the event loop's time. And what it is like:
+    moment in unix seconds, `now_ms` in milliseconds, `started` when its first request came, in the event loop's time.
+    And what it is like:
 
     - `counted`: the store has answered
     - `mixed`: one of its hits has several sources
@@ -118,6 +120,7 @@ class Tick:
         "in_steps",
         "mixed",
         "now",
+        "now_ms",
         "own",
         "partly_known",
         "plans",
@@ -128,6 +131,7 @@ class Tick:
 
     def __init__(self, now: int, started: float) -> None:
         self.now = now
+        self.now_ms = now * 1000
         self.started = started
         self.counted = False
         self.mixed = False
@@ -212,6 +216,7 @@ class Sharing:
         known = self._known_of(plan) if plan.together else set()
         group = plan.together * (len(tick.hits) + 1)
         hits: list[SharedHit | None] = []
+        made: list[OwnHit] = []
         for charge in plan.charges:
             if charge.turned_at != tick.now:
                 self._turn(charge, tick.now)
@@ -220,13 +225,17 @@ class Sharing:
             elif charge.algorithm.mergeable and not group:
                 hits.append(self.hit_of(charge))
             else:
-                hit = OwnHit(charge, group)
-                if known and hit.amount > 0:  # one of the group is over: nothing more is charged
+                grouped = charge.algorithm.mergeable
+                hit = OwnHit(charge, group if grouped else UNGROUPED, tick.now_ms)
+                if known and grouped and hit.amount > 0:  # one of the group is over: nothing more is charged
                     hit.amount = 0
-                tick.hits.append(hit)
-                tick.own.append(hit)
                 self._shared.pop(charge.key.name, None)
+                made.append(hit)
                 hits.append(hit)
+        # A group stands side by side; what is not of it comes after.
+        made.sort(key=lambda hit: hit.group == UNGROUPED)
+        tick.hits += made
+        tick.own += made
         if None in hits:
             tick.partly_known = True
         return hits

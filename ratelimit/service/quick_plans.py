@@ -20,7 +20,7 @@ from typing import Any
 
 from ratelimit.descriptors.limit import Limit
 from ratelimit.descriptors.tree import Config, Level, Matched, Node, is_named_as_written, level_below
-from ratelimit.limiter.algorithm import FIXED_WINDOW
+from ratelimit.limiter.algorithm import ALGORITHMS
 from ratelimit.limiter.decision import near_limit_threshold
 from ratelimit.limiter.plan import Charge, DecisionRules, LimitStats, Plan, Verdict
 from ratelimit.limiter.planner import DESCRIPTORS_MAX, ENTRIES_MAX, Planner
@@ -51,7 +51,7 @@ class PlanRules:
 class Leaf:
     """What all charges of one limit share. `head` and `end` stand around the entries of the counter."""
 
-    __slots__ = ("domain", "end", "head", "limit", "near_limit", "rules", "stats", "status")
+    __slots__ = ("domain", "end", "head", "limit", "mergeable", "near_limit", "rules", "stats", "status")
 
     def __init__(self, root: Node, limit: Limit, stats: LimitStats, rules: PlanRules) -> None:
         counter = rules.planner.counter_in(root)
@@ -59,16 +59,23 @@ class Leaf:
         self.limit = limit
         self.stats = stats
         self.rules = rules
-        self.head = counter.head(rules.planner.prefix, domain, limit, FIXED_WINDOW)
+        self.head = counter.head(rules.planner.prefix, domain, limit, ALGORITHMS[limit.algorithm])
         self.end = counter.after + counter.end
         self.near_limit = near_limit_threshold(limit.requests_per_unit, rules.decision.near_limit_ratio)
         plan = self.plan((self.charge(b""),))
+        self.mergeable = not plan.own
         alone = just_statuses(plan, rules.response)
         self.status: StatusBytes | None = rules.statuses.of(limit, alone=True) if alone else None
 
     def charge(self, counter: bytes) -> Charge:
         """One hit on a counter of this limit."""
         return Charge(self.limit, counter, 1, self.near_limit, self.stats)
+
+    def single(self, charge: Charge, message: bytes) -> PreparedPlan:
+        """The prepared plan of one hit on this limit."""
+        if self.mergeable:
+            return SinglePlan(self, charge, message)
+        return PreparedPlan(self.plan((charge,)), message, self.rules.response, self.rules.statuses)
 
     def plan(self, charges: tuple[Charge, ...]) -> Plan:
         """The plan that the planner would make."""
@@ -188,7 +195,7 @@ class QuickPlans:
         except (IndexError, UnicodeDecodeError):
             return None
         if len(steps) == 1 and isinstance(charge := steps[0], Charge):
-            return SinglePlan(leaf, charge, message)
+            return leaf.single(charge, message)
         if root is None or not 0 < len(steps) <= DESCRIPTORS_MAX:
             return None
         together = self._rules.planner.together(root.node, sum(isinstance(step, Charge) for step in steps))

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ratelimit.descriptors.limit import Limit, Unit
+from ratelimit.descriptors.limit import FIXED_WINDOW, Limit, Unit
 from ratelimit.descriptors.loader import ConfigFile
 from ratelimit.descriptors.tree import Config, Node, TreeBuilder
 from ratelimit.descriptors.yaml_composer import LoadLimits
@@ -90,7 +90,9 @@ class Receiver:
             name, replaces, metadata, *kind = rest or ("", (), {})
             unlimited, shadow_mode, quota_mode = bool(flags & 1), bool(flags & 2), bool(flags & 4)
             replaced = frozenset(replaces)
-            limit = Limit(requests, _UNITS[unit], unlimited, name, replaced, shadow_mode, quota_mode, metadata, *kind)
+            limit = Limit(requests, _UNITS[unit], unlimited, name, replaced, shadow_mode, quota_mode, metadata)
+            if kind:
+                limit = dataclasses.replace(limit, unit_multiplier=kind[0], algorithm=kind[1])
             if not rest:
                 self._limits[requests, unit, flags] = limit
         return limit
@@ -161,8 +163,9 @@ def _limit_row(limit: Limit) -> list[Any]:
     row: list[Any] = [limit.requests_per_unit, limit.unit.wire, flags]
     if limit.name or limit.replaces or limit.metadata:
         row += [limit.name, sorted(limit.replaces), limit.metadata]
-    if limit.unit_multiplier != 1:
-        row += [limit.unit_multiplier] if len(row) > 3 else ["", [], {}, limit.unit_multiplier]
+    if limit.unit_multiplier != 1 or limit.algorithm != FIXED_WINDOW:
+        rest = [] if len(row) > 3 else ["", [], {}]
+        row += [*rest, limit.unit_multiplier, limit.algorithm]
     return row
 
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from ratelimit.errors import StoreError
-from ratelimit.limiter.algorithm import Counted
+from ratelimit.limiter.algorithm import FIXED_WINDOW, Counted
 from ratelimit.limiter.counter_store import COUNT_MAX, UNGROUPED, Batch, Hit, Results
+from ratelimit.stores.algorithms import COUNTING, State
 
 BYTES_MAX = 20 * 1024 * 1024
 # What a counter takes beside the bytes of its name: their object, its place in two dictionaries, its numbers.
@@ -27,26 +28,30 @@ class MemoryStore:
         self._bytes_max = bytes_max
         self._bytes = 0
         self._counts: dict[bytes, tuple[int, int]] = {}
+        self._states: dict[bytes, tuple[State, int]] = {}
         self._by_end: dict[int, list[bytes]] = {}
         self._ends: list[int] = []
         self.refused = 0
 
     def __len__(self) -> int:
-        return len(self._counts)
+        return len(self._counts) + len(self._states)
 
     def count(self, batch: Batch, done: Callable[[Results], None]) -> None:
         results: list[Counted | StoreError] = []
         self._clear(batch.now, CLEARED_PER_HIT * len(batch.hits))
         for group, hits in groupby(batch.hits, key=lambda hit: hit.group):
             if group == UNGROUPED:
-                results += [self._count(hit, batch.now) for hit in hits]
+                results += [
+                    (self._count if hit.key.algorithm is FIXED_WINDOW else self._count_state)(hit, batch.now)
+                    for hit in hits
+                ]
             else:
                 results += self._count_group(list(hits), batch.now)
         done(results)
 
     def expires_at(self, name: bytes, now: int) -> int | None:
         """When the counter goes, in unix seconds; None where there is none at the second `now`."""
-        _, end = self._counts.get(name, (0, 0))
+        _, end = self._states.get(name) or self._counts.get(name, (0, 0))
         return end if end > now else None
 
     def _count(self, hit: Hit, now: int) -> Counted | StoreError:
@@ -61,6 +66,19 @@ class MemoryStore:
         if hit.amount > 0 or held:
             self._counts[key.name] = (count, end)
         return key.algorithm.judge(count, hit.limit, key.reset_s(now))
+
+    def _count_state(self, hit: Hit, now: int) -> Counted | StoreError:
+        """Count by an algorithm that holds more than a number."""
+        name = hit.key.name
+        held = self._states.get(name)
+        result, state, until_ms = COUNTING[hit.key.algorithm](held and held[0], hit)
+        if state is not None:
+            end = int(until_ms // 1000) + 1
+            if held is None and not self._make_room(name, end, now):
+                self.refused += 1
+                return StoreError("the memory store is full (MEMORY_STORE_BYTES_MAX)")
+            self._states[name] = (state, end)
+        return result
 
     def _count_group(self, hits: Sequence[Hit], now: int) -> list[Counted | StoreError]:
         """Charge the hits of a group together, as `CounterStore` says."""
@@ -96,12 +114,15 @@ class MemoryStore:
             if self._bytes + size > self._bytes_max:
                 return False
         self._bytes += size
+        self._note_end(name, end)
+        return True
+
+    def _note_end(self, name: bytes, end: int) -> None:
         names = self._by_end.get(end)
         if names is None:
             names = self._by_end[end] = []
             heapq.heappush(self._ends, end)
         names.append(name)
-        return True
 
     def _clear(self, now: int, most: int) -> None:
         """Drop at most `most` counters whose end has come."""
@@ -111,7 +132,12 @@ class MemoryStore:
             while names and most > 0:
                 most -= 1
                 name = names.pop()
-                if self._counts.get(name, (0, 0))[1] == end:  # else it was counted anew after its end
+                if name in self._states and self._states[name][1] > now:  # its end moves with each of its hits
+                    self._note_end(name, self._states[name][1])
+                elif name in self._states:
+                    del self._states[name]
+                    self._bytes -= len(name) + COUNTER_BYTES
+                elif self._counts.get(name, (0, 0))[1] == end:  # else it was counted anew after its end
                     del self._counts[name]
                     self._bytes -= len(name) + COUNTER_BYTES
             if not names:

@@ -163,11 +163,15 @@ def test_dump_has_a_line_for_each_limit(config: Config) -> None:
     assert lines[-1] == "d.plain.loud_l*: unlimited, shadow_mode: false, quota_mode: false"
 
 
-def test_a_dump_tells_of_several_units() -> None:
-    """The multiplier stands behind its unit, where there is one."""
-    text = b"domain: d\ndescriptors: [{key: k, rate_limit: {unit: minute, unit_multiplier: 5, requests_per_unit: 1}}]"
+def test_a_dump_tells_of_what_is_not_common() -> None:
+    """The multiplier and the algorithm stand behind the unit, where they are given."""
+    text = b"""
+domain: d
+descriptors: [{key: k, rate_limit: {unit: minute, unit_multiplier: 5, requests_per_unit: 1, algorithm: gcra}}]
+"""
     dumped = load_config([ConfigFile("f", text)]).dump()
-    assert dumped == "d.k: unit=MINUTE unit_multiplier=5 requests_per_unit=1, shadow_mode: false, quota_mode: false\n"
+    modes = "shadow_mode: false, quota_mode: false"
+    assert dumped == f"d.k: unit=MINUTE unit_multiplier=5 algorithm=gcra requests_per_unit=1, {modes}\n"
 
 
 @given(st.text("ab*", max_size=5), st.text("ab", max_size=6))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ratelimit.descriptors.limit import Limit, Unit
-from ratelimit.limiter.algorithm import FIXED_WINDOW
+from ratelimit.limiter.algorithm import FIXED_WINDOW, Algorithm
 from ratelimit.limiter.counter_key import CounterKey
 from ratelimit.limiter.counter_store import Hit
 from ratelimit.limiter.decision import near_limit_threshold
@@ -34,9 +34,11 @@ def plan(*steps: Charge | Verdict, quota_mode: bool = False, together: int = 0) 
     return Plan("d", steps, DecisionRules(quota_mode=quota_mode) if quota_mode else DEFAULT_RULES, together=together)
 
 
-def key(name: bytes, *, expire_s: int = 60, unit: Unit = Unit.DAY, now: int = NOW) -> CounterKey:
+def key(
+    name: bytes, *, expire_s: int = 60, unit: Unit = Unit.DAY, now: int = NOW, algorithm: Algorithm = FIXED_WINDOW
+) -> CounterKey:
     """A counter in the window of `now`."""
-    return CounterKey(name, FIXED_WINDOW, unit, *window_of(limit(1, unit), now), expire_s)
+    return CounterKey(name, algorithm, unit, *window_of(limit(1, unit), now), expire_s)
 
 
 def hit(
@@ -44,6 +46,13 @@ def hit(
 ) -> Hit:
     """A hit on a counter of a daily limit."""
     return Hit(key(name, expire_s=expire_s), amount, limit, group, stops)
+
+
+def moment(
+    algorithm: Algorithm, at_ms: int, amount: int = 1, *, limit: int = 10, unit: Unit = Unit.SECOND, name: bytes = b"k"
+) -> Hit:
+    """A hit of an algorithm that counts in milliseconds."""
+    return Hit(key(name, unit=unit, now=at_ms // 1000, algorithm=algorithm), amount, limit, at_ms=at_ms)
 
 
 @dataclass(slots=True, eq=False)

@@ -45,7 +45,15 @@ descriptors:
   - {{key: k, {PER_MINUTE}}}
   - {{key: a, {PER_MINUTE}}}
 """
-LOADED = load_config([ConfigFile("f", CONFIG.encode()), ConfigFile("g", ALL_OR_NOTHING.encode())])
+OTHERS = """
+domain: h
+descriptors:
+  - {key: k, rate_limit: {unit: minute, requests_per_unit: 5, algorithm: gcra}}
+  - {key: a, rate_limit: {unit: minute, requests_per_unit: 5, algorithm: sliding_window}}
+"""
+LOADED = load_config(
+    [ConfigFile("f", CONFIG.encode()), ConfigFile("g", ALL_OR_NOTHING.encode()), ConfigFile("h", OTHERS.encode())]
+)
 
 
 class Both:
@@ -106,7 +114,7 @@ DESCRIPTORS = st.builds(
 MESSAGES = st.builds(
     lambda described, domain, hits: request(*described, domain=domain, hits_addend=hits),
     st.lists(DESCRIPTORS, max_size=3),
-    st.sampled_from(["d", "d", "d", "g", "e", ""]),
+    st.sampled_from(["d", "d", "d", "g", "h", "e", ""]),
     st.sampled_from([0, 0, 0, 2]),
 )
 # What is done to the bytes: at a place, so many are cut out and these put in.
@@ -248,6 +256,13 @@ def test_only_limits_that_were_reached_have_metrics() -> None:
     both = Both()
     assert both.quick(request(descriptor(("k", "vip")))) is not None
     assert list(both.metrics.limits) == ["d.k_vip"]
+
+
+@pytest.mark.parametrize("domain", ["g", "h"])
+@pytest.mark.parametrize("keys", ["k", "ka"])
+def test_plans_of_own_hits_are_quick_too(domain: str, keys: str) -> None:
+    """Where limits are charged together, and where they count by another algorithm."""
+    assert Both().is_quick(request(*(descriptor((key, "v")) for key in keys), domain=domain))
 
 
 def test_a_quick_plan_has_months_of_the_calendar() -> None:

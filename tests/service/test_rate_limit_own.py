@@ -130,3 +130,70 @@ def test_others_of_the_tick_keep_their_order() -> None:
     alone, both = asked("many"), asked("many", "free", "few")
     remaining = [each[1][0] for each in told(bench, alone, both, alone, asked("many", hits=2), both)]
     assert remaining == [8, 7, 6, 4, 3]
+
+
+ALGORITHMS = b"""
+domain: d
+descriptors:
+  - {key: gcra, rate_limit: {unit: second, unit_multiplier: 10, requests_per_unit: 5, algorithm: gcra}}
+  - {key: sliding, rate_limit: {unit: minute, requests_per_unit: 4, algorithm: sliding_window}}
+  - {key: fixed, rate_limit: {unit: minute, requests_per_unit: 9}}
+"""
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 10_000])
+@pytest.mark.parametrize("response", [{}, {"limit_response_headers_enabled": True}])
+def test_gcra_admits_a_burst_and_then_evenly(cache_bytes: int, response: dict[str, bool]) -> None:
+    """The requests of a tick one after the other; denied ones cost nothing, and each is told what remains."""
+    bench = bench_of(ALGORITHMS, cache_bytes=cache_bytes, **response)
+    ask = asked("gcra")
+    assert told(bench, *[ask] * 7) == [(1, [left]) for left in (4, 3, 2, 1, 0)] + [(2, [0])] * 2
+    bench.clock.advance(2.0)
+    assert told(bench, ask, ask) == [(1, [0]), (2, [0])]
+    bench.clock.advance(10.5)
+    assert told(bench, asked("gcra", hits=5), ask) == [(1, [0]), (2, [0])]
+    assert numbers(bench, "gcra") == (15, 11, 4)
+    assert bench.metrics.limits["d.gcra"].near_limit == 3
+
+
+def test_a_sliding_window_forgets_little_by_little() -> None:
+    """The window before counts by what of it is still within reach; a reset says when all of it is gone."""
+    bench = bench_of(ALGORITHMS)
+    bench.clock.advance(-(bench.clock.now() % 60))
+    ask = asked("sliding")
+    assert [code for code, _ in told(bench, *[ask] * 5)] == [1, 1, 1, 1, 2]
+    bench.clock.advance(60)
+    assert told(bench, ask) == [(2, [0])]
+    bench.clock.advance(15)
+    (call,) = bench.ask_all(ask)
+    assert call.response is not None
+    assert (call.response.overall_code, call.response.statuses[0].duration_until_reset.seconds) == (1, 105)
+
+
+def test_one_request_may_reach_limits_of_every_algorithm() -> None:
+    """What the fixed window counts is shared with other requests as ever; looks and refunds work for all."""
+    bench = bench_of(ALGORITHMS)
+    every = asked("gcra", "fixed", "sliding")
+    assert told(bench, every, asked("fixed"), every) == [(1, [4, 8, 3]), (1, [7]), (1, [3, 6, 2])]
+    keys = ("gcra", "fixed", "sliding")
+    back = request(*(descriptor((key, "v"), is_negative_hits=True) for key in keys))
+    look = request(*(descriptor((key, "v"), hits_addend={"value": 0}) for key in keys))
+    assert told(bench, back, look) == [(1, [4, 7, 3]), (1, [4, 7, 3])]
+    assert bench.metrics.limits["d.gcra"].total_negative_hits == 1
+
+
+def test_what_stops_are_fixed_windows() -> None:
+    """Limits of another algorithm are charged beside the group, and denied by themselves."""
+    text = ALGORITHMS.replace(b"requests_per_unit: 9", b"requests_per_unit: 1") + (
+        b"  - {key: free, rate_limit: {unit: minute, requests_per_unit: 7}}\n"
+    )
+    bench = bench_of(text, stop_when_over=True, cache_bytes=10_000)
+    every = asked("fixed", "gcra", "free")
+    assert [told(bench, every)[0][1] for _ in range(3)] == [[0, 4, 6], [0, 3, 6], [0, 2, 6]]
+
+
+def test_a_request_is_not_shared_with_a_later_one_of_its_key() -> None:
+    """A store that fails fails each of them."""
+    bench = bench_of(ALGORITHMS)
+    bench.store.error = StoreError("away")
+    assert [call.error is not None for call in bench.ask_all(asked("gcra"), asked("gcra"))] == [True, True]

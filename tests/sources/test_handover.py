@@ -49,17 +49,18 @@ def test_what_arrives_is_what_was_loaded(text: bytes) -> None:
 
 
 @pytest.mark.parametrize("rest", ["", ", name: n", ", name: n, replaces: [{name: m}]"])
-def test_windows_of_several_units_arrive(rest: str) -> None:
+def test_windows_and_algorithms_arrive(rest: str) -> None:
     """With and without what else a limit may say; limits without it stay apart."""
     text = f"""
 domain: d
 descriptors:
   - {{key: a, rate_limit: {{unit: day, requests_per_unit: 1{rest}}}}}
-  - {{key: b, rate_limit: {{unit: day, requests_per_unit: 1, unit_multiplier: 3{rest}}}}}
+  - {{key: b, rate_limit: {{unit: day, requests_per_unit: 1, unit_multiplier: 3, algorithm: gcra{rest}}}}}
   - {{key: c, rate_limit: {{unit: day, requests_per_unit: 1{rest}}}}}
 """
     limits = [node.limit for node in handed(ConfigFile("f", text.encode())).domains["d"].children.values()]
-    assert [limit and (limit.unit_multiplier, limit.window_s // 86_400) for limit in limits] == [(1, 1), (3, 3), (1, 1)]
+    told = [(limit.unit_multiplier, limit.window_s // 86_400, limit.algorithm) for limit in limits if limit]
+    assert told == [(1, 1, "fixed_window"), (3, 3, "gcra"), (1, 1, "fixed_window")]
 
 
 def test_a_tree_is_handed_on_as_it_was_handed_over() -> None:

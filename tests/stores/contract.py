@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from ratelimit.clock import SteppedClock
+from ratelimit.descriptors.limit import Unit
 from ratelimit.errors import StoreError
-from ratelimit.limiter.algorithm import Counted
+from ratelimit.limiter.algorithm import GCRA, SLIDING_WINDOW, Counted
 from ratelimit.limiter.counter_store import COUNT_MAX, Batch, CounterStore, Hit, Results
 from ratelimit.limiter.limiter import Limiter, LimiterOptions
 from ratelimit.limiter.over_limit_cache import OverLimitCache
-from tests.limiter.plans import NOW, Asked, charge, hit, plan
+from tests.limiter.plans import NOW, Asked, charge, hit, moment, plan
 from tests.limiter.test_limiter import Caller, Told
 
 DEADLINE_S = 5.0
@@ -138,6 +139,41 @@ class StoreContract:
         got = [each for each in await results(store, twice) if isinstance(each, Counted)]
         assert [(each.count, each.allowed) for each in got] == [(0, True), (0, False)]
 
+    async def test_counters_of_every_algorithm_expire(self, store: CounterStore, ttl: "Ttl") -> None:
+        """When nothing of them is in use any more, and not much later; each hit moves the end."""
+        for algorithm, most_s in ((SLIDING_WINDOW, 2 * 86_400), (GCRA, 8_640)):
+            name = b"k" + algorithm.tag.encode()
+            hits = [moment(algorithm, NOW * 1000 + each, limit=10, unit=Unit.DAY, name=name) for each in (0, 1)]
+            left = []
+            for each in hits:
+                assert isinstance((await results(store, [each]))[0], Counted)
+                left.append(await ttl(name) or 0)
+            assert 0 < left[0] <= most_s + 2
+            assert left[1] >= left[0] - 1
+            assert left[1] > left[0] + 8_000 or algorithm is SLIDING_WINDOW
+            assert await ttl(b"none") is None
+
+    async def test_a_batch_may_hold_every_algorithm(self, store: CounterStore) -> None:
+        """Each hit is counted by its own, in their order."""
+        at_ms = NOW * 1000
+        hits = [
+            hit(b"f"),
+            moment(GCRA, at_ms, 10, name=b"g"),
+            moment(GCRA, at_ms, name=b"g"),
+            hit(b"f", group=1),
+            moment(SLIDING_WINDOW, at_ms, 4, name=b"s"),
+            hit(b"f"),
+        ]
+        got = [each for each in await results(store, hits) if isinstance(each, Counted)]
+        assert [(each.count, each.allowed) for each in got] == [
+            (1, True),
+            (10, True),
+            (10, False),
+            (2, True),
+            (4, True),
+            (3, True),
+        ]
+
     async def test_the_limiter_admits_exactly_its_limit(self, store: CounterStore) -> None:
         """A hundred requests of several ticks and plans get what one counter has."""
         loop, told = asyncio.get_running_loop(), Told()
@@ -170,10 +206,15 @@ class PoisonContract:
                 hit(b"b"),
                 hit(b"c", group=1),
                 hit(b"bad", group=1),
+                moment(GCRA, NOW * 1000, name=b"bad"),
+                moment(SLIDING_WINDOW, NOW * 1000, name=b"bad"),
+                moment(GCRA, NOW * 1000, name=b"a"),
+                moment(SLIDING_WINDOW, NOW * 1000, name=b"a"),
+                moment(GCRA, NOW * 1000, name=b"g"),
             ],
         )
         failed = [isinstance(each, StoreError) and not each.outcome_unknown for each in got]
-        assert failed == [False, True, True, True, False, True, True]
+        assert failed == [False, True, True, True, False, True, True, True, True, True, True, False]
         assert await count(store, hit(b"a", 0), hit(b"b", 0), hit(b"c", 0)) == [1, 1, 0]
 
 

@@ -4,9 +4,10 @@ from hypothesis import strategies as st
 
 from ratelimit.descriptors.limit import Unit
 from ratelimit.errors import StoreError
+from ratelimit.limiter.algorithm import GCRA, SLIDING_WINDOW
 from ratelimit.limiter.counter_store import Batch, Hit, Results
 from ratelimit.stores.memory import CLEARED_PER_HIT, COUNTER_BYTES, MemoryStore
-from tests.limiter.plans import NOW, hit, key
+from tests.limiter.plans import NOW, hit, key, moment
 from tests.stores.contract import StoreContract, Ttl
 
 
@@ -68,6 +69,22 @@ def test_a_full_store_refuses_the_new_and_keeps_the_old() -> None:
     assert [isinstance(each, StoreError) for each in results] == [False, False, False, True, False]
     assert (len(store), store.refused) == (3, 1)
     assert not isinstance(counted(store, second(b"d", NOW + 1), now=NOW + 1)[0], StoreError)
+
+
+def test_a_counter_whose_end_moves_is_kept_until_it_comes() -> None:
+    """Each hit on it may put off its end; it is listed once, and goes after the last."""
+    store = MemoryStore(COUNTER_BYTES + 1)
+    for later in range(3):
+        at_ms = (NOW + later) * 1000
+        counted(store, moment(GCRA, at_ms, 10, unit=Unit.SECOND), now=NOW + later)
+        assert sum(map(len, store._by_end.values())) == 1
+    assert store.expires_at(b"k", NOW + 2) == NOW + 4
+    full = moment(SLIDING_WINDOW, (NOW + 2) * 1000, name=b"o")
+    assert isinstance(counted(store, full, now=NOW + 2)[0], StoreError)
+    assert (len(store), store.refused) == (1, 1)
+    counted(store, hit(b"x", 0), now=NOW + 4)
+    assert (len(store), store._bytes) == (0, 0)
+    assert not isinstance(counted(store, full, now=NOW + 4)[0], StoreError)
 
 
 HITS = st.tuples(st.sampled_from([b"a", b"b", b"c", b"d"]), st.integers(-2, 3), st.sampled_from(Unit))

@@ -9,9 +9,11 @@ import redis.asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ratelimit.descriptors.limit import Unit
+from ratelimit.limiter.algorithm import GCRA, SLIDING_WINDOW, Algorithm
 from ratelimit.limiter.counter_store import COUNT_MAX, CounterStore, Hit
 from ratelimit.stores.memory import MemoryStore
-from tests.limiter.plans import hit
+from tests.limiter.plans import NOW, hit, moment
 from tests.stores.contract import results
 from tests.stores.redis.test_store import Store, start_redis
 
@@ -43,6 +45,30 @@ def batch_of(drawn: list[tuple[int, list[tuple[bytes, int, int]]]]) -> list[Hit]
     ]
 
 
+UNITS = st.sampled_from([Unit.MINUTE, Unit.DAY])
+# Hits of an algorithm: how long after the one before in ms, on which counter, how many, and the limit.
+ASKED = st.tuples(
+    st.one_of(st.integers(-5, 40_000), st.integers(0, 2**38)), st.sampled_from([b"a", b"b"]), AMOUNTS, st.integers(0, 9)
+)
+TIMED = st.tuples(st.sampled_from([SLIDING_WINDOW, GCRA, None]), UNITS, st.lists(ASKED, min_size=1, max_size=8))
+
+
+def timed(drawn: list[tuple[Algorithm | None, Unit, list[tuple[int, bytes, int, int]]]]) -> list[list[Hit]]:
+    """Batches, each of one algorithm, or of the fixed window between them."""
+    at_ms, batches = NOW * 1000, []
+    for algorithm, unit, hits in drawn:
+        batch = []
+        for gap_ms, name, amount, limit in hits:
+            at_ms += gap_ms
+            if algorithm is None:
+                batch.append(hit(name, amount, limit=limit))
+            else:
+                own = name + algorithm.tag.encode() + b"%d" % unit.wire
+                batch.append(moment(algorithm, at_ms, amount, limit=limit, unit=unit, name=own))
+        batches.append(batch)
+    return [[each for batch in batches for each in batch], *batches]
+
+
 async def test_memory_valkey_and_redis_agree(servers: dict[int, Store]) -> None:
     """The same batches have the same results, hit by hit, whatever they hold."""
     loop = asyncio.get_running_loop()
@@ -58,9 +84,15 @@ async def test_memory_valkey_and_redis_agree(servers: dict[int, Store]) -> None:
                 counter: CounterStore = store.store
                 assert await results(counter, hits) == expected
 
+    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(TIMED, min_size=1, max_size=4))
+    def run_timed(drawn: list[tuple[Algorithm | None, Unit, list[tuple[int, bytes, int, int]]]]) -> None:
+        asyncio.run_coroutine_threadsafe(agree(timed(drawn)), loop).result(60)
+
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(GROUPS, min_size=1, max_size=4))
     def run(drawn: list[list[tuple[int, list[tuple[bytes, int, int]]]]]) -> None:
         asyncio.run_coroutine_threadsafe(agree([batch_of(each) for each in drawn]), loop).result(60)
 
     await asyncio.to_thread(run)
+    await asyncio.to_thread(run_timed)

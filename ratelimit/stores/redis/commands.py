@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import hiredis
 
 from ratelimit.errors import StoreError
+from ratelimit.limiter import algorithm
 from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.counter_store import COUNT_MAX, UNGROUPED, Hit, Results
 
@@ -62,9 +64,20 @@ def _for_groups(hits: Sequence[Hit]) -> list[bytes]:
     return [b"%d" % part for hit in hits for part in (hit.amount, hit.key.expire_s, hit.limit, hit.group, hit.stops)]
 
 
+def _for_moments(hits: Sequence[Hit]) -> list[bytes]:
+    return [b"%d" % part for hit in hits for part in (hit.amount, hit.limit, hit.key.window_s * 1000, hit.at_ms)]
+
+
 ADD_HITS = Script.load("add_hits", _for_hits)
 CHARGE_GROUPS = Script.load("charge_groups", _for_groups)
-SCRIPTS = (ADD_HITS, CHARGE_GROUPS)
+SCRIPT_OF = {
+    algorithm.FIXED_WINDOW: ADD_HITS,
+    algorithm.SLIDING_WINDOW: Script.load("sliding_window", _for_moments),
+    algorithm.GCRA: Script.load("gcra", _for_moments),
+}
+SCRIPTS = (*SCRIPT_OF.values(), CHARGE_GROUPS)
+_PLAIN = {(UNGROUPED, algorithm.FIXED_WINDOW)}
+_kind = attrgetter("group", "key.algorithm")
 
 
 class BatchResults:
@@ -85,11 +98,11 @@ class BatchResults:
 
 def commands_of(hits: Sequence[Hit]) -> list[tuple[Script, Sequence[Hit]]]:
     """The script calls for hits, in order, each with at most HITS_PER_COMMAND_MAX hits (a larger group stays whole)."""
-    if len(hits) <= HITS_PER_COMMAND_MAX and all(hit.group == UNGROUPED for hit in hits):
+    if len(hits) <= HITS_PER_COMMAND_MAX and set(map(_kind, hits)) == _PLAIN:
         return [(ADD_HITS, hits)]
     commands: list[tuple[Script, list[Hit]]] = []
-    for group, members in groupby(hits, key=lambda hit: hit.group):
-        script = ADD_HITS if group == UNGROUPED else CHARGE_GROUPS
+    for (group, counting), members in groupby(hits, key=_kind):
+        script = SCRIPT_OF[counting] if group == UNGROUPED else CHARGE_GROUPS
         for piece in _pieces(list(members), whole=group != UNGROUPED):
             if (
                 not commands
@@ -127,6 +140,8 @@ def _result(reply: Any, hit: Hit, now: int) -> Counted | StoreError:
     match reply:
         case [int(count), int(within)]:
             return Counted(count, within == 1, max(0, hit.limit - count), key.reset_s(now))
+        case [int(count), int(within), int(reset_ms)]:
+            return Counted(count, within == 1, max(0, hit.limit - count), -(-reset_ms // 1000))
     return _odd()
 
 

@@ -74,7 +74,7 @@ def test_what_is_no_result_fails_every_hit(reply: object, unknown: bool) -> None
         assert "10.0.0.9" not in result.reason
 
 
-@pytest.mark.parametrize("reply", [None, "10.0.0.9", [1], [1, 2, 3], [None, 1], [[], []]])
+@pytest.mark.parametrize("reply", [None, "10.0.0.9", [1], [1, 2, 3, 4], [None, 1], [[], []]])
 def test_an_odd_reply_fails_its_hit_alone(reply: object) -> None:
     """Whatever a proxy in between makes of a result, its neighbour keeps its own, and every hit has one."""
     odd, counted = results_of([reply, 1], [hit(b"a"), hit(b"b")], NOW)
