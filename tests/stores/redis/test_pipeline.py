@@ -6,6 +6,7 @@ import pytest
 
 from ratelimit.errors import StoreError
 from ratelimit.metrics import StoreStats
+from ratelimit.stores.redis import pipeline as redis_pipeline
 from ratelimit.stores.redis.pipeline import RedisPipeline
 
 
@@ -167,3 +168,25 @@ async def test_back_pressure_is_told() -> None:
     assert not line.pipeline.writable
     line.pipeline.resume_writing()
     assert line.pipeline.writable
+
+
+async def test_a_connection_that_is_left_answers_what_was_sent() -> None:
+    """`finish` takes no more and ends with the last reply; with nothing outstanding it ends at once."""
+    line, idle = Line(), Line()
+    line.pipeline.send((b"GET", b"k"), asyncio.get_running_loop().time() + 60, line.replies.append)
+    for each in (line, idle):
+        each.pipeline.finish("a replica")
+        assert not each.pipeline.writable
+    assert (line.lost, idle.lost) == ([], ["a replica"])
+    line.pipeline.data_received(b":7\r\n")
+    assert (line.replies, line.lost) == ([7], ["a replica"])
+
+
+async def test_what_is_outstanding_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long REDIS_TIMEOUT is."""
+    monkeypatch.setattr(redis_pipeline, "OUTSTANDING_MAX", 2)
+    line = Line()
+    for expected in (True, False):
+        line.pipeline.send((b"GET", b"k"), asyncio.get_running_loop().time() + 60, line.replies.append)
+        assert line.pipeline.writable is expected
+    line.pipeline.close("the end")

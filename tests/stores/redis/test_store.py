@@ -69,13 +69,13 @@ def poison(server_port: int) -> Poison:
     return make
 
 
-async def start_redis(folder: Path) -> tuple[Process, int]:
+async def start_redis(folder: Path, *options: str) -> tuple[Process, int]:
     """Debian's redis-server, where it is installed."""
     binary = shutil.which("redis-server")
     if binary is None:
         pytest.skip("redis-server is not installed (Debian: apt-get install redis-server)")
     port = free_port()
-    program = await start("redis", [binary, "--port", str(port), "--bind", LOOPBACK, "--save", ""], folder)
+    program = await start("redis", [binary, "--port", str(port), "--bind", LOOPBACK, "--save", "", *options], folder)
 
     async def accepts() -> bool:
         try:
