@@ -14,6 +14,7 @@ from ratelimit.descriptors.specification import (
     DescriptorSpecification,
     DomainSpecification,
     LimitSpecification,
+    OnStoreError,
     Place,
     shown,
 )
@@ -32,6 +33,7 @@ class SpecificationRules:
         self._merge_domains = merge_domains
         self._domains: dict[str, Place] = {}
         self._firsts: dict[str, dict[str, Place]] = {}
+        self._on_store_error: dict[str, tuple[OnStoreError, Place]] = {}
 
     def nodes(self, specification: DomainSpecification) -> Iterator[tuple[int, Node]]:
         """The node of the domain at depth 0, and below it those of its descriptors. Raises ConfigError.
@@ -45,10 +47,28 @@ class SpecificationRules:
             first = self._domains[domain].file
             raise place.error(f"duplicate domain {shown(domain)} in config file, first in {first}")
         self._domains.setdefault(domain, place)
-        yield 0, Node(domain, file=place.file, line=place.line, key_path=place.key_path)
+        root = Node(domain, file=place.file, line=place.line, key_path=place.key_path)
+        root.on_store_error = self._choice(specification)
+        yield 0, root
         # Merged files meet in the first level only: a descriptor that stands in two of them is refused there.
         siblings = self._firsts.setdefault(domain, {})
         yield from _descriptors(specification.descriptors, (domain,), siblings)
+
+    def _choice(self, specification: DomainSpecification) -> OnStoreError:
+        """`on_store_error` of the domain; files that are merged may not say two things, but need not all say it."""
+        written = specification.on_store_error
+        if written is None:
+            return OnStoreError.ERROR
+        place = specification.place_of("on_store_error")
+        choice = next((each for each in OnStoreError if each.name.lower() == written), None)
+        if choice is None:
+            wanted = ", ".join(each.name.lower() for each in OnStoreError)
+            raise place.error(f"invalid on_store_error {shown(written)}: one of {wanted} is wanted")
+        first, first_place = self._on_store_error.setdefault(specification.domain, (choice, place))
+        if first is not choice:
+            before = f"{first_place.file}:{first_place.line}"
+            raise place.error(f"on_store_error is {written} here and {first.name.lower()} in {before}")
+        return choice
 
 
 def _descriptors(

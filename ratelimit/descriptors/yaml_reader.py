@@ -13,7 +13,7 @@ from ratelimit.descriptors.specification import (
 )
 from ratelimit.descriptors.yaml_nodes import Document, Value, read_root
 
-_ROOT_KEYS = ("domain", "descriptors")
+_ROOT_KEYS = ("domain", "descriptors", "on_store_error")
 _DESCRIPTOR_KEYS = (
     "key",
     "value",
@@ -39,7 +39,13 @@ def read_yaml(document: Document, text: bytes) -> DomainSpecification:
         raise Place(document.name).error("the file is empty: it needs a domain")
     fields = _fields(root, _ROOT_KEYS)
     place = fields["domain"].place if "domain" in fields else root.place
-    return DomainSpecification(place, _text(fields, "domain"), list(_descriptors(fields)))
+    return DomainSpecification(
+        place,
+        _text(fields, "domain"),
+        list(_descriptors(fields)),
+        on_store_error=_text(fields, "on_store_error") if "on_store_error" in fields else None,
+        places=_places(fields),
+    )
 
 
 def _descriptors(fields: Mapping[str, Value]) -> Iterator[DescriptorSpecification]:

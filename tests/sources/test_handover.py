@@ -30,7 +30,7 @@ def handed(*files: ConfigFile) -> Receiver:
 
 def facts(node: Node) -> object:
     """Everything that a node and those below it say."""
-    flags = (node.detailed_metric, node.value_to_metric, node.share_threshold)
+    flags = (node.detailed_metric, node.value_to_metric, node.share_threshold, node.on_store_error)
     below = [facts(child) for child in node.children.values()]
     return (node.composite, node.value, node.limit, flags, node.place, [pattern for pattern, _ in node.patterns], below)
 
@@ -50,7 +50,10 @@ def test_what_arrives_is_what_was_loaded(text: bytes) -> None:
 
 def test_a_tree_is_handed_on_as_it_was_handed_over() -> None:
     """From the service to its workers: the same nodes, limits and files, also where files share a domain."""
-    one = ConfigFile("a.yaml", b"domain: d\ndescriptors: [{key: a*, descriptors: [{key: b, value: c}]}, {key: b*}]")
+    one = ConfigFile(
+        "a.yaml",
+        b"domain: d\non_store_error: deny\ndescriptors: [{key: a*, descriptors: [{key: b, value: c}]}, {key: b*}]",
+    )
     two = ConfigFile("b.yaml", b"domain: d\ndescriptors: [{key: e, rate_limit: {unit: day, requests_per_unit: 1}}]")
     other = ConfigFile("c.yaml", b"domain: e\ndescriptors: [{key: a}]")
     first, second = handed(one, two, other), Receiver()
