@@ -104,7 +104,7 @@ class FaultProxy:
     def __init__(self, target_port: int) -> None:
         self._target = (LOOPBACK, target_port)
         self._links: dict[asyncio.Task[None], tuple[socket.socket, socket.socket]] = {}
-        self._accepting: asyncio.Task[None] | None = None
+        self._listener: socket.socket | None = None
         # Bound and never listening: it keeps the port ours while connections are refused.
         self._holder = socket.socket()
         self.requests = Direction()
@@ -138,14 +138,16 @@ class FaultProxy:
         listener.setblocking(False)
         listener.bind((LOOPBACK, self.port))
         listener.listen()
-        self._accepting = asyncio.create_task(self._accept(listener))
-        self._accepting.add_done_callback(lambda _: listener.close())
+        self._listener = listener
+        # Not sock_accept: cancelled in the turn in which a client comes, it takes the client and drops it.
+        asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
     async def refuse(self) -> None:
         """Refuse new connections; live ones go on."""
-        if self._accepting is not None:
-            await _cancelled(self._accepting)
-            self._accepting = None
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            asyncio.get_running_loop().remove_reader(listener)
+            listener.close()
 
     async def reset(self) -> None:
         """End every live connection with RST to both sides."""
@@ -159,17 +161,18 @@ class FaultProxy:
         for client, _ in self._links.values():
             client.shutdown(socket.SHUT_WR)
 
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            client, _ = await loop.sock_accept(listener)
-            client.setblocking(False)
-            server = socket.socket()
-            server.setblocking(False)
-            self.accepted += 1
-            link = asyncio.create_task(self._carry(client, server))
-            self._links[link] = client, server
-            link.add_done_callback(self._close)
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            client, _ = listener.accept()
+        except OSError:  # it went before it was taken
+            return
+        client.setblocking(False)
+        server = socket.socket()
+        server.setblocking(False)
+        self.accepted += 1
+        link = asyncio.create_task(self._carry(client, server))
+        self._links[link] = client, server
+        link.add_done_callback(self._close)
 
     async def _carry(self, client: socket.socket, server: socket.socket) -> None:
         try:

@@ -14,6 +14,7 @@ from ratelimit.descriptors.specification import (
     DescriptorSpecification,
     DomainSpecification,
     LimitSpecification,
+    OnStoreError,
     Place,
     shown,
 )
@@ -32,6 +33,7 @@ class SpecificationRules:
         self._merge_domains = merge_domains
         self._domains: dict[str, tuple[Place, bool]] = {}
         self._firsts: dict[str, dict[str, Place]] = {}
+        self._on_store_error: dict[str, tuple[OnStoreError, Place]] = {}
 
     def nodes(self, specification: DomainSpecification) -> Iterator[tuple[int, Node]]:
         """The node of the domain at depth 0, and below it those of its descriptors. Raises ConfigError.
@@ -49,6 +51,7 @@ class SpecificationRules:
         if agreed != all_or_nothing:
             raise place.error(f"all_or_nothing of domain {shown(domain)} is another than in {first_place.file}")
         root = Node(domain, file=place.file, line=place.line, key_path=place.key_path, all_or_nothing=all_or_nothing)
+        root.on_store_error = self._choice(specification)
         yield 0, root
         # Merged files meet in the first level only: a descriptor that stands in two of them is refused there.
         siblings = self._firsts.setdefault(domain, {})
@@ -56,6 +59,22 @@ class SpecificationRules:
             if all_or_nothing and node.limit is not None and node.limit.algorithm != FIXED_WINDOW:
                 raise node.place.error(f"all_or_nothing is for fixed windows, not for {node.limit.algorithm}")
             yield depth, node
+
+    def _choice(self, specification: DomainSpecification) -> OnStoreError:
+        """`on_store_error` of the domain; files that are merged may not say two things, but need not all say it."""
+        written = specification.on_store_error
+        if written is None:
+            return OnStoreError.ERROR
+        place = specification.place_of("on_store_error")
+        choice = next((each for each in OnStoreError if each.name.lower() == written), None)
+        if choice is None:
+            wanted = ", ".join(each.name.lower() for each in OnStoreError)
+            raise place.error(f"invalid on_store_error {shown(written)}: one of {wanted} is wanted")
+        first, first_place = self._on_store_error.setdefault(specification.domain, (choice, place))
+        if first is not choice:
+            before = f"{first_place.file}:{first_place.line}"
+            raise place.error(f"on_store_error is {written} here and {first.name.lower()} in {before}")
+        return choice
 
 
 def _descriptors(

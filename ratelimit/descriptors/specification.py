@@ -6,12 +6,21 @@ can get wrong: types, unknown keys. What a rate limit configuration must be stan
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from ratelimit.errors import ConfigError
 
 REASON_CHARACTERS_MAX = 400
 KEY_PATH_CHARACTERS_MAX = 300
+
+
+class OnStoreError(Enum):
+    """What a call of a domain is answered when the store cannot count: UNAVAILABLE, OK, or OVER_LIMIT."""
+
+    ERROR = 0
+    ALLOW = 1
+    DENY = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +83,19 @@ class DomainSpecification:
     """One file or resource. `place` is that of its `domain`, or of the whole where there is none.
 
     `all_or_nothing`: a request that would go over one of its limits is charged to none.
+    `on_store_error` is as written, None where it is not given; `places` are those of its fields.
     """
 
     place: Place
     domain: str
     descriptors: Sequence[DescriptorSpecification] = ()
     all_or_nothing: bool = False
+    on_store_error: str | None = None
+    places: Mapping[str, Place] = field(default_factory=dict)
+
+    def place_of(self, name: str) -> Place:
+        """The place of a field; the domain's own where the field is not given."""
+        return self.places.get(name, self.place)
 
 
 def shortened(text: str, characters_max: int) -> str:

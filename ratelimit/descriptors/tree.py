@@ -10,7 +10,7 @@ from enum import Enum
 
 from ratelimit.descriptors.limit import FIXED_WINDOW, Limit
 from ratelimit.descriptors.request import Descriptor
-from ratelimit.descriptors.specification import Place
+from ratelimit.descriptors.specification import OnStoreError, Place
 
 # Shared by all leaves; `Node.add` never writes here.
 _NO_CHILDREN: dict[str, "Node"] = {}
@@ -54,6 +54,8 @@ class Node:
     line: int | None = None
     key_path: str = ""
     all_or_nothing: bool = False
+    # Of a domain.
+    on_store_error: OnStoreError = field(init=False, default=OnStoreError.ERROR)
     composite: str = field(init=False)
     children: dict[str, "Node"] = field(init=False, default_factory=lambda: _NO_CHILDREN, repr=False)
     patterns: list[tuple[tuple[str, ...], "Node"]] = field(init=False, default_factory=lambda: _NO_PATTERNS, repr=False)
@@ -102,7 +104,10 @@ class TreeBuilder:
     def add(self, depth: int, node: Node) -> None:
         """Add a node: `depth` 0 is a domain, or more of one there is; else it hangs below the last of depth - 1."""
         if depth == 0:
-            self._path = [self.domains.setdefault(node.key, node)]
+            root = self.domains.setdefault(node.key, node)
+            if node.on_store_error is not OnStoreError.ERROR:  # of merged files one may say it for all
+                root.on_store_error = node.on_store_error
+            self._path = [root]
             return
         self.limits += node.limit is not None
         del self._path[depth:]
@@ -155,6 +160,11 @@ class Config:
     def has_domain(self, domain: str) -> bool:
         """Whether any file configures `domain`."""
         return domain in self.domains
+
+    def on_store_error(self, domain: str) -> OnStoreError:
+        """What calls of `domain` are answered when the store cannot count."""
+        root = self.domains.get(domain)
+        return OnStoreError.ERROR if root is None else root.on_store_error
 
     def match(self, domain: str, descriptor: Descriptor) -> Match | None:
         """Find the limit of `descriptor`; None where no limit or no domain matches. Its own limit goes first."""

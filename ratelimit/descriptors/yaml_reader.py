@@ -13,7 +13,7 @@ from ratelimit.descriptors.specification import (
 )
 from ratelimit.descriptors.yaml_nodes import Document, Value, read_root
 
-_ROOT_KEYS = ("domain", "descriptors", "all_or_nothing")
+_ROOT_KEYS = ("domain", "descriptors", "all_or_nothing", "on_store_error")
 _DESCRIPTOR_KEYS = (
     "key",
     "value",
@@ -39,8 +39,14 @@ def read_yaml(document: Document, text: bytes) -> DomainSpecification:
         raise Place(document.name).error("the file is empty: it needs a domain")
     fields = _fields(root, _ROOT_KEYS)
     place = fields["domain"].place if "domain" in fields else root.place
-    all_or_nothing = _flag(fields, "all_or_nothing")
-    return DomainSpecification(place, _text(fields, "domain"), list(_descriptors(fields)), all_or_nothing)
+    return DomainSpecification(
+        place,
+        _text(fields, "domain"),
+        list(_descriptors(fields)),
+        all_or_nothing=_flag(fields, "all_or_nothing"),
+        on_store_error=_text(fields, "on_store_error") if "on_store_error" in fields else None,
+        places=_places(fields),
+    )
 
 
 def _descriptors(fields: Mapping[str, Value]) -> Iterator[DescriptorSpecification]:

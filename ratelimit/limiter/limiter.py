@@ -47,8 +47,8 @@ class Answers(Protocol):
     def expired(self, callers: Sequence[Any], started: float) -> None:
         """Their deadline had passed, or they had gone, before their hits were sent: nothing was counted."""
 
-    def refused(self, callers: Sequence[Any], error: StoreError, started: float) -> None:
-        """Nothing was counted, since too much waits for the store."""
+    def refused(self, tick: Tick, error: StoreError) -> None:
+        """Answer every request of the tick: nothing was counted, since too much waits for the store."""
 
     def broken(self, callers: Sequence[Any], error: Exception, started: float) -> None:
         """Something raised that must not; those that were answered already ignore a second answer."""
@@ -57,16 +57,17 @@ class Answers(Protocol):
 class _Aside:
     """The callers of a tick that are not counted: gone or too late, no room, a fault of ours, or known without it.
 
-    `plans` are those of the `known` callers.
+    `plans` are those of the `known` callers, `refused_plans` of the `refused`.
     """
 
-    __slots__ = ("broken", "expired", "known", "plans", "refused")
+    __slots__ = ("broken", "expired", "known", "plans", "refused", "refused_plans")
 
     def __init__(self) -> None:
         self.known: list[Any] = []
         self.plans: list[Any] = []
         self.expired: list[Caller] = []
         self.refused: list[Caller] = []
+        self.refused_plans: list[Any] = []
         self.broken: list[tuple[Caller, Exception]] = []
 
 
@@ -137,7 +138,10 @@ class Limiter:
         if aside.expired:
             answers.expired(aside.expired, started)
         if aside.refused:
-            answers.refused(aside.refused, StoreError("too many hits wait for the store (PENDING_HITS_MAX)"), started)
+            refused = Tick(now, started)
+            refused.callers, refused.plans = aside.refused, aside.refused_plans
+            full = StoreError("too many hits wait for the store (PENDING_HITS_MAX)")
+            self._hand_back(refused, functools.partial(answers.refused, error=full))
         if aside.known:
             known = Tick(now, started)
             known.callers, known.plans = aside.known, aside.plans
@@ -164,6 +168,7 @@ class Limiter:
                     continue
                 if len(hits) > room - DESCRIPTORS_MAX and len(hits) + len(plan.charges) > room:
                     aside.refused.append(caller)
+                    aside.refused_plans.append(plan)
                     continue
                 charge = plan.single
                 if charge is not None:

@@ -114,6 +114,8 @@ PROCESS = (
     _error("deadline_exceeded"),
     _service("config_load_success", "Configurations loaded."),
     _service("config_load_error", "Configurations that could not be loaded."),
+    _service("store_error_allowed", "Calls answered OK without being counted: on_store_error."),
+    _service("store_error_denied", "Calls answered OVER_LIMIT without being counted: on_store_error."),
     _service("global_shadow_mode", "Calls that SHADOW_MODE let pass."),
 )
 # Attributes of StoreStats.

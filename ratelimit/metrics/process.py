@@ -34,6 +34,8 @@ class Metrics:
         self.config_load_error = 0
         self.global_shadow_mode = 0
         self.redis_error = 0
+        self.store_error_allowed = 0
+        self.store_error_denied = 0
         self.service_error = 0
         self.internal_error = 0
         self.deadline_exceeded = 0

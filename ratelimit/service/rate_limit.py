@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 
+from ratelimit.descriptors.specification import OnStoreError
 from ratelimit.descriptors.tree import Config
 from ratelimit.errors import GrpcStatus, RpcError, StoreError
 from ratelimit.limiter.algorithm import Counted
@@ -29,6 +30,7 @@ from ratelimit.metrics import Metrics
 from ratelimit.service.messages import parse_request
 from ratelimit.service.plan_memo import PlanMemo, PreparedPlan
 from ratelimit.service.quick_plans import PlanRules, QuickPlans
+from ratelimit.service.uncounted import Uncounted, answer_without
 from ratelimit.service.wire import check_size
 from ratelimit.settings import ResponseSettings
 from ratelimit.transport.awaited_call import AwaitedCall
@@ -79,6 +81,7 @@ class RateLimitService:
         self._reference_error_codes = reference_error_codes
         self._snapshot: Snapshot | None = None
         self._faults: set[str] = set()
+        self._uncounted = Uncounted()
         # Called when all callers of a tick are answered: their transport may write at once.
         self.answered: Callable[[], None] = lambda: None
         limiter.hand_back_to(self)
@@ -166,6 +169,8 @@ class RateLimitService:
             if own.result.__class__ is Counted:
                 tally_own(own.charge, own.result, charged_beyond=own.group < 0)
         now = tick.now
+        if tick.whole and self._uncounted.domains:
+            self._uncounted.counted(now)
         for caller, plan, count, share in zip(tick.callers, tick.plans, tick.counts, tick.shares, strict=True):
             try:
                 status = plan.status
@@ -190,9 +195,7 @@ class RateLimitService:
                 tally_known(charge)
         for each in counts:
             if isinstance(each, StoreError):
-                # UNAVAILABLE, not UNKNOWN: Envoy's failure_mode_deny decides about an error, so it must be one.
-                self._metrics.redis_error += 1
-                call.fail(self._coded(RpcError(GrpcStatus.UNAVAILABLE, each.reason)))
+                self._answer_without(call, plan, counts, each, now)
                 return
         if plan.statuses is not None:
             call.reply(plan.joined(counts, now))
@@ -202,6 +205,24 @@ class RateLimitService:
             passed, message = plan.decided(judged(plan.charges, shares, counts, now))
             self._metrics.global_shadow_mode += passed
             call.reply(message)
+
+    def _answer_without(
+        self, call: Call, plan: PreparedPlan, counts: Sequence[Any], error: StoreError, now: int
+    ) -> None:
+        """Answer a request that the store did not count, as the configuration in force says of its domain."""
+        domain = plan.plan.domain
+        choice = self._snapshot.config.on_store_error(domain) if self._snapshot else OnStoreError.ERROR
+        if choice is OnStoreError.ERROR:
+            # UNAVAILABLE, not UNKNOWN: Envoy's failure_mode_deny decides about an error, so it must be one.
+            self._metrics.redis_error += 1
+            call.fail(self._coded(RpcError(GrpcStatus.UNAVAILABLE, error.reason)))
+            return
+        self._metrics.store_error_allowed += choice is OnStoreError.ALLOW
+        self._metrics.store_error_denied += choice is OnStoreError.DENY
+        self._uncounted.note(domain, choice, now)
+        passed, message = answer_without(plan, counts, choice, now)
+        self._metrics.global_shadow_mode += passed
+        call.reply(message)
 
     def known(self, tick: Tick) -> None:
         """Answer every request of a tick that needs no count: the answer is worked out once for each plan."""
@@ -242,11 +263,14 @@ class RateLimitService:
         self._fail(callers, RpcError(GrpcStatus.DEADLINE_EXCEEDED, "the deadline passed before anything was counted"))
         self._observe(callers, started)
 
-    def refused(self, callers: Sequence[Any], error: StoreError, started: float) -> None:
+    def refused(self, tick: Tick, error: StoreError) -> None:
         """The store is busy, and nothing was counted."""
-        self._metrics.redis_error += len(callers)
-        self._fail(callers, RpcError(GrpcStatus.UNAVAILABLE, error.reason))
-        self._observe(callers, started)
+        for caller, plan in zip(tick.callers, tick.plans, strict=True):
+            try:
+                self._answer_without(caller, plan, [error] * len(plan.charges), error, tick.now)
+            except Exception as fault:  # noqa: BLE001 - see the head of this file
+                self._break((caller,), fault)
+        self._observe(tick.callers, tick.started)
 
     def broken(self, callers: Sequence[Any], error: Exception, started: float) -> None:
         """A fault of ours ends these calls."""

@@ -19,6 +19,7 @@ from typing import Any
 
 from ratelimit.descriptors.limit import FIXED_WINDOW, Limit, Unit
 from ratelimit.descriptors.loader import ConfigFile
+from ratelimit.descriptors.specification import OnStoreError
 from ratelimit.descriptors.tree import Config, Node, TreeBuilder
 from ratelimit.descriptors.yaml_composer import LoadLimits
 from ratelimit.errors import ConfigError
@@ -27,6 +28,7 @@ ROWS_MAX = 100
 PIECE_BYTES_MAX = 32 * 1024
 
 _UNITS = {unit.wire: unit for unit in Unit}
+_CHOICES = tuple(OnStoreError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Receiver:
             node = Node(key, limit and self._limit(limit), value, bool(flags & 1), bool(flags & 2), bool(flags & 4))
             node.file, node.line, node.key_path = self._file, line, key_path
             node.all_or_nothing = bool(flags & 8)
+            node.on_store_error = _CHOICES[flags >> 4 & 3]
             self._builder.add(depth, node)
             nodes.append(node)
         self.pieces.append(nodes)
@@ -153,6 +156,8 @@ def _below(depth: int, node: Node) -> Iterator[tuple[int, Node]]:
 
 def _row(depth: int, node: Node, file: str) -> list[Any]:
     flags = node.detailed_metric | node.value_to_metric << 1 | node.share_threshold << 2 | node.all_or_nothing << 3
+    flags = node.detailed_metric | node.value_to_metric << 1 | node.share_threshold << 2
+    flags |= node.on_store_error.value << 4
     row = [depth, node.key, node.value, flags, node.line, node.key_path, node.limit and _limit_row(node.limit)]
     # The first of a file brings its name.
     return row if node.file == file else [*row, node.file]

@@ -5,8 +5,10 @@ from ratelimit.descriptors.specification import (
     DescriptorSpecification,
     DomainSpecification,
     LimitSpecification,
+    OnStoreError,
     Place,
 )
+from ratelimit.descriptors.tree import Config, TreeBuilder
 from ratelimit.errors import ConfigError
 
 HERE = Place("resource", None, "descriptors[0]")
@@ -73,3 +75,44 @@ def test_a_domain_needs_a_name() -> None:
     """Whoever sends it."""
     with pytest.raises(ConfigError, match="empty domain"):
         next(SpecificationRules().nodes(DomainSpecification(HERE, "")))
+
+
+def merged_choice(*written: str | None) -> OnStoreError:
+    """What comes of files of one domain."""
+    rules, builder = SpecificationRules(merge_domains=True), TreeBuilder()
+    for number, text in enumerate(written):
+        place = Place(f"{number}.yaml", 2, "on_store_error")
+        for depth, node in rules.nodes(DomainSpecification(place, "d", (), text, {"on_store_error": place})):
+            builder.add(depth, node)
+    return Config(builder.domains).on_store_error("d")
+
+
+@pytest.mark.parametrize(
+    ("written", "choice"),
+    [
+        ((None,), OnStoreError.ERROR),
+        (("allow",), OnStoreError.ALLOW),
+        (("deny", None), OnStoreError.DENY),
+        ((None, "allow", "allow"), OnStoreError.ALLOW),
+        (("error", "error"), OnStoreError.ERROR),
+    ],
+)
+def test_on_store_error_is_of_the_domain(written: tuple[str | None, ...], choice: OnStoreError) -> None:
+    """Any of its files may say it for all; without a word it is `error`."""
+    assert merged_choice(*written) is choice
+    assert Config({}).on_store_error("d") is OnStoreError.ERROR
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        (("error", "deny"), "1.yaml:2: on_store_error: on_store_error is deny here and error in 0.yaml:2"),
+        (("Deny",), "0.yaml:2: on_store_error: invalid on_store_error 'Deny': one of error, allow, deny is wanted"),
+        (("",), "invalid on_store_error ''"),
+    ],
+)
+def test_on_store_error_is_one_of_three(written: tuple[str, ...], reason: str) -> None:
+    """And files that are merged do not say two; the error names both places."""
+    with pytest.raises(ConfigError) as caught:
+        merged_choice(*written)
+    assert reason in str(caught.value)

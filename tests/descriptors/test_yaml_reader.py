@@ -67,3 +67,10 @@ def test_keys_that_nobody_knows_have_their_place(key: str) -> None:
     """YAML's own value key too; a key of any length costs nothing."""
     with pytest.raises(ConfigError, match=r"^f.yaml:[23]: .+: (config error, unknown key|the tag|'k' does not fit)"):
         read(f"domain: d\n? {key}\n: 1\n")
+
+
+def test_on_store_error_stands_beside_the_domain() -> None:
+    """It is read as written, with its place; None where the file does not say."""
+    said = read_yaml(Document("f.yaml", LoadLimits()), b"domain: d\non_store_error: allow")
+    assert (said.on_store_error, said.place_of("on_store_error").line) == ("allow", 2)
+    assert read_yaml(Document("f.yaml", LoadLimits()), b"domain: d").on_store_error is None

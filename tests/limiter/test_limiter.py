@@ -103,8 +103,8 @@ class Told:
         for caller in callers:
             caller.told.append("expired")
 
-    def refused(self, callers: Sequence[Any], error: StoreError, started: float) -> None:
-        for caller in callers:
+    def refused(self, tick: Tick, error: StoreError) -> None:
+        for caller, _ in zip(tick.callers, tick.plans, strict=True):
             caller.told.append(str(error))
 
     def broken(self, callers: Sequence[Any], error: Exception, started: float) -> None:

@@ -30,7 +30,13 @@ def handed(*files: ConfigFile) -> Receiver:
 
 def facts(node: Node) -> object:
     """Everything that a node and those below it say."""
-    flags = (node.detailed_metric, node.value_to_metric, node.share_threshold, node.all_or_nothing)
+    flags = (
+        node.detailed_metric,
+        node.value_to_metric,
+        node.share_threshold,
+        node.all_or_nothing,
+        node.on_store_error,
+    )
     below = [facts(child) for child in node.children.values()]
     return (node.composite, node.value, node.limit, flags, node.place, [pattern for pattern, _ in node.patterns], below)
 
@@ -65,7 +71,10 @@ descriptors:
 
 def test_a_tree_is_handed_on_as_it_was_handed_over() -> None:
     """From the service to its workers: the same nodes, limits and files, also where files share a domain."""
-    one = ConfigFile("a.yaml", b"domain: d\ndescriptors: [{key: a*, descriptors: [{key: b, value: c}]}, {key: b*}]")
+    one = ConfigFile(
+        "a.yaml",
+        b"domain: d\non_store_error: deny\ndescriptors: [{key: a*, descriptors: [{key: b, value: c}]}, {key: b*}]",
+    )
     two = ConfigFile("b.yaml", b"domain: d\ndescriptors: [{key: e, rate_limit: {unit: day, requests_per_unit: 1}}]")
     other = ConfigFile("c.yaml", b"domain: e\nall_or_nothing: true\ndescriptors: [{key: a}]")
     first, second = handed(one, two, other), Receiver()
