@@ -22,8 +22,8 @@ from ratelimit.service.grpc_services import add_services
 from ratelimit.service.health import Health
 from ratelimit.service.rate_limit import RateLimitService, Rules
 from ratelimit.settings import Settings
+from ratelimit.stores.choice import remote_store
 from ratelimit.stores.memory import MemoryStore
-from ratelimit.stores.redis.store import RedisStore
 from ratelimit.transport.grpcio_server import GrpcioServer
 from ratelimit.transport.methods import GrpcServer, InStep
 from ratelimit.transport.native_server import NativeServer
@@ -45,9 +45,11 @@ class Worker:
             needs_active_store=settings.redis.redis_health_check_active_connection,
             needs_config=settings.config.healthy_with_at_least_one_config_loaded,
         )
-        self._redis = self._make_redis() if settings.limiter.backend_type == "redis" else None
+        self._remote = remote_store(
+            settings, metrics.store, lambda connected: self.health.store_changed(connected=connected)
+        )
         memory_bytes_max = settings.limiter.memory_store_bytes_max
-        self.service = self._make_service(MemoryStore(memory_bytes_max) if self._redis is None else self._redis)
+        self.service = self._make_service(MemoryStore(memory_bytes_max) if self._remote is None else self._remote)
         native = settings.server.grpc_transport == "native"
         self.grpc: GrpcServer = NativeServer(settings.server, metrics.grpc) if native else GrpcioServer(settings.server)
 
@@ -77,8 +79,8 @@ class Worker:
     async def connect(self) -> None:
         """Connect to the store in the background; `health` tells when it is there."""
         self.health.log_changes()
-        if self._redis is not None:
-            await self._redis.start()
+        if self._remote is not None:
+            await self._remote.start()
         else:
             self.health.store_changed(connected=True)
 
@@ -101,10 +103,10 @@ class Worker:
 
     async def gave_up(self) -> None:
         """Wait for what ends the process: raises StoreError where REDIS_STARTUP_MAX_ELAPSED_TIME passes in vain."""
-        if self._redis is None:
+        if self._remote is None:
             await asyncio.get_running_loop().create_future()
         else:
-            await asyncio.shield(self._redis.gave_up)
+            await asyncio.shield(self._remote.gave_up)
 
     async def drain(self, hurry: asyncio.Event, in_step: InStep | None = None) -> None:
         """Be seen as not serving before anything is refused, then answer what is open; `hurry` ends each wait.
@@ -123,16 +125,9 @@ class Worker:
         """End at once. The store goes last: calls that are still open wait for it."""
         self.health.drain()
         parts: list[Part] = [("gRPC server", lambda: self.grpc.stop(0))]
-        if self._redis is not None:
-            parts.append(("store", self._redis.close))
+        if self._remote is not None:
+            parts.append(("store", self._remote.close))
         await close_each(parts)
-
-    def _make_redis(self) -> RedisStore:
-        def changed(connected: bool) -> None:  # noqa: FBT001 - the store's listener
-            self.health.store_changed(connected=connected)
-
-        prefix = self._settings.limiter.cache_key_prefix
-        return RedisStore(self._settings.redis, self._metrics.store, changed, prefix)
 
     def _make_service(self, store: CounterStore) -> RateLimitService:
         reference = self._settings.server.grpc_error_codes == "reference"

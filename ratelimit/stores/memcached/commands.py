@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from ratelimit.errors import StoreError
-from ratelimit.limiter.counter_store import COUNT_MAX, Hit
+from ratelimit.limiter.counter_store import COUNT_MAX
 
 Answer = int | None | StoreError
 """The count after a command, None where there is no such counter, or why it was not counted."""
@@ -44,11 +44,11 @@ def expiry(expire_s: int, now: int) -> int:
     return lasts if lasts <= RELATIVE_S_MAX else now + lasts
 
 
-def command_of(key: bytes, hit: Hit, now: int) -> bytes:
-    """The command that counts a hit."""
-    if hit.amount > 0:
-        return add(key, hit.amount, expiry(hit.key.expire_s, now))
-    return take_back(key, -hit.amount) if hit.amount else look(key)
+def command_of(key: bytes, amount: int, expire_s: int, now: int) -> bytes:
+    """The command that counts a hit of `amount`, which goes `expire_s` after it created its counter."""
+    if amount > 0:
+        return add(key, amount, expiry(expire_s, now))
+    return take_back(key, -amount) if amount else look(key)
 
 
 def add(key: bytes, amount: int, expires: int) -> bytes:

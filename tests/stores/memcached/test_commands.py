@@ -15,7 +15,7 @@ from ratelimit.stores.memcached.commands import (
     expiry,
     key_of,
 )
-from tests.limiter.plans import NOW, hit
+from tests.limiter.plans import NOW
 
 
 def told(answers: list[Answer]) -> list[object]:
@@ -35,7 +35,7 @@ def told(answers: list[Answer]) -> list[object]:
 )
 def test_a_hit_is_one_command(amount: int, wire: bytes) -> None:
     """A charge creates with its expiry, a look and a refund create nothing; no amount is beyond COUNT_MAX."""
-    assert command_of(b"k", hit(b"k", amount), NOW) == wire
+    assert command_of(b"k", amount, 60, NOW) == wire
 
 
 def test_an_expiry_beyond_thirty_days_is_a_moment() -> None:
