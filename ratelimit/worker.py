@@ -6,7 +6,6 @@ runs one worker in its own process, or a supervisor of several processes with on
 
 import asyncio
 import time
-from functools import partial
 
 import structlog
 
@@ -19,14 +18,12 @@ from ratelimit.limiter.limiter import Limiter, LimiterOptions
 from ratelimit.limiter.over_limit_cache import OverLimitCache
 from ratelimit.limiter.plan import DecisionRules
 from ratelimit.limiter.planner import Planner
-from ratelimit.metrics import LimitStats, Metrics, StoreStats
+from ratelimit.metrics import LimitStats, Metrics
 from ratelimit.service.grpc_services import add_services
 from ratelimit.service.health import Health
 from ratelimit.service.rate_limit import RateLimitService, Rules
 from ratelimit.settings import Settings
-from ratelimit.stores.memory import MemoryStore
-from ratelimit.stores.per_second import BothReady, PerSecondStore
-from ratelimit.stores.redis.store import RedisStore
+from ratelimit.stores.choice import choose_store
 from ratelimit.transport.grpcio_server import GrpcioServer
 from ratelimit.transport.methods import GrpcServer, InStep
 from ratelimit.transport.native_server import NativeServer
@@ -50,8 +47,10 @@ class Worker:
         )
         follows = settings.limiter.store_clock == "redis"
         self._store_clock = FollowingClock(SystemClock(), time.monotonic) if follows else None
-        self._redis: list[RedisStore] = []
-        self.service = self._make_service(self._make_store())
+        self._chosen = choose_store(
+            settings, metrics, lambda connected: self.health.store_changed(connected=connected), self._store_clock
+        )
+        self.service = self._make_service(self._chosen.store)
         native = settings.server.grpc_transport == "native"
         self.grpc: GrpcServer = NativeServer(settings.server, metrics.grpc) if native else GrpcioServer(settings.server)
 
@@ -81,9 +80,9 @@ class Worker:
     async def connect(self) -> None:
         """Connect to the store in the background; `health` tells when it is there."""
         self.health.log_changes()
-        for redis in self._redis:
-            await redis.start()
-        if not self._redis:
+        for remote in self._chosen.remote:
+            await remote.start()
+        if not self._chosen.remote:
             self.health.store_changed(connected=True)
 
     async def ready(self) -> None:
@@ -105,9 +104,10 @@ class Worker:
 
     async def gave_up(self) -> None:
         """Wait for what ends the process: raises StoreError where REDIS_STARTUP_MAX_ELAPSED_TIME passes in vain."""
-        if not self._redis:
+        if not self._chosen.remote:
             await asyncio.get_running_loop().create_future()
-        ended, _ = await asyncio.wait([redis.gave_up for redis in self._redis], return_when=asyncio.FIRST_COMPLETED)
+        gave_up = [remote.gave_up for remote in self._chosen.remote]
+        ended, _ = await asyncio.wait(gave_up, return_when=asyncio.FIRST_COMPLETED)
         for each in ended:
             each.result()
 
@@ -128,29 +128,8 @@ class Worker:
         """End at once. The store goes last: calls that are still open wait for it."""
         self.health.drain()
         parts: list[Part] = [("gRPC server", lambda: self.grpc.stop(0))]
-        parts += [("store", redis.close) for redis in self._redis]
+        parts += [("store", remote.close) for remote in self._chosen.remote]
         await close_each(parts)
-
-    def _make_store(self) -> CounterStore:
-        if self._settings.limiter.backend_type != "redis":
-            return MemoryStore(self._settings.limiter.memory_store_bytes_max)
-        settings, prefix = self._settings.redis, self._settings.limiter.cache_key_prefix
-
-        def changed(connected: bool) -> None:  # noqa: FBT001 - the store's listener
-            self.health.store_changed(connected=connected)
-
-        # The windows of a second follow the main store's clock too: a request has one moment.
-        clock, persecond_place = self._store_clock, settings.persecond_place
-        if persecond_place is None:
-            main = RedisStore(settings.place, self._metrics.store, changed, prefix, clock=clock)
-            self._redis = [main]
-            return main
-        both = BothReady(changed)
-        stats = self._metrics.per_second_store = StoreStats()
-        main = RedisStore(settings.place, self._metrics.store, partial(both.changed, 0), prefix, clock=clock)
-        per_second = RedisStore(persecond_place, stats, partial(both.changed, 1), prefix)
-        self._redis = [main, per_second]
-        return PerSecondStore(main, per_second, (settings.redis_timeout, settings.redis_persecond_timeout))
 
     def _make_service(self, store: CounterStore) -> RateLimitService:
         reference = self._settings.server.grpc_error_codes == "reference"

@@ -17,6 +17,7 @@ from ratelimit.transport.native_server import NativeServer
 from ratelimit.worker import Worker
 from tests.service.test_rate_limit import ASK
 from tests.service.test_rate_limit import CONFIG as TEXT
+from tests.stores.memcached.test_store import start_memcached
 
 CONFIG = load_config([ConfigFile("f", TEXT)])
 PATH = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
@@ -163,3 +164,18 @@ async def test_the_store_closes_after_the_last_answer(monkeypatch: pytest.Monkey
     await made.drain(asyncio.Event())
     await made.close()
     assert order == ["server", "server", "store"]
+
+
+async def test_it_counts_in_memcached(tmp_path: Path) -> None:
+    """Healthy once the server counted; what was asked is found there, and gone with it."""
+    program, port = await start_memcached(tmp_path)
+    made = worker(BACKEND_TYPE="memcache", MEMCACHE_HOST_PORT=f"127.0.0.1:{port}", REDIS_TIMEOUT="5s")
+    await made.start()
+    assert made.healthy
+    made.swap(CONFIG)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{made.grpc.port}") as channel:
+        ask: Any = channel.unary_unary(PATH)
+        answers = [rls_pb2.RateLimitResponse.FromString(await ask(ASK)) for _ in range(3)]
+    assert [answer.overall_code for answer in answers] == [1, 1, 2]
+    await made.close()
+    await program.stop()

@@ -159,15 +159,7 @@ class RateLimitService:
 
     def decided(self, tick: Tick) -> None:
         """Answer every request of a tick."""
-        for hit in tick.hits:
-            if hit.source is not None and hit.result.__class__ is Counted:
-                after = hit.result.count
-                tally(hit.source, after - hit.amount, after)
-        if tick.mixed:
-            _tally_each(tick)
-        for own in tick.own:
-            if own.result.__class__ is Counted:
-                tally_own(own.charge, own.result, charged_beyond=own.group < 0)
+        _tally_hits(tick)
         now = tick.now
         if tick.whole and self._uncounted.domains:
             self._uncounted.counted(now)
@@ -302,6 +294,19 @@ class RateLimitService:
     def _coded(self, error: RpcError) -> RpcError:
         unknown = self._reference_error_codes and error.grpc_status in _UNKNOWN_IN_THE_REFERENCE
         return RpcError(GrpcStatus.UNKNOWN, error.details) if unknown else error
+
+
+def _tally_hits(tick: Tick) -> None:
+    """The metrics of a tick: once per hit that was sent, where that tells all."""
+    for hit in tick.hits:
+        if hit.source is not None and hit.result.__class__ is Counted:
+            after = hit.result.count
+            tally(hit.source, after - hit.amount, after)
+    if tick.mixed:
+        _tally_each(tick)
+    for own in tick.own:
+        if own.result.__class__ is Counted:
+            tally_own(own.charge, own.result, charged_beyond=own.group < 0)
 
 
 def _tally_each(tick: Tick) -> None:

@@ -14,7 +14,7 @@ from ratelimit.errors import StoreError
 from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.plan import Charge
 from ratelimit.limiter.tick import Count
-from ratelimit.limiter.window import reset_s
+from ratelimit.limiter.window import window_of
 from ratelimit.service.plan_memo import PreparedPlan
 
 # So long every call must be counted before it is told that this is over.
@@ -59,7 +59,7 @@ def answer_without(plan: PreparedPlan, counts: Sequence[Count], choice: OnStoreE
 
 
 def _judged(charge: Charge, count: int | None, now: int) -> Counted:
-    left_s = reset_s(charge.limit.unit, now)
+    left_s = window_of(charge.limit, now).reset_s(now)
     if count is None:
         return Counted(charge.requests_per_unit + 1, allowed=False, remaining=0, reset_s=left_s)
     return charge.algorithm.judge(count, charge.requests_per_unit, left_s)

@@ -14,6 +14,7 @@ from ratelimit.settings.groups import (
     Group,
     LimiterSettings,
     LogSettings,
+    MemcacheSettings,
     MetricsSettings,
     RedisSettings,
     ResponseSettings,
@@ -26,6 +27,7 @@ __all__ = [
     "ConfigSettings",
     "LimiterSettings",
     "LogSettings",
+    "MemcacheSettings",
     "MetricsSettings",
     "RedisSettings",
     "ResponseSettings",
@@ -51,6 +53,7 @@ class Settings(BaseModel):
     config: ConfigSettings = Field(default_factory=ConfigSettings)
     limiter: LimiterSettings = Field(default_factory=LimiterSettings)
     redis: RedisSettings = Field(default_factory=RedisSettings)
+    memcache: MemcacheSettings = Field(default_factory=MemcacheSettings)
     response: ResponseSettings = Field(default_factory=ResponseSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
@@ -64,8 +67,20 @@ def _memory_for_several(settings: Settings) -> str | None:
     return reason if several else None
 
 
+def _one_place_for_memcache(settings: Settings) -> str | None:
+    memcache = settings.memcache
+    if settings.limiter.backend_type != "memcache" or bool(memcache.addresses) != bool(memcache.memcache_srv):
+        return None
+    return "either this or MEMCACHE_SRV is wanted, since BACKEND_TYPE is memcache" + (
+        ", not both" if memcache.memcache_srv else ""
+    )
+
+
 # What must hold between fields of several groups; looked at where all groups are right.
-_RULES = (Rule(("backend_type", "workers"), _memory_for_several),)
+_RULES = (
+    Rule(("backend_type", "workers"), _memory_for_several),
+    Rule(("memcache_host_port", "memcache_srv", "backend_type"), _one_place_for_memcache),
+)
 
 
 def groups() -> dict[str, type[Group]]:
@@ -132,7 +147,7 @@ def _reason(field: str, message: str, given: Mapping[str, str]) -> str:
 def _misspelt(environ: Mapping[str, str]) -> list[str]:
     """Variables that look like ours and are not: a near miss would silently leave a default in force."""
     known = [field.upper() for group in groups().values() for field in group.model_fields]
-    ours = ("REDIS_", "GRPC_", "RUNTIME_", "LIMIT_", "PROMETHEUS_", "CONFIG_")
+    ours = ("REDIS_", "GRPC_", "RUNTIME_", "LIMIT_", "PROMETHEUS_", "CONFIG_", "MEMCACHE_")
     found = []
     for name in environ:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.9)

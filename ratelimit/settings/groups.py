@@ -3,6 +3,7 @@
 Durations are in seconds. Defaults are envoyproxy/ratelimit's, but for those that docs/differences.md names.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
@@ -15,6 +16,7 @@ from ratelimit.settings.redis_place import Access, Backoff, RedisPlace, TlsFiles
 from ratelimit.settings.redis_url import RedisTarget
 
 INT32_MAX = 2**31 - 1
+SRV_NAME = re.compile(r"_[A-Za-z0-9-]+\._[A-Za-z0-9-]+\.[A-Za-z0-9._-]+")
 
 Port = Annotated[Integer, Field(ge=0, le=65535)]
 Host = Annotated[str, BeforeValidator(host)]
@@ -158,7 +160,7 @@ def _a_clock_of_redis_needs_redis(group: Any) -> str | None:
 class LimiterSettings(Group):
     """How hits are counted."""
 
-    backend_type: Annotated[Literal["redis", "memory", "memcache"], not_yet("memcache")] = "redis"
+    backend_type: Literal["redis", "memory", "memcache"] = "redis"
     near_limit_ratio: float = Field(default=0.8, ge=0, le=1)
     local_cache_size_in_bytes: Count = 0
     expiration_jitter_max_seconds: Annotated[Count, Field(le=INT32_MAX)] = 300
@@ -284,6 +286,38 @@ class RedisSettings(Group):
             ),
             variable=f"{prefix}_url".upper(),
         )
+
+
+def _memcache_srv_is_a_name(group: Any) -> str | None:
+    usable = not group.memcache_srv or SRV_NAME.fullmatch(group.memcache_srv)
+    return None if usable else "_service._protocol.name is wanted"
+
+
+def _memcache_hosts_are_usable(group: Any) -> str | None:
+    try:
+        addresses = group.addresses
+    except ValueError as error:
+        return str(error)
+    return None if all(host for host, _ in addresses) else "host:port is wanted, each with a host"
+
+
+class MemcacheSettings(Group):
+    """The counter store with BACKEND_TYPE=memcache. The number of connections has no effect: one serves per server."""
+
+    memcache_host_port: str = ""
+    memcache_srv: str = ""
+    memcache_srv_refresh: Duration = 0.0
+    memcache_max_idle_conns: Integer = 2
+
+    rules = (
+        Rule(("memcache_host_port",), _memcache_hosts_are_usable),
+        Rule(("memcache_srv",), _memcache_srv_is_a_name),
+    )
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """The hosts and ports of MEMCACHE_HOST_PORT, in their order. Raises ValueError while made."""
+        return [host_and_port(text.strip()) for text in self.memcache_host_port.split(",") if text.strip()]
 
 
 class ResponseSettings(Group):

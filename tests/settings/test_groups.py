@@ -52,7 +52,11 @@ def test_every_problem_is_named_at_once() -> None:
         {"REDIS_PERSECOND_URL": "a,b", "REDIS_PERSECOND_SOCKET_TYPE": "tcp", "REDIS_PERSECOND": "true"},
         {"REDIS_TLS_CLIENT_CERT": "/cert.pem"},
         {"REDIS_TYPE": "SENTINEL", "REDIS_URL": "host:26379"},
-        {"BACKEND_TYPE": "memcache"},
+        {"BACKEND_TYPE": "memcache", "MEMCACHE_HOST_PORT": ""},
+        {"BACKEND_TYPE": "memcache", "MEMCACHE_HOST_PORT": "a:1", "MEMCACHE_SRV": "_memcache._tcp.example.org"},
+        {"MEMCACHE_HOST_PORT": "a:1,b"},
+        {"MEMCACHE_HOST_PORT": ":11211"},
+        {"MEMCACHE_SRV": "example.org"},
         {"CONFIG_TYPE": "GRPC_XDS_SOTW"},
         {"TRACING_ENABLED": "true"},
         {"USE_DOG_STATSD": "true"},
@@ -138,6 +142,15 @@ def test_a_misspelt_variable_is_told() -> None:
     assert load_settings({"REDIS_TIMOUT": "1s"}).warnings == (
         "REDIS_TIMOUT is not a setting; did you mean REDIS_TIMEOUT?",
     )
+
+
+def test_one_place_of_memcached() -> None:
+    """Either a list, in its order, or a SRV name; neither matters to another backend."""
+    listed = load_settings({"BACKEND_TYPE": "memcache", "MEMCACHE_HOST_PORT": "b:11211, [::1]:2"}).memcache
+    assert listed.addresses == [("b", 11211), ("::1", 2)]
+    found = {"BACKEND_TYPE": "memcache", "MEMCACHE_SRV": "_memcache._tcp.example.org", "MEMCACHE_SRV_REFRESH": "1m"}
+    assert load_settings(found).memcache.memcache_srv_refresh == 60
+    assert load_settings({"MEMCACHE_HOST_PORT": "a:1", "MEMCACHE_SRV": "_a._tcp.b"}).limiter.backend_type == "redis"
 
 
 def test_settings_are_frozen() -> None:

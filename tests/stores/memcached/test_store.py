@@ -1,0 +1,322 @@
+import asyncio
+import shutil
+import signal
+import zlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import dns.exception
+import pytest
+import pytest_asyncio
+import structlog
+
+from deploy.demo.processes import LOOPBACK, Process, free_port, start, until
+from ratelimit.errors import StoreError
+from ratelimit.limiter.algorithm import Counted
+from ratelimit.limiter.counter_store import COUNT_MAX, Batch, Hit, Results
+from ratelimit.metrics import StoreStats
+from ratelimit.settings import MemcacheSettings
+from ratelimit.stores.memcached.commands import TICK_S, key_of
+from ratelimit.stores.memcached.store import MemcachedStore
+from tests.limiter.plans import NOW, hit
+from tests.stores.contract import DEADLINE_S, Poison, PoisonContract, StoreContract, Ttl, count, results
+
+HIT = hit(b"k")
+
+
+async def tell(port: int, command: bytes, ends: bytes = b"\r\n") -> bytes:
+    """What a memcached answers, through a connection of its own."""
+    reader, writer = await asyncio.open_connection(LOOPBACK, port)
+    writer.write(command)
+    answer = await reader.readuntil(ends)
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+async def start_memcached(folder: Path, port: int | None = None) -> tuple[Process, int]:
+    """Debian's memcached, where it is installed."""
+    binary = shutil.which("memcached")
+    if binary is None:
+        pytest.skip("memcached is not installed (Debian: apt-get install memcached)")
+    port = port or free_port()
+    # It refuses to run as root without a user; as anybody else it ignores the option.
+    command = [binary, "-l", LOOPBACK, "-p", str(port), "-U", "0", "-u", "nobody", "-t", "1"]
+    program = await start(f"memcached-{port}", command, folder)
+
+    async def accepts() -> bool:
+        try:
+            return (await tell(port, b"version\r\n")).startswith(b"VERSION")
+        except OSError:
+            return False
+
+    await until(program, accepts, "accepting")
+    return program, port
+
+
+async def freeze(program: Process) -> None:
+    """Stop a program, and wait until each of its threads stands: that takes the kernel a moment."""
+    program.process.send_signal(signal.SIGSTOP)
+    tasks = Path(f"/proc/{program.process.pid}/task")
+    async with asyncio.timeout(30):
+        while any(each.read_text().rpartition(") ")[2][0] != "T" for each in tasks.glob("*/stat")):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
+class Store:
+    """A store and the events of its connections."""
+
+    def __init__(self, *ports: int, **settings: Any) -> None:
+        hosts = ",".join(f"{LOOPBACK}:{port}" for port in ports)
+        resolve = settings.pop("resolve", None)
+        given = MemcacheSettings.model_validate({"memcache_host_port": hosts, **settings})
+        self.states: asyncio.Queue[bool] = asyncio.Queue()
+        self.stats = StoreStats()
+        more = {"resolve": resolve} if resolve else {}
+        self.store = MemcachedStore(given, self.stats, self.states.put_nowait, **more)
+
+    async def connected(self, state: bool = True) -> None:
+        """Wait for the next change of the connections, which must be to `state`."""
+        assert await asyncio.wait_for(self.states.get(), 30) is state
+
+
+@pytest_asyncio.fixture
+async def server(tmp_path: Path) -> AsyncIterator[tuple[Process, int]]:
+    """A memcached, fresh for one test."""
+    program, port = await start_memcached(tmp_path)
+    yield program, port
+    program.process.send_signal(signal.SIGCONT)
+    await program.stop()
+
+
+@pytest_asyncio.fixture
+async def held(server: tuple[Process, int]) -> AsyncIterator[Store]:
+    """A connected store on it."""
+    held = Store(server[1])
+    await held.store.start()
+    await held.connected()
+    yield held
+    await held.store.close()
+
+
+@pytest.fixture
+def store(held: Store) -> MemcachedStore:
+    """The store of the tests that want no more."""
+    return held.store
+
+
+@pytest.fixture
+def ttl(server: tuple[Process, int]) -> Ttl:
+    """Reads a key's expiry through an independent connection, without the second that is added for its coarse clock."""
+
+    async def left(name: bytes) -> float | None:
+        answer = await tell(server[1], b"mg %b t\r\n" % key_of(name))
+        return None if answer.startswith(b"EN") else float(answer.split(b" t")[1]) - TICK_S
+
+    return left
+
+
+@pytest.fixture
+def poison(server: tuple[Process, int]) -> Poison:
+    """Makes a key hold a text."""
+
+    async def make(name: bytes) -> None:
+        assert await tell(server[1], b"set %b 0 0 4\r\ntext\r\n" % key_of(name)) == b"STORED\r\n"
+
+    return make
+
+
+class TestMemcached(StoreContract, PoisonContract):
+    """The contract on a real memcached."""
+
+
+class TestSeveral(StoreContract):
+    """The contract on three servers at once."""
+
+    @pytest_asyncio.fixture
+    async def ports(self, tmp_path: Path) -> AsyncIterator[list[int]]:
+        started = [await start_memcached(tmp_path) for _ in range(3)]
+        yield [port for _, port in started]
+        for program, _ in started:
+            await program.stop()
+
+    @pytest_asyncio.fixture
+    async def store(self, ports: list[int]) -> AsyncIterator[MemcachedStore]:
+        held = Store(*ports)
+        await held.store.start()
+        await held.connected()
+        yield held.store
+        await held.store.close()
+
+    @pytest.fixture
+    def ttl(self, ports: list[int]) -> Ttl:
+        """Asks the server that gomemcache would ask."""
+
+        async def left(name: bytes) -> float | None:
+            key = key_of(name)
+            answer = await tell(ports[zlib.crc32(key) % 3], b"mg %b t\r\n" % key)
+            return None if answer.startswith(b"EN") else float(answer.split(b" t")[1]) - TICK_S
+
+        return left
+
+
+async def ask(held: Store, *hits: Hit, timeout_s: float = DEADLINE_S) -> Results:
+    """The results of a batch within a deadline."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[Results] = loop.create_future()
+    held.store.count(Batch(hits, NOW, loop.time() + timeout_s), ended.set_result)
+    return await ended
+
+
+async def test_a_stopped_server_fails_fast_and_never_shifts_answers(held: Store, server: tuple[Process, int]) -> None:
+    """Answers come within the deadline; late replies are swallowed, and counts still belong to their keys."""
+    await freeze(server[0])
+    (result,) = await ask(held, hit(b"k", 2), timeout_s=0.1)
+    assert isinstance(result, StoreError)
+    assert "did not answer in time" in result.reason
+    assert result.outcome_unknown
+    server[0].process.send_signal(signal.SIGCONT)
+    assert await count(held.store, hit(b"other", 7)) == [7]
+    assert await count(held.store, hit(b"k", 0)) == [2]
+    assert (held.stats.timeouts, held.stats.unknown_outcomes) == (1, 2)
+
+
+async def test_a_killed_server_is_an_error_until_it_is_back(tmp_path: Path) -> None:
+    """The loss fails what waits, then every batch at once; a new server is used without help, and starts at nothing."""
+    program, port = await start_memcached(tmp_path)
+    held = Store(port)
+    with structlog.testing.capture_logs() as logs:
+        await held.store.start()
+        await held.connected()
+        assert await count(held.store, HIT) == [1]
+        await program.stop(signal.SIGKILL)
+        await held.connected(False)
+        with pytest.raises(StoreError, match="the store is away") as caught:
+            await count(held.store, HIT)
+        assert not caught.value.outcome_unknown
+        program, _ = await start_memcached(tmp_path, port)
+        await held.connected()
+        assert await count(held.store, HIT) == [1]
+        assert (held.stats.cx_total, held.stats.cx_active, held.stats.errors) == (2, 1, 1)
+        await held.store.close()
+    warned = [each["event"] for each in logs if each["log_level"] == "warning"]
+    assert warned == ["the store is away", "the store is back"]
+    await program.stop()
+
+
+async def test_only_the_dead_server_s_keys_fail(tmp_path: Path, server: tuple[Process, int]) -> None:
+    """Ready needs every server once; after that the keys of those that are there are counted."""
+    other, port = await start_memcached(tmp_path)
+    held = Store(server[1], port)
+    await held.store.start()
+    await held.connected()
+    await other.stop(signal.SIGKILL)
+    names = [b"key%d" % number for number in range(20)]
+    async with asyncio.timeout(30):
+        while held.stats.cx_active == 2:  # noqa: ASYNC110 - the loss of one is no event of the whole
+            await asyncio.sleep(0.01)
+    got = await ask(held, *(hit(name) for name in names))
+    assert [isinstance(each, Counted) for each in got] == [zlib.crc32(name) % 2 == 0 for name in names]
+    assert held.states.empty()
+    assert all(isinstance(each, StoreError) for each in await ask(held, *(hit(name, group=1) for name in names)))
+    left = [each.count for each in await ask(held, *(hit(name, 0) for name in names)) if isinstance(each, Counted)]
+    assert left == [1] * sum(zlib.crc32(name) % 2 == 0 for name in names)
+    await held.store.close()
+
+
+async def test_what_cannot_go_out_is_an_error_at_once(held: Store) -> None:
+    """Back-pressure of the server, and a store that knows no server yet."""
+    (server,) = held.store._servers
+    assert server._pipeline is not None
+    server._pipeline.pause_writing()
+    with pytest.raises(StoreError, match="does not take more"):
+        await count(held.store, HIT)
+    server._pipeline.resume_writing()
+    unresolved = Store(memcache_srv="_memcache._tcp.example.org")
+    with pytest.raises(StoreError, match="the store is away"):
+        await count(unresolved.store, HIT)
+
+
+async def test_saturated_counts_are_set_back(held: Store, server: tuple[Process, int]) -> None:
+    """Memcached's numbers go on to 2**64: what went beyond ours is taken back, and no more."""
+    await count(held.store, hit(b"k", COUNT_MAX - 1))
+    await count(held.store, hit(b"k", 5), hit(b"k", 7))
+    await count(held.store, hit(b"other"))
+    assert b"\r\n%d\r\n" % COUNT_MAX in await tell(server[1], b"mg k v\r\nmn\r\n", b"MN\r\n")
+
+
+async def test_closing_fails_what_waits(held: Store, server: tuple[Process, int]) -> None:
+    """Nobody waits for a store that is gone, groups included."""
+    await freeze(server[0])
+    answers = list[Results]()
+    deadline = asyncio.get_running_loop().time() + 9
+    held.store.count(Batch([HIT], NOW, deadline), answers.append)
+    held.store.count(Batch([hit(b"g", group=1)], NOW, deadline), answers.append)
+    await asyncio.sleep(0)
+    await held.store.close()
+    assert [len(each) for each in answers] == [1, 1]
+    assert all("lost the connection" in str(each[0]) for each in answers)
+
+
+async def test_groups_and_single_hits_of_a_batch_keep_their_order(store: MemcachedStore) -> None:
+    """A group sees what stands before it in its batch, and what stands after sees the group."""
+    got = await results(store, [hit(b"k", 3), hit(b"k", 2, limit=5, group=1), hit(b"k", 1)])
+    assert [each.count for each in got if isinstance(each, Counted)] == [3, 5, 6]
+
+
+class Records:
+    """A resolver that answers what it is told; each answer wakes the one who waits."""
+
+    def __init__(self, *answers: Sequence[int] | dns.exception.DNSException) -> None:
+        self.answers = list(answers)
+        self.asked = asyncio.Event()
+
+    async def __call__(self, name: str) -> Sequence[Any]:
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if len(self.answers) == 1:
+            self.asked.set()
+        if isinstance(answer, dns.exception.DNSException):
+            raise answer
+        return [SimpleNamespace(priority=1, weight=1, target=f"{LOOPBACK}.", port=port) for port in answer]
+
+
+async def test_srv_records_are_followed(tmp_path: Path, server: tuple[Process, int]) -> None:
+    """Found after a failure, changed at a refresh, kept where a refresh fails: one line each."""
+    other, port = await start_memcached(tmp_path)
+    both = sorted((server[1], port))
+    nothing = dns.exception.DNSException()  # type: ignore[no-untyped-call]
+    records = Records(nothing, nothing, [server[1]], [server[1]], both, nothing)
+    name = "_memcache._tcp.example.org"
+    held = Store(memcache_srv=name, memcache_srv_refresh=0.01, resolve=records)
+    with structlog.testing.capture_logs() as logs:
+        await held.store.start()
+        await held.connected()
+        await asyncio.wait_for(records.asked.wait(), 30)
+        async with asyncio.timeout(30):
+            while held.stats.cx_active != 2:  # noqa: ASYNC110 - the second server is no event of the whole
+                await asyncio.sleep(0.01)
+        assert held.store.addresses == [(LOOPBACK, each) for each in both]
+        assert await count(held.store, HIT) == [1]
+        records.answers[:] = [[port]]
+        async with asyncio.timeout(30):
+            while held.stats.cx_active != 1:  # noqa: ASYNC110 - likewise
+                await asyncio.sleep(0.01)
+        await held.store.close()
+    warned = [each["event"] for each in logs if each["log_level"] == "warning"]
+    lost, found = "the store's servers cannot be resolved", "the store's servers are resolved again"
+    changed = "the store's servers changed"
+    assert warned == [lost, found, changed, lost, changed, found]
+    await other.stop()
+
+
+async def test_without_a_refresh_names_are_resolved_once(server: tuple[Process, int]) -> None:
+    """MEMCACHE_SRV_REFRESH=0."""
+    held = Store(memcache_srv="_memcache._tcp.example.org", resolve=Records([server[1]]))
+    await held.store.start()
+    await held.connected()
+    assert held.store._resolver is not None
+    await asyncio.wait_for(held.store._resolver, 30)
+    assert await count(held.store, HIT) == [1]
+    await held.store.close()
