@@ -102,6 +102,8 @@ class Server:
             if isinstance(answer, StoreError) and not answer.reason.endswith("SERVER_ERROR"):
                 wants = "; memcached 1.6 or later is wanted" if answer.reason.endswith(" ERROR") else ""
                 raise OSError(f"{answer.reason}{wants}")  # noqa: TRY301 - one way out closes the pipeline
+            if not pipeline.writable:  # it may have been lost since the answer came
+                raise OSError("lost the connection once it was open")  # noqa: TRY301 - likewise
         except BaseException:
             pipeline.close("it cannot count")
             raise

@@ -114,6 +114,15 @@ async def test_a_lost_connection_is_opened_again(listener: Listener, monkeypatch
     assert made.stats.cx_total == 2
 
 
+async def test_a_connection_that_is_lost_with_its_first_answer_is_none(listener: Listener) -> None:
+    """Nobody is told of it, and it does not count as open."""
+    made = Made(await listener(Scripted(COUNTED + b"EN\r\n", COUNTED)))
+    await made.connected()
+    assert (made.stats.cx_total, made.stats.cx_active) == (1, 1)
+    await made.server.close()
+    assert made.stats.cx_active == 0
+
+
 async def test_it_closes_while_it_connects() -> None:
     """A server that is not there holds no stop."""
     made = Made(free_port())
