@@ -17,7 +17,7 @@ from ratelimit.limiter.counter_store import CounterStore
 from ratelimit.limiter.limiter import Limiter, LimiterOptions
 from ratelimit.limiter.over_limit_cache import OverLimitCache
 from ratelimit.limiter.plan import DecisionRules
-from ratelimit.limiter.planner import Planner
+from ratelimit.limiter.planner import Grouping, Planner
 from ratelimit.metrics import LimitStats, Metrics
 from ratelimit.service.grpc_services import add_services
 from ratelimit.service.health import Health
@@ -149,7 +149,7 @@ class Worker:
             stats,
             limits.cache_key_prefix,
             calendar_months=limits.use_calendar_month_rate_limit,
-            stop_when_over=limits.stop_cache_key_increment_when_overlimit,
+            grouping=Grouping(limits.stop_cache_key_increment_when_overlimit, self._settings.redis.redis_persecond),
         )
 
     def _make_limiter(self, store: CounterStore) -> Limiter:

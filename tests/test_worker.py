@@ -106,6 +106,26 @@ async def test_calls_are_taken_once_the_store_is_there(valkey_port: int) -> None
         await made.close()
 
 
+async def test_a_counter_lives_in_one_store_whoever_else_is_charged(valkey_port: int, tmp_path: Path) -> None:
+    """REDIS_PERSECOND and all_or_nothing: a limit per second counts in the main store, alone and in company."""
+    program, port = await start_valkey(tmp_path)
+    urls = {"REDIS_URL": f"127.0.0.1:{valkey_port}", "REDIS_PERSECOND_URL": f"127.0.0.1:{port}"}
+    types = {"REDIS_SOCKET_TYPE": "tcp", "REDIS_PERSECOND_SOCKET_TYPE": "tcp", "REDIS_PERSECOND": "true"}
+    made = worker(BACKEND_TYPE="redis", REDIS_TIMEOUT="5s", REDIS_PERSECOND_TIMEOUT="5s", **urls, **types)
+    text = b"all_or_nothing: true\n" + TEXT.lstrip().replace(b"unit: minute", b"unit: second")
+    made.swap(load_config([ConfigFile("f", text)]))
+    await made.start()
+    alone = rls_pb2.RateLimitRequest.FromString(ASK)
+    company = rls_pb2.RateLimitRequest.FromString(ASK)
+    company.descriptors.append(company.descriptors[0])
+    for each in (alone, company, alone):
+        await made.service.ask(each.SerializeToString())
+    await made.close()
+    async with redis.asyncio.Redis(port=port) as client:
+        assert [key for key in await client.keys("*") if b"ready" not in key] == []
+    await program.stop()
+
+
 async def test_limits_per_second_have_a_store_of_their_own(valkey_port: int, tmp_path: Path) -> None:
     """REDIS_PERSECOND: ready when both are; a counter per second lives in the second one."""
     program, port = await start_valkey(tmp_path)

@@ -1,7 +1,7 @@
 """From a request and a configuration to a plan."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ratelimit.descriptors.limit import FIXED_WINDOW, Limit, Unit
 from ratelimit.descriptors.request import Descriptor, Request
@@ -20,10 +20,22 @@ KEY_BYTES_MAX = 256
 VALUE_BYTES_MAX = 4096
 
 
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """Which charges of a request are charged together.
+
+    `stop_when_over`: once one goes over its limit, only those that do are charged. `singles`: where charges are
+    grouped, one that comes alone is a group too. Stores that keep groups and other hits apart (REDIS_PERSECOND) need
+    that, since a counter must be in one of them only.
+    """
+
+    stop_when_over: bool = False
+    singles: bool = False
+
+
 class Planner:
     """Plans requests; `counter` writes the counters and `prefix` stands before each.
 
-    `stop_when_over`: once a charge of a request goes over its limit, only those that do are charged.
     `stats_of(stat_key, configured)` finds the metrics of a limit, see `Match`.
     """
 
@@ -34,13 +46,13 @@ class Planner:
         prefix: str = "",
         *,
         calendar_months: bool = False,
-        stop_when_over: bool = False,
+        grouping: Grouping | None = None,
     ) -> None:
         self.counter = counter
         self.stats_of = stats_of
         self.prefix = prefix
         self.calendar_months = calendar_months
-        self.stop_when_over = stop_when_over
+        self.grouping = grouping or Grouping()
 
     def in_force(self, limit: Limit) -> Limit:
         """The limit as the settings have it: with `calendar_months`, a fixed month is one of the calendar."""
@@ -50,13 +62,13 @@ class Planner:
 
     def together(self, root: Node | None, charges: int) -> int:
         """The sign of the group for a request of so many charges in the domain of `root`; see `Plan.together`."""
-        if charges < 2:
+        if charges < 2 and not self.grouping.singles:
             return 0
-        return 1 if root is not None and root.all_or_nothing else -self.stop_when_over
+        return 1 if root is not None and root.all_or_nothing else -self.grouping.stop_when_over
 
     def counter_in(self, root: Node | None) -> CounterFormat:
         """How counters of the domain of `root` are written."""
-        in_groups = self.stop_when_over or (root is not None and root.all_or_nothing)
+        in_groups = self.grouping.stop_when_over or (root is not None and root.all_or_nothing)
         return one_slot_counter if in_groups and self.counter is exact_counter else self.counter
 
     def plan(self, config: Config, request: Request, rules: DecisionRules = DEFAULT_RULES) -> Plan:

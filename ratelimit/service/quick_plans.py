@@ -272,6 +272,8 @@ class QuickPlans:
         node = self._config.domains.get(domain)
         if node is None or not domain or framed[0] != _DOMAIN or framed[1] > 127 or self._room == 0:
             return None
+        if self._rules.planner.together(node, 1):
+            return None  # a single charge is a group here, which a `Leaf` knows nothing of
         self._room -= 1
         root = self._domains[framed] = Branch(node, domain, domain, 0)
         return root

@@ -1,8 +1,8 @@
 """Two stores as one: hits of limits per second are counted in a store of their own (REDIS_PERSECOND).
 
 Such counters are short-lived and many, so they may live on a server of their own. Hits of a group are charged all or
-none, which two stores cannot do together: every group goes to the main store whole, whatever its units. A domain that
-charges so has all its hits in groups, so each of its counters is still in one store only.
+none, which two stores cannot do together: every group goes to the main store whole, whatever its units. The
+planner puts all hits of such a domain into groups (`Grouping.singles`), so each counter is still in one store only.
 """
 
 from collections.abc import Callable, Sequence

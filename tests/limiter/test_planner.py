@@ -7,7 +7,7 @@ from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.limiter.counter_key import CounterFormat, exact_counter, reference_counter
 from ratelimit.limiter.counter_store import AMOUNT_MAX
 from ratelimit.limiter.plan import Charge, DecisionRules, Verdict
-from ratelimit.limiter.planner import Planner
+from ratelimit.limiter.planner import Grouping, Planner
 from ratelimit.metrics import LimitStats
 
 ASKED = list[tuple[str, bool]]()
@@ -151,7 +151,7 @@ def test_requests_are_charged_together_where_it_is_asked_for() -> None:
     def plans(planner: Planner) -> list[int]:
         return [planner.plan(loaded, each).together for each in (several, one)]
 
-    stopping = Planner(exact_counter, lambda *_: LimitStats(), stop_when_over=True)
+    stopping = Planner(exact_counter, lambda *_: LimitStats(), grouping=Grouping(stop_when_over=True))
     assert plans(planner()) == [0, 0]
     assert plans(stopping) == [-1, 0]
     loaded.domains["d"].all_or_nothing = True

@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.errors import GrpcStatus, StoreError
+from ratelimit.limiter.planner import Grouping
 from ratelimit.service.rate_limit import Rules
 from ratelimit.settings import ResponseSettings
 from tests.service.messages_of import descriptor, request
@@ -31,7 +32,7 @@ def asked(*keys: str, hits: int = 1) -> bytes:
 def bench_of(text: bytes, *, stop_when_over: bool = False, **settings: Any) -> Bench:
     """A service with that configuration."""
     bench = Bench(**settings)
-    bench.service._planner.stop_when_over = stop_when_over
+    bench.service._planner.grouping = Grouping(stop_when_over)
     bench.load(text)
     return bench
 

@@ -68,7 +68,7 @@ def _decide(group: _Group, held: dict[bytes, Answer], now: int) -> None:
         counts.append(before + hit.amount)
         reached[hit.key.name] = max(0, before + hit.amount)
         group.before.append(before)
-    if any(hit.amount > 0 and count > hit.limit for hit, count in zip(group.hits, counts, strict=True)):
+    if any(hit.amount > 0 and hit.stops and count > hit.limit for hit, count in zip(group.hits, counts, strict=True)):
         group.results = [
             _denied(hit, held[hit.key.name], count, now) for hit, count in zip(group.hits, counts, strict=True)
         ]
@@ -108,7 +108,7 @@ def _pairs(group: _Group, answers: Sequence[Answer]) -> list[tuple[Hit, Answer]]
 
 
 def _went_over(hit: Hit, answer: Answer) -> bool:
-    return hit.amount > 0 and _number(answer) > hit.limit
+    return hit.amount > 0 and hit.stops and _number(answer) > hit.limit
 
 
 def _number(answer: Answer) -> int:

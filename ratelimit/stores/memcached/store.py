@@ -13,6 +13,7 @@ from itertools import groupby
 import structlog
 
 from ratelimit.errors import StoreError
+from ratelimit.limiter.algorithm import FIXED_WINDOW
 from ratelimit.limiter.counter_store import COUNT_MAX, UNGROUPED, Batch, Hit, Results
 from ratelimit.metrics import StoreStats
 from ratelimit.settings import MemcacheSettings
@@ -26,6 +27,8 @@ RESOLVE_RETRY_S_MAX = 5.0
 
 Command = tuple[bytes, bytes]
 """The key, by which the server is chosen, and the command."""
+
+_NOT_HERE = StoreError("memcached counts fixed windows only, and the limit is of another algorithm")
 
 _log = structlog.get_logger(__name__)
 
@@ -79,19 +82,36 @@ class MemcachedStore:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def count(self, batch: Batch, done: Callable[[Results], None]) -> None:
-        """Count a batch; see `CounterStore`."""
+        """Count a batch; see `CounterStore`. What wants a look and a charge in one step, memcached cannot do."""
         hits = batch.hits
-        if all(hit.group == UNGROUPED for hit in hits):
+        other = [hit.key.algorithm is not FIXED_WINDOW for hit in hits]
+        if any(other):
+            self._count_the_rest(batch, other, done)
+        elif all(hit.group <= UNGROUPED for hit in hits):
             self._charge(
                 [(hit, hit.amount) for hit in hits], batch, lambda answers: done(_results(hits, answers, batch.now))
             )
         else:
             self._keep(asyncio.create_task(self._count_in_stages(batch, done)))
 
+    def _count_the_rest(self, batch: Batch, other: Sequence[bool], done: Callable[[Results], None]) -> None:
+        """Refuse the hits of algorithms that are not for memcached, and count those between them."""
+        self._stats.poisoned += sum(other)
+        rest = [hit for hit, strange in zip(batch.hits, other, strict=True) if not strange]
+
+        def finish(results: Results) -> None:
+            following = iter(results)
+            done([_NOT_HERE if strange else next(following) for strange in other])
+
+        if rest:
+            self.count(Batch(rest, batch.now, batch.deadline), finish)
+        else:
+            finish([])
+
     async def _count_in_stages(self, batch: Batch, done: Callable[[Results], None]) -> None:
         """Groups want two round trips, and the hits of a batch are counted in their order: one stage after another."""
         results: list[Result] = []
-        for grouped, members in groupby(batch.hits, key=lambda hit: hit.group != UNGROUPED):
+        for grouped, members in groupby(batch.hits, key=lambda hit: hit.group > UNGROUPED):
             hits = list(members)
             if grouped:
                 results += await charge_groups(

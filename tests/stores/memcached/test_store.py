@@ -14,14 +14,14 @@ import structlog
 
 from deploy.demo.processes import LOOPBACK, Process, free_port, start, until
 from ratelimit.errors import StoreError
-from ratelimit.limiter.algorithm import Counted
+from ratelimit.limiter.algorithm import GCRA, Counted
 from ratelimit.limiter.counter_store import COUNT_MAX, Batch, Hit, Results
 from ratelimit.metrics import StoreStats
 from ratelimit.settings import MemcacheSettings
 from ratelimit.stores.memcached.commands import TICK_S, key_of
 from ratelimit.stores.memcached.store import MemcachedStore
-from tests.limiter.plans import NOW, hit
-from tests.stores.contract import DEADLINE_S, Poison, PoisonContract, StoreContract, Ttl, count, results
+from tests.limiter.plans import NOW, hit, moment
+from tests.stores.contract import DEADLINE_S, FixedPoisonContract, FixedWindowContract, Poison, Ttl, count, results
 
 HIT = hit(b"k")
 
@@ -128,11 +128,22 @@ def poison(server: tuple[Process, int]) -> Poison:
     return make
 
 
-class TestMemcached(StoreContract, PoisonContract):
+class TestMemcached(FixedWindowContract, FixedPoisonContract):
     """The contract on a real memcached."""
 
 
-class TestSeveral(StoreContract):
+async def test_what_needs_one_step_is_refused_or_charged_by_itself(held: Store) -> None:
+    """Other algorithms fail alone; STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT is of no effect, as in the reference."""
+    hits = [hit(b"k", 3), moment(GCRA, NOW * 1000, name=b"g"), hit(b"k", 9, group=-1), hit(b"free", group=-1)]
+    first, refused, over, free = await results(held.store, hits)
+    assert isinstance(refused, StoreError)
+    assert refused.reason == "memcached counts fixed windows only, and the limit is of another algorithm"
+    counts = [(each.count, each.allowed) for each in (first, over, free) if isinstance(each, Counted)]
+    assert counts == [(3, True), (12, False), (1, True)]
+    assert isinstance((await results(held.store, hits[1:2]))[0], StoreError)
+
+
+class TestSeveral(FixedWindowContract):
     """The contract on three servers at once."""
 
     @pytest_asyncio.fixture
