@@ -27,8 +27,8 @@ settings.load_profile("unhurried")
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], object]]:
-    """Every async test runs on both loops; those that only drive other processes run on production's."""
-    heavy = drives_processes(item)
+    """Every async test runs on both loops; those that only drive other processes, and variants, on production's."""
+    heavy = drives_processes(item) or item.get_closest_marker("one_loop") is not None
     return {name: loop for name, loop in LOOPS.items() if name == "uvloop" or not heavy}
 
 

@@ -88,7 +88,7 @@ async def server(tmp_path: Path) -> AsyncIterator[tuple[Process, int]]:
     program, port = await start_memcached(tmp_path)
     yield program, port
     program.process.send_signal(signal.SIGCONT)
-    await program.stop()
+    await program.stop(signal.SIGKILL)
 
 
 @pytest_asyncio.fixture
@@ -143,6 +143,7 @@ async def test_what_needs_one_step_is_refused_or_charged_by_itself(held: Store) 
     assert isinstance((await results(held.store, hits[1:2]))[0], StoreError)
 
 
+@pytest.mark.one_loop
 class TestSeveral(FixedWindowContract):
     """The contract on three servers at once."""
 
@@ -151,7 +152,7 @@ class TestSeveral(FixedWindowContract):
         started = [await start_memcached(tmp_path) for _ in range(3)]
         yield [port for _, port in started]
         for program, _ in started:
-            await program.stop()
+            await program.stop(signal.SIGKILL)
 
     @pytest_asyncio.fixture
     async def store(self, ports: list[int]) -> AsyncIterator[MemcachedStore]:
@@ -214,7 +215,7 @@ async def test_a_killed_server_is_an_error_until_it_is_back(tmp_path: Path) -> N
         await held.store.close()
     warned = [each["event"] for each in logs if each["log_level"] == "warning"]
     assert warned == ["the store is away", "the store is back"]
-    await program.stop()
+    await program.stop(signal.SIGKILL)
 
 
 async def test_only_the_dead_server_s_keys_fail(tmp_path: Path, server: tuple[Process, int]) -> None:
@@ -319,7 +320,7 @@ async def test_srv_records_are_followed(tmp_path: Path, server: tuple[Process, i
     lost, found = "the store's servers cannot be resolved", "the store's servers are resolved again"
     changed = "the store's servers changed"
     assert warned == [lost, found, changed, lost, changed, found]
-    await other.stop()
+    await other.stop(signal.SIGKILL)
 
 
 async def test_without_a_refresh_names_are_resolved_once(server: tuple[Process, int]) -> None:

@@ -54,18 +54,21 @@ class _ByAccess(StoreContract, PoisonContract):
         await held.store.close()
 
 
+@pytest.mark.one_loop
 class TestUnixSocket(_ByAccess):
     """REDIS_SOCKET_TYPE=unix."""
 
     access = "unix"
 
 
+@pytest.mark.one_loop
 class TestAclUser(_ByAccess):
     """REDIS_AUTH=user:password."""
 
     access = "acl"
 
 
+@pytest.mark.one_loop
 class TestTls(_ByAccess):
     """REDIS_TLS with an authority and a client certificate."""
 

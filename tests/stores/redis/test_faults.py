@@ -147,6 +147,7 @@ async def test_the_breaker_opens_and_closes(tmp_path: Path) -> None:
     await program.stop()
 
 
+@pytest.mark.one_loop
 async def test_a_silent_server_is_left_and_its_breaker_closed_by_the_next_connection(ledger: Ledger) -> None:
     """Probes that nobody answers end with the connection; to connect is a probe too."""
     ledger.proxy.replies.swallow = True

@@ -45,7 +45,8 @@ async def test_nothing_is_kept_past_its_deadline() -> None:
     assert held.keeper.keep(held.call, REFUSED)
     assert await asyncio.wait_for(held.told, 30) == REFUSED
     assert held.failed == [held.call]
-    assert not held.keeper.keep(held.call, REFUSED)
+    late = Held(-1)
+    assert not late.keeper.keep(late.call, REFUSED)
 
 
 @pytest.mark.parametrize("full", [True, False])

@@ -1,7 +1,9 @@
 """A real Sentinel that watches a master and its replica."""
 
 import re
+import signal
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,9 +53,16 @@ class Watched:
 
 @pytest_asyncio.fixture
 async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
-    """All three, the replica in step."""
+    """All three, the replica in step; whatever comes of the start, none of them is left behind."""
+    async with AsyncExitStack() as stack:
+        yield await _watched(stack, tmp_path)
+
+
+async def _watched(stack: AsyncExitStack, tmp_path: Path) -> Watched:
     master, master_port = await start_valkey(tmp_path)
+    stack.push_async_callback(master.stop, signal.SIGKILL)
     replica, _ = await start_valkey(tmp_path, None, "--replicaof", LOOPBACK, str(master_port))
+    stack.push_async_callback(replica.stop, signal.SIGKILL)
     port = free_port()
     config = tmp_path / "sentinel.conf"
     config.write_text(
@@ -61,6 +70,7 @@ async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
         "sentinel down-after-milliseconds mymaster 400\nsentinel failover-timeout mymaster 2000\n"
     )
     sentinel = await start("sentinel", [get_binary_path(), config, "--sentinel"], tmp_path)
+    stack.push_async_callback(sentinel.stop, signal.SIGKILL)
     made = Watched(port, master_port, [sentinel, replica, master])
 
     async def ready() -> bool:
@@ -70,11 +80,10 @@ async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
             return False
 
     await until(sentinel, ready, "watching")
-    yield made
-    for program in made.programs:
-        await program.stop()
+    return made
 
 
+@pytest.mark.one_loop
 class TestSentinel(StoreContract):
     """The contract on the master that a sentinel names."""
 
@@ -100,6 +109,7 @@ class TestSentinel(StoreContract):
         return left
 
 
+@pytest.mark.one_loop
 async def test_a_failover_is_followed(watched: Watched) -> None:
     """The sentinel promotes the replica: the store counts there, and what was replicated is still counted."""
     held = watched.store()
@@ -117,6 +127,7 @@ async def test_a_failover_is_followed(watched: Watched) -> None:
     await held.store.close()
 
 
+@pytest.mark.one_loop
 async def test_a_killed_master_is_replaced(watched: Watched) -> None:
     """The sentinel notices by itself, and so does the store."""
     held = watched.store()
