@@ -38,8 +38,11 @@ def drives_processes(item: pytest.Item) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the pure tests first: they are fast, and tell most."""
+    """Run the pure tests first: they are fast, and tell most. `-m integration` is the rest, whole."""
     items.sort(key=drives_processes)
+    for item in items:
+        if drives_processes(item):
+            item.add_marker("integration")
 
 
 @pytest.hookimpl(wrapper=True)

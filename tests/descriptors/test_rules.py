@@ -82,7 +82,9 @@ def merged_choice(*written: str | None) -> OnStoreError:
     rules, builder = SpecificationRules(merge_domains=True), TreeBuilder()
     for number, text in enumerate(written):
         place = Place(f"{number}.yaml", 2, "on_store_error")
-        for depth, node in rules.nodes(DomainSpecification(place, "d", (), text, {"on_store_error": place})):
+        for depth, node in rules.nodes(
+            DomainSpecification(place, "d", on_store_error=text, places={"on_store_error": place})
+        ):
             builder.add(depth, node)
     return Config(builder.domains).on_store_error("d")
 

@@ -231,7 +231,7 @@ def test_a_body_that_ends_within_a_message(body: bytes) -> None:
 
 def compressed(encoding: bytes, message: bytes) -> bytes:
     """A compressed message with its prefix."""
-    packed = gzip.compress(message) if encoding == b"gzip" else zlib.compress(message)
+    packed = gzip.compress(message, mtime=0) if encoding == b"gzip" else zlib.compress(message)
     return b"\1" + len(packed).to_bytes(4, "big") + packed
 
 
@@ -260,7 +260,7 @@ def prefixed(message: bytes) -> bytes:
         (b"gzip", prefixed(b""), GrpcStatus.INTERNAL),
         (b"gzip", prefixed(b"no gzip"), GrpcStatus.INTERNAL),
         (b"gzip", prefixed(zlib.compress(b"x")), GrpcStatus.INTERNAL),
-        (b"deflate", prefixed(gzip.compress(b"x")), GrpcStatus.INTERNAL),
+        (b"deflate", prefixed(gzip.compress(b"x", mtime=0)), GrpcStatus.INTERNAL),
         (b"gzip", prefixed(PACKED[:-1]), GrpcStatus.INTERNAL),
         (b"gzip", prefixed(PACKED + b"more"), GrpcStatus.INTERNAL),
         (b"gzip", prefixed(PACKED[:-8] + bytes(8)), GrpcStatus.INTERNAL),
