@@ -5,52 +5,17 @@ import contextlib
 import json
 import os
 import sys
-import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import psutil
 
-from tests.wire.client import WireClient, connected
-from tests.wire.served import ECHO
+from tests.wire.victim import ROOT, Victim
 
-ROOT = Path(__file__).parents[2]
 # Asked are 0.5 s and 20 MB, and most rows need a tenth of it; the rest is for machines that do other work besides.
 CPU_S_MAX = 1.5
 MEMORY_BYTES_MAX = 30_000_000
-# How long the victim is watched before. Its delays are told and no verdict: only its calls must all be answered.
-CALLS_BEFORE = 200
+# The victim's delays are told and no verdict: only its calls must all be answered.
 LOOK_S = 0.02
-
-
-@dataclass(slots=True)
-class Victim:
-    """A client that does nothing wrong: one call after the other, and how long each took in seconds."""
-
-    client: WireClient
-    latencies_s: list[float] = field(default_factory=list)
-
-    async def call(self) -> None:
-        """One call, which must be answered."""
-        begin = time.perf_counter()
-        number = b"%d" % len(self.latencies_s)
-        reply = await self.client.answered(await self.client.call(ECHO, number))
-        assert (reply.grpc_status, reply.messages) == (0, [number]), reply
-        self.client.replies.clear()
-        self.client.frames.clear()
-        self.latencies_s.append(time.perf_counter() - begin)
-
-    async def go_on(self) -> None:
-        """Call until cancelled."""
-        while True:
-            await self.call()
-            await asyncio.sleep(0.001)
-
-
-def p99(latencies_s: list[float]) -> float:
-    """The 99th percentile."""
-    return sorted(latencies_s)[len(latencies_s) * 99 // 100]
 
 
 class Attacked:
@@ -76,26 +41,18 @@ class Attacked:
         return float(times.user + times.system)
 
     @contextlib.asynccontextmanager
-    async def within_bounds(self, *, tls: bool = False) -> AsyncIterator[None]:
-        """What is done inside may cost no more than is allowed, and a victim is served all the while."""
-        async with connected(self.port, tls=tls) as client:
-            await client.open()
-            victim = Victim(client)
-            for _ in range(CALLS_BEFORE):
-                await victim.call()
-            before_s, victim.latencies_s = p99(victim.latencies_s), []
-            held, cpu = self.held_bytes(), self.cpu_s()
-            async with self._peak() as peak:
-                calls = asyncio.ensure_future(victim.go_on())
-                yield
-                await victim_ends(calls)
-            await victim.call()
-            spent_s, grown = self.cpu_s() - cpu, max(peak) - held
-            after_s = p99(victim.latencies_s)
-            told = f"{spent_s:.2f} s CPU, {grown / 1e6:+.1f} MB, p99 {before_s * 1e3:.1f} -> {after_s * 1e3:.1f} ms"
-            sys.stdout.write(f"{told}\n")
-            assert spent_s <= CPU_S_MAX, told
-            assert grown <= MEMORY_BYTES_MAX, told
+    async def within_bounds(self, victim: Victim, *, tls: bool = False) -> AsyncIterator[None]:
+        """What is done inside may cost no more than is allowed, and the victim is served all the while."""
+        before_s = await victim.meet(self.port, tls=tls)
+        held, cpu = self.held_bytes(), self.cpu_s()
+        async with self._peak() as peak:
+            yield
+        after_s = await victim.leave()
+        spent_s, grown = self.cpu_s() - cpu, max(peak) - held
+        told = f"{spent_s:.2f} s CPU, {grown / 1e6:+.1f} MB, p99 {before_s * 1e3:.1f} -> {after_s * 1e3:.1f} ms"
+        sys.stdout.write(f"{told}\n")
+        assert spent_s <= CPU_S_MAX, told
+        assert grown <= MEMORY_BYTES_MAX, told
 
     @contextlib.asynccontextmanager
     async def _peak(self) -> AsyncIterator[list[int]]:
@@ -112,13 +69,6 @@ class Attacked:
         finally:
             looking.cancel()
             seen.append(self.held_bytes())
-
-
-async def victim_ends(calls: "asyncio.Future[None]") -> None:
-    """End a victim's calls, and raise what went wrong with them."""
-    calls.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await calls
 
 
 @contextlib.asynccontextmanager

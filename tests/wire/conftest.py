@@ -1,7 +1,7 @@
 """A client on a running server, in three ways: bytes as they are given, one by one, and behind TLS."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
@@ -11,6 +11,7 @@ from ratelimit.transport import native_connection
 from tests.transport.test_tls import certificate
 from tests.wire.client import WireClient, connected
 from tests.wire.served import LOOPBACK, running
+from tests.wire.victim import Victim
 
 LEFT_OUT = ("asyncio-bytewise", "asyncio-tls")
 
@@ -29,6 +30,14 @@ def tls_settings(tmp_path_factory: pytest.TempPathFactory) -> ServerSettings:
     cert, key = certificate(tmp_path_factory.mktemp("tls"), "server", "IP:127.0.0.1")
     tls = {"grpc_server_use_tls": True, "grpc_server_tls_cert": cert, "grpc_server_tls_key": key}
     return LOOPBACK.model_copy(update=tls)
+
+
+@pytest.fixture(scope="session")
+def victim() -> Iterator[Victim]:
+    """Who is served while another one attacks."""
+    victim = Victim()
+    yield victim
+    victim.close()
 
 
 @pytest.fixture(autouse=True)

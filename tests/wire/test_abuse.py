@@ -22,6 +22,7 @@ from tests.wire.client import WireClient, connected
 from tests.wire.conformance import BLOCK, BODY
 from tests.wire.frames import Kind, continuation, data, frame, headers, literal
 from tests.wire.served import ECHO
+from tests.wire.victim import Victim
 
 pytestmark = pytest.mark.integration
 
@@ -143,10 +144,10 @@ async def attacker(server: Attacked, *settings: tuple[int, int]) -> AsyncIterato
 
 
 @pytest.mark.parametrize("row", FLOODS)
-async def test_a_flood_is_ended(row: str) -> None:
+async def test_a_flood_is_ended(victim: Victim, row: str) -> None:
     """200,000 of a kind: soon the client is told why, and is cut off."""
     pieces, codes = FLOODS[row]
-    async with attacked() as server, server.within_bounds(), attacker(server) as client:
+    async with attacked() as server, server.within_bounds(victim), attacker(server) as client:
         await flood(client, pieces())
         ending = await client.ending()
     assert ending.code in codes
@@ -161,10 +162,10 @@ ANSWERED = (
 
 
 @pytest.mark.parametrize("row", ANSWERED)
-async def test_a_flood_whose_answers_nobody_reads_is_ended(row: str) -> None:
+async def test_a_flood_whose_answers_nobody_reads_is_ended(victim: Victim, row: str) -> None:
     """What is to be sent back is bounded, though it does not leave."""
     pieces, codes = FLOODS[row]
-    async with attacked() as server, server.within_bounds(), attacker(server) as client:
+    async with attacked() as server, server.within_bounds(victim), attacker(server) as client:
         client.transport.pause_reading()
         await flood(client, pieces())
         client.transport.resume_reading()
@@ -202,18 +203,18 @@ HOLDING: dict[str, tuple[Callable[[], Iterator[bytes]], list[tuple[int, int]]]] 
 
 
 @pytest.mark.parametrize("row", HOLDING)
-async def test_what_a_client_makes_us_hold_is_bounded(row: str) -> None:
+async def test_what_a_client_makes_us_hold_is_bounded(victim: Victim, row: str) -> None:
     """Streams that stall, windows of nothing, messages that do not end: they are held within bounds, or ended."""
     pieces, settings = HOLDING[row]
-    async with attacked() as server, server.within_bounds(), attacker(server, *settings) as client:
+    async with attacked() as server, server.within_bounds(victim), attacker(server, *settings) as client:
         await flood(client, pieces())
         await asyncio.sleep(0.2)  # what it holds is looked at for a while
 
 
-async def test_a_client_that_does_not_read_is_cut_off() -> None:
+async def test_a_client_that_does_not_read_is_cut_off(victim: Victim) -> None:
     """With windows of 2 GiB and answers of many MB that nobody reads (2016-1546): not held, and not for long."""
     wide = (SettingCodes.INITIAL_WINDOW_SIZE, 2**31 - 1)
-    async with attacked(grpc_write_timeout=1) as server, server.within_bounds(), attacker(server, wide) as client:
+    async with attacked(grpc_write_timeout=1) as server, server.within_bounds(victim), attacker(server, wide) as client:
         await client.send(frames.window_update(0, 2**30))
         client.transport.pause_reading()
         flooding = asyncio.ensure_future(flood(client, calls(1_000, 100_000)()))
@@ -247,11 +248,13 @@ async def half(client: WireClient) -> None:
 
 
 @pytest.mark.parametrize("say", [nothing, slowly, half])
-async def test_a_client_that_does_not_open_is_cut_off(say: Callable[[WireClient], Awaitable[None]]) -> None:
+async def test_a_client_that_does_not_open_is_cut_off(
+    victim: Victim, say: Callable[[WireClient], Awaitable[None]]
+) -> None:
     """Hundreds that say nothing, or a byte now and then, are gone when the time for the handshake is over."""
     async with (
         attacked(grpc_handshake_timeout=1) as server,
-        server.within_bounds(),
+        server.within_bounds(victim),
         contextlib.AsyncExitStack() as stack,
     ):
         clients = [await stack.enter_async_context(connected(server.port)) for _ in range(300)]
@@ -271,14 +274,14 @@ async def hello(client: WireClient) -> None:
 
 @pytest.mark.parametrize("say", [nothing, hello])
 async def test_a_client_that_does_not_end_its_handshake_is_cut_off(
-    say: Callable[[WireClient], Awaitable[None]], tls_settings: ServerSettings
+    victim: Victim, say: Callable[[WireClient], Awaitable[None]], tls_settings: ServerSettings
 ) -> None:
     """Behind TLS too: who says nothing, or half a ClientHello, is gone when the time for the handshake is over."""
     names = ("grpc_server_use_tls", "grpc_server_tls_cert", "grpc_server_tls_key")
     tls = {name: getattr(tls_settings, name) for name in names}
     async with (
         attacked(grpc_handshake_timeout=1, **tls) as server,
-        server.within_bounds(tls=True),
+        server.within_bounds(victim, tls=True),
         contextlib.AsyncExitStack() as stack,
     ):
         clients = [await stack.enter_async_context(connected(server.port)) for _ in range(300)]
@@ -287,9 +290,9 @@ async def test_a_client_that_does_not_end_its_handshake_is_cut_off(
             await client.ending()
 
 
-async def test_more_connections_than_are_allowed_are_closed() -> None:
+async def test_more_connections_than_are_allowed_are_closed(victim: Victim) -> None:
     """Those that are there go on, and when some go, new ones are served."""
-    async with attacked(grpc_max_connections=50) as server, server.within_bounds():
+    async with attacked(grpc_max_connections=50) as server, server.within_bounds(victim):
         async with contextlib.AsyncExitStack() as stack:
             clients = [await stack.enter_async_context(connected(server.port)) for _ in range(300)]
             for client in clients[49:]:
