@@ -4,7 +4,8 @@
     bytes ◄─ data_to_send ◄─ send_headers, send_data, send_trailers, reset (sending.py) ◄─┘
 
 `receive_data` never raises: a peer that breaks the rules gets RST_STREAM or GOAWAY; once `failed` says why, send
-what is to be sent and close. Nothing here knows the time but what it is told.
+what is to be sent and close. It takes a bounded number of frames at a time: while `more` is True, give others their
+turn and call `receive_more`. Nothing here knows the time but what it is told.
 
 There are two lanes. unary_lane.py takes whole unary requests, which nearly all are, in one loop. Whatever it leaves
 comes here, frame by frame, and means the same: this file is the truth, and a property test holds the lane to it.
@@ -26,6 +27,9 @@ from ratelimit.transport.unary_lane import UnaryLane
 
 # A piece of a body that is smaller and not the last is a glitch.
 TINY_BYTES = 16
+# So many frames that are not the lane's are handled in one go, about half a millisecond's work: what comes in one read
+# may be a hundred times that, and the other connections wait.
+FRAMES_AT_ONCE = 64
 
 NewStream = Callable[[Any, bytes, RequestHead, float, State], Stream]
 _Continued = tuple[bytes, int, bool, list[bytes]]
@@ -37,6 +41,7 @@ class Connection(Housekeeping):
     def __init__(self, caps: Caps, judge: Judge, new_stream: NewStream, on_output: Callable[[], None]) -> None:
         super().__init__(caps, on_output)
         self.failed = ""
+        self.more = False
         self.new_stream = new_stream
         self.now = 0.0
         self.memo = BlockMemo()
@@ -74,14 +79,22 @@ class Connection(Housekeeping):
 
     def receive_data(self, data: bytes, now: float) -> list[Event]:
         """Take what came at the time `now`, in pieces of any size; what happened, in order."""
-        if self.failed:
-            return []
-        self.now = now
-        events: list[Event] = []
-        self.events = events
         self.read_begins()
+        return self._handle(self._rest + data if self._rest else data, now)
+
+    def receive_more(self, now: float) -> list[Event]:
+        """Go on with what was received and not handled; likewise."""
+        return self._handle(self._rest, now)
+
+    def _handle(self, data: bytes, now: float) -> list[Event]:
+        events: list[Event] = []
+        self.more = False
+        if self.failed:
+            return events
+        self.now = now
+        self.events = events
         try:
-            self._receive(self._rest + data if self._rest else data)
+            self._receive(data)
         except ConnectionViolation as violation:
             self.fail(violation)
         return events
@@ -134,7 +147,7 @@ class Connection(Housekeeping):
             if not position:
                 self._rest = data
                 return
-        total, take = len(data), self._lane.take
+        total, take, left = len(data), self._lane.take, FRAMES_AT_ONCE
         while total - position >= frames.HEADER_BYTES:
             if data[position + 3] <= frames.HEADERS:
                 position = take(data, position)
@@ -146,6 +159,10 @@ class Connection(Housekeeping):
             start = position + frames.HEADER_BYTES
             if start + size > total:
                 break
+            if not left:
+                self.more = True
+                break
+            left -= 1
             self._frame(data[position + 3], data[position + 4], data[position + 5 : start], data[start : start + size])
             position = start + size
         self._rest = data[position:]

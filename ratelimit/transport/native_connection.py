@@ -16,7 +16,7 @@ from ratelimit.metrics import GrpcStats
 from ratelimit.transport.calls import Call, deliver
 from ratelimit.transport.connection import Connection
 from ratelimit.transport.grpc import CallHead
-from ratelimit.transport.housekeeping import Caps
+from ratelimit.transport.housekeeping import Caps, Event
 from ratelimit.transport.tls import ALPN
 
 DRAIN_PING = b"draining"
@@ -104,9 +104,22 @@ class NativeConnection(asyncio.Protocol):
         self._core.begin()
 
     def data_received(self, data: bytes) -> None:
-        core = self._core
         now = self._heard = self._loop.time()
-        events = core.receive_data(data, now)
+        self._deliver(self._core.receive_data(data, now))
+
+    def _go_on(self) -> None:
+        """Handle more of what was read; the others had their turn."""
+        if not self._core.more or self._stalled < math.inf or self._transport.is_closing():
+            return
+        self._deliver(self._core.receive_more(self._loop.time()))
+        if not (self._core.more or self._ending) and self._stalled == math.inf:
+            self._transport.resume_reading()
+
+    def _deliver(self, events: list[Event]) -> None:
+        core = self._core
+        if core.more:
+            self._transport.pause_reading()
+            self._loop.call_soon(self._go_on)
         if events:
             deliver(core, events)
         if core.pings_answered:
@@ -143,7 +156,9 @@ class NativeConnection(asyncio.Protocol):
         """It reads again."""
         self._stalled = math.inf
         self._core.resume()
-        if not self._ending:
+        if self._core.more:
+            self._go_on()
+        elif not self._ending:
             self._transport.resume_reading()
 
     def flush(self) -> None:

@@ -143,6 +143,10 @@ class Client:
         """Let the connection read bytes, and deliver what came of them."""
         events = self.core.receive_data(written, self.now)
         deliver(self.core, events)
+        while self.core.more:
+            more = self.core.receive_more(self.now)
+            deliver(self.core, more)
+            events += more
         return events
 
     def sent(self) -> list[Frame]:

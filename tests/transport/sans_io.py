@@ -43,6 +43,8 @@ class Peer:
     def send(self, data: bytes) -> None:
         """Bytes from the client."""
         deliver(self.connection, self.connection.receive_data(data, self.now))
+        while self.connection.more:
+            deliver(self.connection, self.connection.receive_more(self.now))
 
     def request(self, *more: tuple[str, str], stream_id: bytes = FIRST, end: bool = False) -> Call:
         """The head of a request."""

@@ -64,6 +64,8 @@ class Core:
         """Take what came, read by read, as the asyncio glue does."""
         for read in reads:
             deliver(self.connection, self.connection.receive_data(read, 0.0))
+            while self.connection.more:
+                deliver(self.connection, self.connection.receive_more(0.0))
             self.written += self.connection.data_to_send()
 
     def waiting(self) -> list[tuple[int, bytes, bytes]]:
