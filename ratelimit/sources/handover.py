@@ -156,7 +156,6 @@ def _below(depth: int, node: Node) -> Iterator[tuple[int, Node]]:
 
 def _row(depth: int, node: Node, file: str) -> list[Any]:
     flags = node.detailed_metric | node.value_to_metric << 1 | node.share_threshold << 2 | node.all_or_nothing << 3
-    flags = node.detailed_metric | node.value_to_metric << 1 | node.share_threshold << 2
     flags |= node.on_store_error.value << 4
     row = [depth, node.key, node.value, flags, node.line, node.key_path, node.limit and _limit_row(node.limit)]
     # The first of a file brings its name.

@@ -83,6 +83,7 @@ def test_a_tree_is_handed_on_as_it_was_handed_over() -> None:
     before, after = first.domains.values(), second.domains.values()
     assert [facts(root) for root in after] == [facts(root) for root in before]
     assert second.limits == 1
+    assert [(root.all_or_nothing, root.on_store_error.name) for root in after] == [(False, "DENY"), (True, "ERROR")]
 
 
 def test_pieces_are_small_and_complete() -> None:
