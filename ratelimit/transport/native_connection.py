@@ -26,7 +26,7 @@ GOAWAY_S_MAX = 5.0
 # How long a client may take to close after we have, before it is cut off.
 LINGER_S = 1.0
 # Likewise after it broke the rules.
-FAILED_LINGER_S = 0.2
+FAILED_LINGER_S = 0.5
 STOPS = RpcError(GrpcStatus.UNAVAILABLE, "the service stops")
 
 
