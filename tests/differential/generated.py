@@ -18,6 +18,7 @@ LIMITS = (0, 1, 2, 3, 5, 10, 4294967295)
 ADDENDS = (0, 0, 1, 2, 3, 7, 2**32 - 1)
 DEPTH_MAX = 3
 REQUESTS = 25
+METADATA_SHARE = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +30,31 @@ class Scenario:
     requests: Sequence[rls_pb2.RateLimitRequest]
 
 
-def scenario(seed: int) -> Scenario:
-    """The scenario of a seed."""
+def scenario(seed: int, *, overrides: bool = True) -> Scenario:
+    """The scenario of a seed; without `overrides` no request brings a limit of its own."""
     rng = random.Random(seed)
     domain = rng.choice(("d{}", "d.{}", "d_{}", "d-{}")).format(seed)
     names = [f"n{number}" for number in range(3)]
     tree = descriptors(rng, names, 1)
+    if rng.random() < METADATA_SHARE:
+        describe(rng, tree, 1)
     text = yaml.safe_dump({"domain": domain, "descriptors": tree}, sort_keys=False, allow_unicode=True)
     paths = list(paths_of(tree))
-    return Scenario(domain, text, [request(rng, domain, paths) for _ in range(REQUESTS)])
+    requests = [request(rng, domain, paths) for _ in range(REQUESTS)]
+    if not overrides:
+        for each in (descriptor for request in requests for descriptor in request.descriptors):
+            each.ClearField("limit")
+    return Scenario(domain, text, requests)
+
+
+def describe(rng: random.Random, tree: Sequence[dict[str, Any]], depth: int) -> None:
+    """Add metadata. The reference loses it where a name of statistics depends on the value: that goes."""
+    for each in tree:
+        for flag in ("detailed_metric", "value_to_metric"):
+            each.pop(flag, None)
+        if rng.random() < METADATA_SHARE:
+            each["metadata"] = {"owner": rng.choice(VALUES), "level": {"at": depth}}
+        describe(rng, each.get("descriptors", ()), depth + 1)
 
 
 def descriptors(rng: random.Random, names: Sequence[str], depth: int) -> list[dict[str, Any]]:
@@ -66,8 +83,6 @@ def descriptor(rng: random.Random, names: Sequence[str], depth: int) -> dict[str
     for flag, share in (("shadow_mode", 0.15), ("quota_mode", 0.2), ("detailed_metric", 0.2), ("value_to_metric", 0.2)):
         if rng.random() < share:
             found[flag] = True
-    if rng.random() < 0.2:
-        found["metadata"] = {"owner": rng.choice(VALUES), "deep": {"level": depth}}
     if below:
         found["descriptors"] = descriptors(rng, names, depth + 1)
     return found
@@ -122,6 +137,7 @@ VARIANTS: tuple[dict[str, str], ...] = (
     {"SHADOW_MODE": "true", "NEAR_LIMIT_RATIO": "0.29"},
     {"QUOTA_MODE": "true", "LIMIT_RESPONSE_HEADERS_ENABLED": "true"},
     {"STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT": "true"},
+    {"LOCAL_CACHE_SIZE_IN_BYTES": "1000000", "MERGE_DOMAIN_CONFIG": "true"},
     {"CACHE_KEY_PREFIX": "p:", "RESPONSE_DYNAMIC_METADATA": "true", "NEAR_LIMIT_RATIO": "0"},
 )
 """Settings that both servers are given."""
