@@ -101,9 +101,13 @@ class Value:
 
     def items(self) -> Iterator[tuple[str, "Value"]]:
         """The pairs of a mapping. Raises ConfigError for another shape, a key that is no text, a key given twice."""
+        for key, value in self._named():
+            yield key.text, value
+
+    def _named(self) -> Iterator[tuple[Scalar, "Value"]]:
         if not isinstance(self.node, Mapping):
             raise self._wrong("a mapping")
-        seen: dict[str, Value] = {}
+        seen: dict[str, tuple[Scalar, Value]] = {}
         for key_node, value_node in self._pairs(self.node):
             if not isinstance(key_node, Scalar):
                 raise Place(self.document.name, key_node.line, self.path).error("a key must be a text")
@@ -111,10 +115,10 @@ class Value:
             path = _joined(self.path, name)
             key = Value(self.document, key_node, path, self.depth + 1)
             if name in seen:
-                reason = f"the key {shown(name)} is given twice, first in line {seen[name].place.line}"
+                reason = f"the key {shown(name)} is given twice, first in line {seen[name][1].place.line}"
                 self.document.mistake(key.place, reason)
-            seen[name] = Value(self.document, value_node, path, self.depth + 1)
-        yield from seen.items()
+            seen[name] = key_node, Value(self.document, value_node, path, self.depth + 1)
+        yield from seen.values()
 
     def elements(self) -> Iterator["Value"]:
         """The elements of a list; none for null."""
@@ -158,29 +162,21 @@ class Value:
     def json(self) -> Any:
         """A value of free form, as JSON knows it."""
         if isinstance(self.node, Mapping):
-            return {key: value.json() for key, value in self.items()}
+            return {
+                yaml_scalars.free_key(key.text) if _is_free(key) else key.text: value.json()
+                for key, value in self._named()
+            }
         if isinstance(self.node, Sequence):
             return [value.json() for value in self.elements()]
         raw = self.node.text
-        if self.node.tag in {_INT, _FLOAT}:
-            return self._number(raw)
-        if self.node.tag == _TIMESTAMP and not yaml_scalars.is_date(raw):
-            raise self.error(f"{raw} is no date; quote it if it is a text")
-        return None if self.is_null else yaml_scalars.boolean(raw) if self.node.tag == _BOOL else raw
+        found = yaml_scalars.free(raw) if _is_free(self.node) else raw
+        if isinstance(found, float) and not yaml_scalars.fits_json(found):
+            raise self.error(f"{shortened(raw, 80)} is not a number that JSON knows")
+        return found
 
     @property
     def _plain(self) -> bool:
         return isinstance(self.node, Scalar) and self.node.plain
-
-    def _number(self, raw: str) -> float | str:
-        if ":" in raw:  # base 60, which YAML 1.1 has for times of day: nobody means 90 with 1:30
-            return raw
-        found = yaml_scalars.integer(raw) if self.node.tag == _INT else yaml_scalars.number(raw)
-        if found is None:
-            raise self.error(f"{shown(raw)} is not a number")
-        if not yaml_scalars.fits_json(found):
-            raise self.error(f"{shortened(raw, 80)} is not a number that JSON knows")
-        return found
 
     def _scalar(self, wanted: str) -> str:
         if not isinstance(self.node, Scalar):
@@ -222,6 +218,11 @@ class Value:
                     elif inner.text not in names:
                         names.add(inner.text)
                         yield inner, inherited
+
+
+def _is_free(node: Scalar) -> bool:
+    """Whether a scalar means what its text looks like: neither quoted nor tagged as a text."""
+    return node.plain and (node.tag != _STR or implicit_tag(node.text) == _STR)
 
 
 def read_root(document: Document, raw: bytes) -> Value | None:

@@ -33,7 +33,11 @@ _CHOICES = tuple(OnStoreError)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is to be read, and how; `known` is the digest of what was read last."""
+    """What is to be read, and how; `known` is the digest of what was read last.
+
+    It is the files of `directory`; or, where `control_plane` names one, a DiscoveryResponse of it, whose bytes follow
+    the job.
+    """
 
     directory: str
     ignore_dot_files: bool = False
@@ -41,6 +45,12 @@ class Job:
     merge_domains: bool = False
     known: str = ""
     limits: LoadLimits = field(default_factory=LoadLimits)
+    control_plane: str = ""
+
+    @property
+    def origin(self) -> str:
+        """Where what is read comes from, for messages."""
+        return self.control_plane or self.directory
 
     def line(self) -> bytes:
         """The job as one line."""

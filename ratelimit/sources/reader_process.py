@@ -44,8 +44,13 @@ class Answer:
     pieces: list[list[Node]] = field(default_factory=list)
 
 
-async def read(job: Job, command: tuple[str, ...] = _COMMAND, *, timeout_s: float = READ_TIMEOUT_S) -> Answer:
-    """Do a job in a process of its own, at most for `timeout_s`. Whatever goes wrong is in the answer."""
+async def read(
+    job: Job, command: tuple[str, ...] = _COMMAND, *, response: bytes = b"", timeout_s: float = READ_TIMEOUT_S
+) -> Answer:
+    """Do a job in a process of its own, at most for `timeout_s`. Whatever goes wrong is in the answer.
+
+    `response` is the DiscoveryResponse that the job is about, if it is about one.
+    """
     receiver = Receiver()
     async with contextlib.AsyncExitStack() as ending:
         try:
@@ -53,7 +58,8 @@ async def read(job: Job, command: tuple[str, ...] = _COMMAND, *, timeout_s: floa
                 process, stdout, stderr = await _start(command, ending)
                 said = asyncio.ensure_future(_tail(stderr))
                 ending.callback(said.cancel)
-                _tell(process, job)
+                telling = asyncio.ensure_future(asyncio.to_thread(_tell, process, job.line() + response))
+                ending.push_async_callback(_end_telling, process, telling)
                 answer = await _receive(stdout, receiver)
                 code = await asyncio.to_thread(process.wait)
                 if answer is None:
@@ -112,11 +118,17 @@ async def _start(
     return process, streams[0], streams[1]
 
 
-def _tell(process: subprocess.Popen[bytes], job: Job) -> None:
-    """Write the job, which a pipe takes at once; a process that has ended already need not read it."""
+def _tell(process: subprocess.Popen[bytes], job: bytes) -> None:
+    """Write the job, which takes a while where it is large; a process that has ended already need not read it."""
     pipe: Any = process.stdin
     with contextlib.suppress(BrokenPipeError), pipe:
-        pipe.write(job.line())
+        pipe.write(job)
+
+
+async def _end_telling(process: subprocess.Popen[bytes], telling: "asyncio.Future[None]") -> None:
+    """A process that does not read its job cannot hold the thread that writes it."""
+    process.kill()
+    await asyncio.wait((telling,))
 
 
 async def _end(process: subprocess.Popen[bytes]) -> None:
@@ -156,7 +168,7 @@ def _ended(fields: Any, receiver: Receiver) -> Answer:
 
 
 def _broken(job: Job, reason: str) -> Answer:
-    return Answer(error=ConfigError(f"the process that reads it {reason}", file=legible(job.directory)))
+    return Answer(error=ConfigError(f"the process that reads it {reason}", file=legible(job.origin)))
 
 
 async def _tail(stderr: asyncio.StreamReader) -> str:

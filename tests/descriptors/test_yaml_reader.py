@@ -42,8 +42,8 @@ def test_every_part_knows_its_place() -> None:
 
 
 ODD = (
-    "2026-13-01", "!vault x", "!!int x", "!!float x", "!!bool x", "!!null x", "!!binary aGk=", "!!set {a}",
-    "0b_", "0x_", "9" * 400, "-" + "9" * 5000, ".inf", "{<<: 5}", "{<<: [{a: 1}, x]}", "{[a]: 1}", "!!python/tuple [1]",
+    "!vault x", "!!int x", "!!float x", "!!bool x", "!!null x", "!!binary aGk=", "!!set {a}",
+    ".inf", "{<<: 5}", "{<<: [{a: 1}, x]}", "{[a]: 1}", "!!python/tuple [1]",
     "&a [*a]", "&a {<<: *a}", "!foo {a: 1}", "!!omap [a: 1]",
 )  # fmt: skip
 

@@ -46,10 +46,35 @@ def test_what_a_double_cannot_hold_is_not_json(raw: str) -> None:
     assert not yaml_scalars.fits_json(found)
 
 
-@pytest.mark.parametrize(("raw", "exists"), [("2020-02-29", True), ("2026-13-01", False), ("2020-1-1 25:00:00", False)])
-def test_dates_must_exist(raw: str, exists: bool) -> None:
-    """A month 13 and an hour 25 do not."""
-    assert yaml_scalars.is_date(raw) is exists
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        ("", None), ("~", None), ("NULL", None), ("nULL", "nULL"), ("y", True), ("No", False), ("oFF", "oFF"),
+        ("12", 12), ("010", 8), ("-0x1f", -31), ("0b11", 3), ("0o17", 15), ("1_0", 10), ("089", 89.0), ("1e3", 1000.0),
+        ("+5", 5), (".5", 0.5), ("._5", "._5"), ("5.", 5.0), ("1:30", "1:30"), ("2020-01-01", "2020-01-01"),
+        ("0x", "0x"),
+        (str(2**64 - 1), 2**64 - 1), (str(-(2**63)), -(2**63)), (str(2**64), 2.0**64), (f"+{2**63}", 2.0**63),
+        ("0x" + "f" * 17, "0x" + "f" * 17), ("9" * 5000, "9" * 5000), ("1e999", "1e999"),
+        ("-", "-"), ("-.Inf", -math.inf),
+    ],
+)  # fmt: skip
+def test_free_values(raw: str, found: object) -> None:
+    """As the reference's library reads them, to the type."""
+    read = yaml_scalars.free(raw)
+    assert (read, type(read)) == (found, type(found))
+
+
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        ("a", "a"), ("010", "8"), ("YES", "true"), ("off", "false"), ("~", "<nil>"), ("1.50", "1.5"), ("1e3", "1000"),
+        ("1e21", "1e+21"), ("1.5e-7", "1.5e-07"), (".nan", "NaN"), (".inf", "+Inf"), ("-.inf", "-Inf"),
+        ("2.5e16", "25000000000000000"),
+    ],
+)  # fmt: skip
+def test_free_keys(raw: str, found: str) -> None:
+    """As the reference's language prints such a value."""
+    assert yaml_scalars.free_key(raw) == found
 
 
 @given(st.one_of(st.text(), st.from_regex(r"\A[-+]?(0[xob]?)?[0-9a-f_.:eE]{0,30}\Z")))
@@ -58,4 +83,5 @@ def test_no_text_raises(raw: str) -> None:
     assert isinstance(yaml_scalars.integer(raw), int | None)
     assert isinstance(yaml_scalars.number(raw), float | None)
     assert yaml_scalars.boolean(raw) in {True, False, None}
-    assert yaml_scalars.is_date(raw) in {True, False}
+    assert isinstance(yaml_scalars.free(raw), str | float | int | None)
+    assert isinstance(yaml_scalars.free_key(raw), str)
