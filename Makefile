@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance bench bench-floors bench-reload bench-restart bench-soak bench-store \
+.PHONY: help setup demo test check docs conformance bench bench-floors bench-reload bench-restart bench-soak bench-store \
   exactness protos
 
 help: ## List the targets
@@ -24,6 +24,9 @@ test: setup ## Every test in random order, with the coverage gate (ARGS= goes to
 
 check: setup ## Formatting, lint, spelling, types and the wire contract
 	@.ci/check
+
+docs: setup ## Write the tables of docs/configuration.md and deploy/settings.env, from the settings
+	@$(BIN)/python -m ratelimit.settings.document
 
 conformance: setup ## h2spec, ghz and grpc-go's interop client against the server (needs Go; builds them into build/)
 	@$(BIN)/python -m tests.wire.independent

@@ -1,86 +1,73 @@
 """Frozen settings, and the only reader of the environment."""
 
-import difflib
 import os
 from collections.abc import Mapping, MutableMapping
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ratelimit.errors import SettingsError
-from ratelimit.settings.groups import (
-    BrokenRulesError,
-    ConfigSettings,
-    Group,
-    LimiterSettings,
-    LogSettings,
-    MemcacheSettings,
-    MetricsSettings,
-    RedisSettings,
-    ResponseSettings,
-    Rule,
-    ServerSettings,
-    TracingSettings,
-)
+from ratelimit.settings.answers import ResponseSettings
+from ratelimit.settings.counting import LimiterSettings, MemcacheSettings
+from ratelimit.settings.group import Group, about
+from ratelimit.settings.mogrifiers import PREFIX, Mogrifier, read_mogrifiers
+from ratelimit.settings.names import near_misses
+from ratelimit.settings.observing import DogStatsdSettings, LogSettings, MetricsSettings, TracingSettings
+from ratelimit.settings.redis import RedisSettings
+from ratelimit.settings.rules import RULES, WITHOUT_EFFECT
+from ratelimit.settings.server import ServerSettings
+from ratelimit.settings.sources import ConfigSettings, XdsSettings
 
 __all__ = [
     "ConfigSettings",
+    "DogStatsdSettings",
     "LimiterSettings",
     "LogSettings",
     "MemcacheSettings",
     "MetricsSettings",
+    "Mogrifier",
     "RedisSettings",
     "ResponseSettings",
     "ServerSettings",
     "Settings",
+    "TracingSettings",
+    "XdsSettings",
+    "groups",
     "load_settings",
     "quieten_grpc",
 ]
 
 SHOWN_MAX = 100
-# Their values appear nowhere: not in an error, not in a log, not in the settings' repr.
-_SECRETS = frozenset(
-    f"{store}_{name}" for store in ("REDIS", "REDIS_PERSECOND") for name in ("AUTH", "SENTINEL_AUTH", "URL")
-)
 
 
 class Settings(BaseModel):
-    """All settings; each group can be made on its own in a test."""
+    """All settings; each group can be made on its own in a test.
 
-    model_config = ConfigDict(frozen=True)
+    `notes` has, for variables that do not act as they were given, why: (variable, reason). `hints` has names of the
+    environment that are no setting and look like one: (name, the setting).
+    """
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     server: ServerSettings = Field(default_factory=ServerSettings)
     config: ConfigSettings = Field(default_factory=ConfigSettings)
+    xds: XdsSettings = Field(default_factory=XdsSettings)
     limiter: LimiterSettings = Field(default_factory=LimiterSettings)
     redis: RedisSettings = Field(default_factory=RedisSettings)
     memcache: MemcacheSettings = Field(default_factory=MemcacheSettings)
     response: ResponseSettings = Field(default_factory=ResponseSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+    dog_statsd: DogStatsdSettings = Field(default_factory=DogStatsdSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     tracing: TracingSettings = Field(default_factory=TracingSettings)
-    warnings: tuple[str, ...] = ()
+    mogrifiers: tuple[Mogrifier, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
+    hints: tuple[tuple[str, str], ...] = ()
 
-
-def _memory_for_several(settings: Settings) -> str | None:
-    several = settings.limiter.backend_type == "memory" and settings.server.workers != 1
-    reason = f"memory counts in one process only, and WORKERS is {settings.server.workers}"
-    return reason if several else None
-
-
-def _one_place_for_memcache(settings: Settings) -> str | None:
-    memcache = settings.memcache
-    if settings.limiter.backend_type != "memcache" or bool(memcache.addresses) != bool(memcache.memcache_srv):
-        return None
-    return "either this or MEMCACHE_SRV is wanted, since BACKEND_TYPE is memcache" + (
-        ", not both" if memcache.memcache_srv else ""
-    )
-
-
-# What must hold between fields of several groups; looked at where all groups are right.
-_RULES = (
-    Rule(("backend_type", "workers"), _memory_for_several),
-    Rule(("memcache_host_port", "memcache_srv", "backend_type"), _one_place_for_memcache),
-)
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Notes and hints as sentences, for the log."""
+        misspelt = (f"{name} is not a setting; did you mean {near}?" for name, near in self.hints)
+        return (*(f"{name} {reason}" for name, reason in self.notes), *misspelt)
 
 
 def groups() -> dict[str, type[Group]]:
@@ -92,20 +79,39 @@ def groups() -> dict[str, type[Group]]:
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the environment (the process's own for None). Raises SettingsError that names every variable at fault."""
     environ = os.environ if environ is None else environ
-    loaded: dict[str, Any] = {}
-    problems: list[tuple[str, str]] = []
-    for name, group in groups().items():
-        given = {field: environ[field.upper()] for field in group.model_fields if field.upper() in environ}
-        try:
-            loaded[name] = group.model_validate(given)
-        except ValidationError as error:
-            problems += _problems(group, given, error)
-    settings = Settings(**loaded, warnings=tuple(_misspelt(environ)))
-    if len(loaded) == len(groups()):
-        problems = [(rule.fields[0].upper(), reason) for rule in _RULES if (reason := rule.broken(settings))]
+    wrong: dict[str, str] = {}
+    notes: list[tuple[str, str]] = []
+    loaded: dict[str, Group] = {}
+    for name, kind in groups().items():
+        given = {field: environ[field.upper()] for field in kind.model_fields if field.upper() in environ}
+        loaded[name] = _load(kind, given, wrong, notes)
+    settings = Settings.model_validate(loaded)
+    problems = [(name.upper(), reason) for name, reason in wrong.items()]
+    broken: dict[str, str] = {}
+    for rule in RULES:
+        # What reads a wrong field cannot be judged; of the rules of a field the first one broken is told.
+        if wrong.keys().isdisjoint(rule.fields) and (reason := rule.said(settings)):
+            broken.setdefault(rule.fields[0].upper(), reason)
+    problems += broken.items()
+    mogrifiers, unreadable = _mogrifiers(settings, environ)
+    problems += unreadable
     if problems:
         raise SettingsError(problems)
-    return settings
+    notes += [
+        (rule.fields[0], f"has no effect: {reason}") for rule in WITHOUT_EFFECT if (reason := rule.said(settings))
+    ]
+    return settings.model_copy(
+        update={
+            "mogrifiers": mogrifiers,
+            "notes": tuple((name.upper(), reason) for name, reason in notes),
+            "hints": tuple(near_misses(_unclaimed(environ), variables()).items()),
+        }
+    )
+
+
+def variables() -> dict[str, type[Group]]:
+    """Every variable, in the order of the documentation, with its group."""
+    return {field.upper(): kind for kind in groups().values() for field in kind.model_fields}
 
 
 def quieten_grpc(environ: MutableMapping[str, str] | None = None) -> None:
@@ -116,41 +122,36 @@ def quieten_grpc(environ: MutableMapping[str, str] | None = None) -> None:
     (os.environ if environ is None else environ).setdefault("GRPC_VERBOSITY", "ERROR")
 
 
-def _problems(group: type[Group], given: Mapping[str, str], error: ValidationError) -> list[tuple[str, str]]:
-    """All that is wrong with a group.
-
-    Rules are looked at only when every field passes: a second try without the wrong fields finds the broken ones, but
-    for those that read a wrong field.
-    """
-    wrong = {str(found["loc"][0]): str(found["msg"]) for found in error.errors() if found["loc"]}
-    problems = [(field.upper(), _reason(field, message, given)) for field, message in wrong.items()]
+def _load(kind: type[Group], given: Mapping[str, str], wrong: dict[str, str], notes: list[tuple[str, str]]) -> Group:
+    """A group of the fields that are right; `wrong` gets the others, `notes` what does not act as it was given."""
+    said: list[tuple[str, str]] = []
     try:
-        group.model_validate({field: value for field, value in given.items() if field not in wrong})
-    except ValidationError as rules:
-        for found in rules.errors():
-            broken: BrokenRulesError = found["ctx"]["error"]
-            problems += [
-                (rule.fields[0].upper(), reason)
-                for rule, reason in broken.problems
-                if wrong.keys().isdisjoint(rule.fields)
-            ]
-    return problems
+        group = kind.model_validate(given, context=said)
+    except ValidationError as error:
+        found = {str(each["loc"][0]): str(each["msg"]) for each in error.errors()}
+        wrong |= {field: _reason(kind, field, message, given[field]) for field, message in found.items()}
+        return kind.model_validate({field: value for field, value in given.items() if field not in found})
+    for field in given:
+        reason = about(kind.model_fields[field]).no_effect
+        if reason and getattr(group, field) != kind.model_fields[field].default:
+            notes.append((field, f"has no effect: {reason}"))
+    notes += [(field, f"is {_shown(given[field])}: {reason}") for field, reason in said]
+    return group
 
 
-def _reason(field: str, message: str, given: Mapping[str, str]) -> str:
+def _reason(kind: type[Group], field: str, message: str, value: str) -> str:
     reason = message.removeprefix("Value error, ")
-    value = given[field]
-    shown = f" (is {value[:SHOWN_MAX]!r}{'…' if len(value) > SHOWN_MAX else ''})"
-    return reason if field.upper() in _SECRETS else f"{reason}{shown}"
+    return reason if about(kind.model_fields[field]).secret else f"{reason} (is {_shown(value)})"
 
 
-def _misspelt(environ: Mapping[str, str]) -> list[str]:
-    """Variables that look like ours and are not: a near miss would silently leave a default in force."""
-    known = [field.upper() for group in groups().values() for field in group.model_fields]
-    ours = ("REDIS_", "GRPC_", "RUNTIME_", "LIMIT_", "PROMETHEUS_", "CONFIG_", "MEMCACHE_")
-    found = []
-    for name in environ:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.9)
-        if name.startswith(ours) and name not in known and near:
-            found.append(f"{name} is not a setting; did you mean {near[0]}?")
-    return found
+def _shown(value: str) -> str:
+    return f"{value[:SHOWN_MAX]!r}{'…' if len(value) > SHOWN_MAX else ''}"
+
+
+def _mogrifiers(settings: Settings, environ: Mapping[str, str]) -> tuple[tuple[Mogrifier, ...], list[tuple[str, str]]]:
+    on = settings.dog_statsd.use_dog_statsd and not settings.metrics.disable_stats
+    return read_mogrifiers(settings.dog_statsd.use_dog_statsd_mogrifiers if on else (), environ)
+
+
+def _unclaimed(environ: Mapping[str, str]) -> list[str]:
+    return [name for name in environ if not name.startswith(PREFIX)]

@@ -7,6 +7,8 @@ from ratelimit.settings.redis_url import RedisTarget, parse_redis_url, parse_soc
 
 SERVERS_MAX = 1000
 
+Topology = Literal["SINGLE", "SENTINEL", "CLUSTER"]
+
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
@@ -36,7 +38,7 @@ class RedisPlace:
     `variable` is the variable that names it all, for messages.
     """
 
-    topology: Literal["SINGLE", "SENTINEL", "CLUSTER"]
+    topology: Topology
     servers: tuple[RedisTarget, ...]
     login: RedisTarget
     timeout_s: float

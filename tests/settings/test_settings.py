@@ -3,9 +3,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ratelimit.errors import SettingsError
-from ratelimit.settings import groups, load_settings
+from ratelimit.settings import load_settings, variables
 
-VARIABLES = sorted(field.upper() for group in groups().values() for field in group.model_fields)
+VARIABLES = sorted(variables())
 # What people write, right or nearly so, and what nobody writes.
 WORDS = (
     "", "0", "-1", "true", "yes", "10s", "10", "1e3", "0x10", "9" * 400, "9" * 5000, "1" * 300 + "h", "nan",
@@ -13,6 +13,9 @@ WORDS = (
     "/x", "auto", "é", "\udcff", "\0", " ", "2147483648", "RateLimit-Limit", "٣",
 )  # fmt: skip
 VALUES = st.sampled_from(WORDS) | st.text(max_size=30)
+FILES = {
+    name for name in VARIABLES if name.endswith(("_CACERT", "_TLS_CERT", "_TLS_KEY", "_CLIENT_CERT", "_CLIENT_KEY"))
+}
 # Each of them may be wrong only because of another variable.
 DEPENDENT = {
     "REDIS_URL",
@@ -23,6 +26,17 @@ DEPENDENT = {
     "USE_STATSD",
     "GRPC_UDS",
     "BACKEND_TYPE",
+    "PROMETHEUS_ADDR",
+    "PROMETHEUS_PATH",
+    "REDIS_POOL_SIZE",
+    "REDIS_SOCKET_TYPE",
+    "REDIS_TYPE",
+    "REDIS_PERSECOND_POOL_SIZE",
+    "REDIS_PERSECOND_SOCKET_TYPE",
+    "REDIS_PERSECOND_TYPE",
+    "USE_DOG_STATSD",
+    "STORE_CLOCK",
+    *FILES,
 }
 
 
@@ -96,3 +110,44 @@ def test_a_long_value_is_shown_in_part() -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings({"PORT": "x" * 10_000})
     assert len(str(caught.value)) < 250
+
+
+PRESENT_DEPLOYMENT = {
+    "RUNTIME_ROOT": "/data",
+    "RUNTIME_SUBDIRECTORY": "ratelimit",
+    "RUNTIME_WATCH_ROOT": "false",
+    "RUNTIME_IGNOREDOTFILES": "true",
+    "REDIS_SOCKET_TYPE": "tcp",
+    "REDIS_URL": "redis:6379",
+    "REDIS_TYPE": "single",
+    "USE_STATSD": "false",
+    "LOG_LEVEL": "DEBUG",
+    "LOCAL_CACHE_SIZE_IN_BYTES": "0x400",
+    "PATH": "/bin",
+}
+
+
+def test_a_present_deployment_simply_loads() -> None:
+    """The usual environment of envoyproxy/ratelimit means what it meant."""
+    settings = load_settings(PRESENT_DEPLOYMENT)
+    assert settings.config.runtime_subdirectory == "ratelimit"
+    assert settings.limiter.local_cache_size_in_bytes == 1024
+    assert settings.log.log_level == "debug"
+    assert settings.warnings == ()
+
+
+def test_every_problem_is_named_at_once() -> None:
+    """One restart is enough; secrets are not shown."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings(
+            {"PORT": "99999", "DRAIN_DELAY": "2", "REDIS_TLS": "yes", "LOG_LEVEL": "loud", "REDIS_AUTH": "s3cret"}
+        )
+    assert [name for name, _ in caught.value.problems] == ["PORT", "DRAIN_DELAY", "REDIS_TLS", "LOG_LEVEL"]
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_misspelt_variable_is_told() -> None:
+    """A near miss would silently leave a default in force."""
+    settings = load_settings({"REDIS_TIMOUT": "1s"})
+    assert settings.hints == (("REDIS_TIMOUT", "REDIS_TIMEOUT"),)
+    assert settings.warnings == ("REDIS_TIMOUT is not a setting; did you mean REDIS_TIMEOUT?",)

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import ssl
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -25,8 +26,15 @@ _log = structlog.get_logger(__name__)
 class Server:
     """Stays connected to `address` from `start` to `close`. `on_state` is called as it becomes ready or is lost."""
 
-    def __init__(
-        self, address: Address, probe: bytes, silence_s: float, stats: StoreStats, on_state: Callable[[], None]
+    def __init__(  # noqa: PLR0913 - `tls` goes by name
+        self,
+        address: Address,
+        probe: bytes,
+        silence_s: float,
+        stats: StoreStats,
+        on_state: Callable[[], None],
+        *,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.address = address
         self.shown = f"{address[0]}:{address[1]}"
@@ -34,6 +42,7 @@ class Server:
         self._silence_s = silence_s
         self._stats = stats
         self._on_state = on_state
+        self._tls = tls
         self._pipeline: MemcachedPipeline | None = None
         self._lost = asyncio.Event()
         self._reason = ""
@@ -93,7 +102,7 @@ class Server:
         pipeline = MemcachedPipeline(self._silence_s, self._stats, self._connection_lost)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await loop.create_connection(lambda: pipeline, *self.address)
+                await loop.create_connection(lambda: pipeline, *self.address, ssl=self._tls)
                 seen: asyncio.Future[list[Answer]] = loop.create_future()
                 deadline = loop.time() + CONNECT_TIMEOUT_S
                 pipeline.send([self._probe], deadline, lambda got: None if seen.done() else seen.set_result(got))

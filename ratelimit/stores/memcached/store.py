@@ -53,6 +53,7 @@ class MemcachedStore:
         self._on_state = on_state
         self._probe = key_of(f"{prefix}rl:ready".encode())
         self._resolve = resolve
+        self._tls = settings.tls
         self._servers: list[Server] = []
         self._was_ready = self._ready = False
         self._resolving = ""
@@ -224,7 +225,7 @@ class MemcachedStore:
         self._servers = [
             before.pop(address)
             if address in before
-            else Server(address, self._probe, SILENCE_S, self._stats, self._changed)
+            else Server(address, self._probe, SILENCE_S, self._stats, self._changed, tls=self._tls)
             for address in addresses
         ]
         for server in self._servers:

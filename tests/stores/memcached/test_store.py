@@ -1,6 +1,8 @@
 import asyncio
+import contextlib
 import shutil
 import signal
+import ssl
 import zlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -22,6 +24,7 @@ from ratelimit.stores.memcached.commands import TICK_S, key_of
 from ratelimit.stores.memcached.store import MemcachedStore
 from tests.limiter.plans import NOW, hit, moment
 from tests.stores.contract import DEADLINE_S, FixedPoisonContract, FixedWindowContract, Poison, Ttl, count, results
+from tests.transport.test_tls import certificate
 
 HIT = hit(b"k")
 
@@ -36,18 +39,31 @@ async def tell(port: int, command: bytes, ends: bytes = b"\r\n") -> bytes:
     return answer
 
 
-async def start_memcached(folder: Path, port: int | None = None) -> tuple[Process, int]:
+async def a_handshake(port: int) -> bool:
+    """Whether it speaks TLS, whatever its certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    _, writer = await asyncio.open_connection(LOOPBACK, port, ssl=context)
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return True
+
+
+async def start_memcached(folder: Path, port: int | None = None, *options: str) -> tuple[Process, int]:
     """Debian's memcached, where it is installed."""
     binary = shutil.which("memcached")
     if binary is None:
         pytest.skip("memcached is not installed (Debian: apt-get install memcached)")
     port = port or free_port()
     # It refuses to run as root without a user; as anybody else it ignores the option.
-    command = [binary, "-l", LOOPBACK, "-p", str(port), "-U", "0", "-u", "nobody", "-t", "1"]
+    command = [binary, "-l", LOOPBACK, "-p", str(port), "-U", "0", "-u", "nobody", "-t", "1", *options]
     program = await start(f"memcached-{port}", command, folder)
 
     async def accepts() -> bool:
         try:
+            if "-Z" in options:
+                return await a_handshake(port)
             return (await tell(port, b"version\r\n")).startswith(b"VERSION")
         except OSError:
             return False
@@ -332,3 +348,26 @@ async def test_without_a_refresh_names_are_resolved_once(server: tuple[Process, 
     await asyncio.wait_for(held.store._resolver, 30)
     assert await count(held.store, HIT) == [1]
     await held.store.close()
+
+
+async def test_tls_checks_the_server(tmp_path: Path) -> None:
+    """With its authority it counts, and with MEMCACHE_TLS_SKIP_HOSTNAME_VERIFICATION whatever its name is."""
+    cert, key = certificate(tmp_path, "elsewhere", "DNS:elsewhere")
+    Path(key).chmod(0o644)  # memcached runs as another user
+    options = ("-Z", "-o", f"ssl_chain_cert={cert},ssl_key={key}")
+    program, port = await start_memcached(tmp_path, None, *options)
+    given = {"memcache_tls": True, "memcache_tls_cacert": cert}
+    trusting = Store(port, memcache_tls_skip_hostname_verification=True, **given)
+    strict = Store(port, **given)
+    try:
+        await strict.store.start()
+        await trusting.store.start()
+        await trusting.connected()
+        async with asyncio.timeout(30):
+            while not strict.store._servers[0]._away:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert "mismatch" in strict.store._servers[0]._reason
+    finally:
+        await strict.store.close()
+        await trusting.store.close()
+        await program.stop(signal.SIGKILL)
