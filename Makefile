@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance bench bench-floors bench-reload bench-restart bench-soak bench-store \
+.PHONY: help setup demo test check conformance bench bench-faults bench-floors bench-reload bench-restart bench-soak bench-store \
   exactness protos
 
 help: ## List the targets
@@ -30,6 +30,9 @@ conformance: setup ## h2spec, ghz and grpc-go's interop client against the serve
 
 bench: setup ## The load test beside a bare server and PEER_CMD= (the reference's binary); REPORT= is the report's folder
 	@$(BIN)/python -m loadtest.bench
+
+bench-faults: setup ## A stopped store under RATE= (5,000) calls a second, and three times what a store can do
+	@$(BIN)/python -m loadtest.bench_faults
 
 bench-floors: setup ## What a request costs in our own floors, beside a bare loop (ROUNDS= sizes it)
 	@$(BIN)/python -m loadtest.bench_floors
