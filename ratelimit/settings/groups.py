@@ -14,6 +14,7 @@ from ratelimit.settings.addresses import host, host_and_port
 from ratelimit.settings.go_values import Boolean, Duration, Integer, Pairs, Workers
 from ratelimit.settings.redis_place import Access, Backoff, RedisPlace, TlsFiles, servers_of
 from ratelimit.settings.redis_url import RedisTarget
+from ratelimit.settings.tls_files import TLS_ON, cacert_trouble, client_cert_trouble, client_key_trouble, pair_trouble
 
 INT32_MAX = 2**31 - 1
 SRV_NAME = re.compile(r"_[A-Za-z0-9-]+\._[A-Za-z0-9-]+\.[A-Za-z0-9._-]+")
@@ -191,11 +192,13 @@ def _persecond_url_is_usable(group: Any) -> str | None:
     return None
 
 
-def _tls_pair_is_whole(group: Any) -> str | None:
-    whole = bool(group.redis_tls_client_cert) == bool(group.redis_tls_client_key)
-    return None if whole else "REDIS_TLS_CLIENT_CERT and REDIS_TLS_CLIENT_KEY belong together, and one is missing"
+def _no_pool_to_be_empty(behavior: str) -> str:
+    if behavior.upper() in {"CREATE", "ERROR"}:
+        raise ValueError("WAIT is all there is, as in envoyproxy/ratelimit since radix v4: leave it out")
+    return behavior
 
 
+PoolOnEmpty = Annotated[str, AfterValidator(_no_pool_to_be_empty)]
 RedisType = Annotated[Literal["SINGLE", "SENTINEL", "CLUSTER"], Upper]
 NoCluster = not_yet("CLUSTER")
 
@@ -220,6 +223,7 @@ class RedisSettings(Group):
     redis_startup_max_interval: Duration = 30.0
     redis_startup_max_elapsed_time: Duration = 0.0
     redis_pool_size: Count = 10
+    redis_pool_on_empty_behavior: PoolOnEmpty = "WAIT"
     redis_pipeline_window: Duration = 0.0
     redis_pipeline_limit: Count = 0
     redis_cluster_pipeline_parallelism: Count = 1
@@ -232,6 +236,7 @@ class RedisSettings(Group):
     redis_persecond_tls: Boolean = False
     redis_persecond_timeout: Annotated[Duration, Field(gt=0)] = 0.01
     redis_persecond_pool_size: Count = 10
+    redis_persecond_pool_on_empty_behavior: PoolOnEmpty = "WAIT"
     redis_persecond_pipeline_window: Duration = 0.0
     redis_persecond_pipeline_limit: Count = 0
     redis_persecond_cluster_pipeline_parallelism: Count = 1
@@ -242,7 +247,10 @@ class RedisSettings(Group):
             ("redis_persecond_url", "redis_persecond", "redis_persecond_socket_type", "redis_persecond_type"),
             _persecond_url_is_usable,
         ),
-        Rule(("redis_tls_client_cert", "redis_tls_client_key"), _tls_pair_is_whole),
+        Rule(("redis_tls_client_cert", "redis_tls_client_key"), pair_trouble),
+        Rule(("redis_tls_cacert", *TLS_ON), cacert_trouble),
+        Rule(("redis_tls_client_cert", *TLS_ON), client_cert_trouble),
+        Rule(("redis_tls_client_key", "redis_tls_client_cert", *TLS_ON), client_key_trouble),
     )
 
     @property

@@ -49,6 +49,8 @@ def test_every_problem_is_named_at_once() -> None:
     "environ",
     [
         {"REDIS_TYPE": "CLUSTER"},
+        {"REDIS_POOL_ON_EMPTY_BEHAVIOR": "create"},
+        {"REDIS_PERSECOND_POOL_ON_EMPTY_BEHAVIOR": "ERROR"},
         {"REDIS_PERSECOND_URL": "a,b", "REDIS_PERSECOND_SOCKET_TYPE": "tcp", "REDIS_PERSECOND": "true"},
         {"REDIS_TLS_CLIENT_CERT": "/cert.pem"},
         {"REDIS_TYPE": "SENTINEL", "REDIS_URL": "host:26379"},

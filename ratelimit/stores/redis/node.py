@@ -33,9 +33,9 @@ from ratelimit.stores.redis.commands import ADD_HITS, SCRIPTS, BatchResults, com
 from ratelimit.stores.redis.connect import Dial, RefusedError, open_transport
 from ratelimit.stores.redis.in_flight import InFlight
 from ratelimit.stores.redis.pipeline import LATE, RedisPipeline
-from ratelimit.stores.redis.refusals import REFUSALS_LOGGED_MAX, Refusals
 from ratelimit.stores.redis.second_try import SecondTry
 from ratelimit.stores.redis.store_time import StoreTime
+from ratelimit.stores.refusals import REFUSALS_LOGGED_MAX, Refusals
 
 RECONNECT_INITIAL_S = 0.05
 RECONNECT_MAX_S = 0.5
