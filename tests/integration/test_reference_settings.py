@@ -88,7 +88,8 @@ async def given(tmp_path: Path) -> AsyncIterator[Given]:
 
 async def counters(port: int, **login: Any) -> dict[str, int]:
     """What a server holds, the probe's key left out."""
-    async with redis.asyncio.Redis(port=port, decode_responses=True, **login) as client:
+    client: Any = redis.asyncio.Redis(port=port, decode_responses=True, **login)
+    async with client:
         keys = [key for key in await client.keys() if "rl:ready" not in key]
         return {key: int(await client.get(key)) for key in keys}
 
