@@ -66,8 +66,8 @@ def test_the_sliding_window_stays_within_its_bound_of_an_exact_log(arrivals: lis
 def test_the_sliding_window_admits_about_as_many_as_an_exact_log(arrivals: list[tuple[int, int]], limit: int) -> None:
     """In a window of the clock the two differ by what either admitted in the one before, one and the largest hit.
 
-    The log is a limiter of its own. Whoever denied a hit had at least L less these in the window by then, and both admit
-    at most L in it.
+    The log is a limiter of its own. Whoever denied a hit had at least L less these in the window by then, and both
+    admit at most L in it.
     """
     held: State | None = None
     log: list[tuple[int, int]] = []
