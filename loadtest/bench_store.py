@@ -136,7 +136,7 @@ async def measure(
     await client.flushall()
     values = itertools.count() if case.values == 0 else itertools.cycle(range(case.values))
     known = [message(case, value) for value in range(case.values)]
-    empty_bytes = (await client.info("memory"))["used_memory"]
+    empty_bytes = await used_bytes(client)
     await client.config_resetstat()
     before = sum(valkey.cpu_times()[:2])
     # A tick of one takes as long as one of many; a tenth of the requests tells as much.
@@ -146,10 +146,16 @@ async def measure(
         await tick(service, [known[value] for value in some] if known else [message(case, value) for value in some])
     spent = sum(valkey.cpu_times()[:2]) - before
     scripts = (await client.info("commandstats"))["cmdstat_evalsha"]["calls"]
-    held_bytes = (await client.info("memory"))["used_memory"] - empty_bytes
+    held_bytes = await used_bytes(client) - empty_bytes
     asked = ticks * case.calls
     keys = await client.dbsize()
     return Cost(spent / asked * 1e6, scripts / asked, held_bytes / keys if keys >= KEYS_MIN else None)
+
+
+async def used_bytes(client: redis.asyncio.Redis) -> int:
+    """What the store holds, without the buffers of connections: those come and go."""
+    memory = await client.info("memory")
+    return int(memory["used_memory"]) - int(memory["mem_clients_normal"])
 
 
 def row(case: Case, cost: Cost) -> str:

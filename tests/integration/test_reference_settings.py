@@ -39,7 +39,10 @@ SIZES = {
     "REDIS_HEALTH_CHECK_ACTIVE_CONNECTION": "true",
     "REDIS_CLOSE_CONNECTION_ON_READONLY_ERROR": "true",
 }
-PER_SECOND_SIZES = {
+PER_SECOND_REST = {
+    "REDIS_PERSECOND_TYPE": "single",
+    "REDIS_PERSECOND_TLS": "false",
+    "REDIS_PERSECOND_SENTINEL_AUTH": "",
     "REDIS_PERSECOND_POOL_SIZE": "5",
     "REDIS_PERSECOND_POOL_ON_EMPTY_BEHAVIOR": "WAIT",
     "REDIS_PERSECOND_PIPELINE_WINDOW": "0",
@@ -151,7 +154,7 @@ async def test_limits_per_second_elsewhere(given: Given) -> None:
         "REDIS_PERSECOND_URL": str(path),
         "REDIS_PERSECOND_AUTH": "app:pass",
     }
-    assert await given.codes("fast", 3, **both, **PER_SECOND_SIZES) == [1, 1, 1]
+    assert await given.codes("fast", 3, **both, **PER_SECOND_REST) == [1, 1, 1]
     assert await counters(main) == {}
     found = await counters(fast)
     assert all(key.startswith("bench_fast_gold_") for key in found)
