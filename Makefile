@@ -4,8 +4,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs conformance bench bench-floors bench-reload bench-restart bench-soak bench-store \
-  exactness protos
+.PHONY: help setup demo test check docs conformance differential reference-suite bench bench-faults bench-floors \
+  bench-reload bench-restart bench-soak bench-store exactness protos
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -31,8 +31,17 @@ docs: setup ## Write the tables of docs/configuration.md and deploy/settings.env
 conformance: setup ## h2spec, ghz and grpc-go's interop client against the server (needs Go; builds them into build/)
 	@$(BIN)/python -m tests.wire.independent
 
+differential: setup ## SCENARIOS= (500) random ones on our server and on the reference's (needs Go and its source)
+	@$(BIN)/python -m tests.differential
+
+reference-suite: setup ## The reference's own integration tests against our server (needs Go, redis-server, memcached)
+	@$(BIN)/python -m tests.reference_suite
+
 bench: setup ## The load test beside a bare server and PEER_CMD= (the reference's binary); REPORT= is the report's folder
 	@$(BIN)/python -m loadtest.bench
+
+bench-faults: setup ## A stopped store under RATE= (5,000) calls a second, and three times what a store can do
+	@$(BIN)/python -m loadtest.bench_faults
 
 bench-floors: setup ## What a request costs in our own floors, beside a bare loop (ROUNDS= sizes it)
 	@$(BIN)/python -m loadtest.bench_floors

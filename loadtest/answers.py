@@ -16,7 +16,7 @@ MAX_CONCURRENT_STREAMS = 3
 END_STREAM, ACK, END_HEADERS = 1, 1, 4
 WINDOW = 2**30
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_HEAD = struct.Struct(">HBBBI")
+HEAD = struct.Struct(">HBBBI")
 
 
 class LoadFailedError(ValueError):
@@ -57,7 +57,7 @@ class Answers:
         if self._rest:
             data = self._rest + data
         at, size, done = 0, len(data), []
-        good, messages, unpack = self._good, self._messages, _HEAD.unpack_from
+        good, messages, unpack = self._good, self._messages, HEAD.unpack_from
         while size - at >= 9:
             high, low, kind, flags, stream = unpack(data, at)
             length = high << 8 | low

@@ -24,9 +24,9 @@ from loadtest.answers import LoadFailedError
 from loadtest.cases import CASES, Case
 from loadtest.measuring import Sample, measure
 from loadtest.report import summary, write_report
-from loadtest.request_frames import CONFIG
+from loadtest.request_frames import CONFIG, OWN_CONFIG, TOGETHER_CONFIG
 from loadtest.results import Results
-from loadtest.servers import PROOF, Server, programs, start_server, start_store
+from loadtest.servers import OURS, OWN_FOLDER, PROOF, Server, programs, start_server, start_store
 from loadtest.sizes import number_of
 
 REQUESTS_MIN, REQUESTS_MAX = 1000, 200_000
@@ -47,7 +47,7 @@ class Bench:
         for server in self._servers:
             key = (case.name, server.name)
             failures = self.results.failures.get(key, [])
-            if len(failures) > FAILURES_MAX or (server.name == PROOF and not knows(case)):
+            if len(failures) > FAILURES_MAX or not knows(server.name, case):
                 continue
             try:
                 sample = await self._measure(case, server)
@@ -77,9 +77,18 @@ class Bench:
                 self.results.rss_mb[server.name] = server.rss_mb()
 
 
-def knows(case: Case) -> bool:
-    """Whether the proof can do the case: one of somebody else's is only asked what any can answer."""
-    return not os.environ.get("PROOF_CMD") or case.load.kind not in {"ten", "over"}
+def write_configs(folder: Path) -> None:
+    """The configuration of all servers, and that of ours in a folder of its own: others refuse what is ours alone."""
+    config_map(folder, CONFIG)
+    own = config_map(folder / OWN_FOLDER, OWN_CONFIG) / "config"
+    (own / "together.yaml").write_text(TOGETHER_CONFIG)
+
+
+def knows(server: str, case: Case) -> bool:
+    """Whether a server can do the case: a proof of somebody else's is only asked what any can answer."""
+    if case.own:
+        return server.startswith(OURS)
+    return server != PROOF or not os.environ.get("PROOF_CMD") or case.load.kind not in {"ten", "over"}
 
 
 def machine() -> dict[str, str]:
@@ -116,7 +125,7 @@ async def main() -> int:
     cases, wanted = chosen(os.environ.get("CASES", "")), programs(os.environ)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ratelimit-bench-")))
-        config_map(folder, CONFIG)
+        write_configs(folder)
         store_port = await start_store(stack, folder)
         servers = [await start_server(stack, program, folder, store_port) for program in wanted]
         store = await stack.enter_async_context(redis.asyncio.Redis(host=LOOPBACK, port=store_port))

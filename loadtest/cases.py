@@ -11,17 +11,26 @@ OVER_LIMIT = 2
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A way to load a server. `plain`: h2load can do it; also a bare server that knows neither limits nor lists."""
+    """A way to load a server.
+
+    `plain`: h2load can do it; also a bare server that knows neither limits nor lists. `own`: only ours can.
+    """
 
     name: str
     title: str
     load: Load
     plain: bool = False
+    own: bool = False
 
 
 def _case(name: str, title: str, kind: str, *, rate: int = 0, code: int = 1) -> Case:
     streams = 250 if rate else 32
     return Case(name, title, Load(0, kind, connections=4, streams=streams, rate=rate, code=code))
+
+
+def _own(name: str, title: str, kind: str = "") -> Case:
+    load = Load(0, kind or name, connections=4, streams=250, rate=5_000)
+    return Case(name, f"open loop, 5,000 calls a second, {title}", load, own=True)
 
 
 def _shape(connections: int, streams: int) -> Case:
@@ -40,6 +49,11 @@ CASES = (
     _case("ten", "4x32, ten descriptors in each request", "ten"),
     _case("over", "4x32, over the limit, LOCAL_CACHE_SIZE_IN_BYTES on", "over", code=OVER_LIMIT),
     _case("open", "open loop, 10,000 calls a second", "constant", rate=10_000),
+    _own("calm", "a fixed window", "constant"),
+    _own("sliding", "a sliding window"),
+    _own("gcra", "GCRA"),
+    _own("three", "three fixed windows, each by itself"),
+    _own("together", "three fixed windows, charged all or none"),
 )
 
 Measure = Literal["rate", "cpu_us", "p50_ms", "p99_ms"]
@@ -83,4 +97,7 @@ TARGETS = (
     Target("over", "cpu_us", OURS, 1 / 1.2, "envoy"),
     Target("open", "p50_ms", PEER, 1),
     Target("open", "p99_ms", PEER, 1),
+    Target("sliding", "p50_ms", OURS, 1.3, "calm"),
+    Target("gcra", "p50_ms", OURS, 1.3, "calm"),
+    Target("together", "p50_ms", OURS, 1.5, "three"),
 )

@@ -72,11 +72,11 @@ class Found:
 class Connection:
     """One connection, its requests and its answers."""
 
-    def __init__(self, load: Load, frames: RequestFrames) -> None:
+    def __init__(self, load: Load, frames: RequestFrames, answers: Answers | None = None) -> None:
         self._frames = frames
         self._wire = memoryview(frames.wire)
         self._streams = load.streams
-        self._answers = Answers(load.code)
+        self._answers = answers or Answers(load.code)
         self._sent = 0
         self.requests = len(frames)
         # When each request was due, or sent; latencies of those that are answered.

@@ -21,6 +21,12 @@ descriptors:
     rate_limit: {{unit: day, requests_per_unit: 1}}
 {"".join(f"  - {{key: k{n}, rate_limit: {{unit: hour, requests_per_unit: {LIMIT}}}}}" + chr(10) for n in range(10))}
 """
+# What only ours knows: beside CONFIG, and in a file of its own.
+OWN_CONFIG = f"""{CONFIG}
+  - {{key: sliding, rate_limit: {{unit: hour, requests_per_unit: {LIMIT}, algorithm: sliding_window}}}}
+  - {{key: gcra, rate_limit: {{unit: hour, requests_per_unit: {LIMIT}, algorithm: gcra}}}}
+"""
+TOGETHER_CONFIG = CONFIG.replace(f"domain: {DOMAIN}", "domain: together\nall_or_nothing: true")
 # What a request of each kind asks: (key, value) of its descriptors; UNIQUE stands for a value that no other has.
 UNIQUE = "unique-value-016"
 KINDS: dict[str, list[tuple[str, str]]] = {
@@ -29,6 +35,12 @@ KINDS: dict[str, list[tuple[str, str]]] = {
     "unique": [("tier", UNIQUE)],
     "ten": [(f"k{number}", "gold") for number in range(10)],
     "over": [("over", "gold")],
+}
+OWN_KINDS: dict[str, list[tuple[str, str]]] = {
+    "sliding": [("sliding", "gold")],
+    "gcra": [("gcra", "gold")],
+    "three": [(f"k{number}", "gold") for number in range(3)],
+    "together": [(f"k{number}", "gold") for number in range(3)],
 }
 
 
@@ -48,7 +60,7 @@ def framed(message: bytes) -> bytes:
 
 def messages(kind: str) -> Iterator[bytes]:
     """The messages of a kind, without end. Those with unique values begin at a random number, so no run repeats one."""
-    message = request(KINDS[kind])
+    message = request({**KINDS, **OWN_KINDS}[kind], "together" if kind == "together" else DOMAIN)
     if kind != "unique":
         yield from itertools.repeat(message)
     before, _, after = message.partition(UNIQUE.encode())

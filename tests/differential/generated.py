@@ -9,11 +9,19 @@ import yaml
 from google.protobuf import wrappers_pb2
 
 from ratelimit.pb.envoy.service.ratelimit.v3 import rls_pb2
+from ratelimit.pb.envoy.type.v3.ratelimit_unit_pb2 import RateLimitUnit
 
 KEYS = ("path", "user", "a_b", "ip", "k.1", "é")
 VALUES = ("x", "y", "10.0.0.1", "x_y", "yes", "", "a:b", "x|y", "prefix-1", "prefix-2")
 PATTERNS = ("prefix-*", "*-1", "p*1", "*")
 UNITS = ("minute", "hour", "day", "week", "month", "year", "MINUTE", "Hour")
+OVERRIDE_UNITS = (
+    RateLimitUnit.MINUTE,
+    RateLimitUnit.HOUR,
+    RateLimitUnit.DAY,
+    RateLimitUnit.MONTH,
+    RateLimitUnit.YEAR,
+)
 LIMITS = (0, 1, 2, 3, 5, 10, 4294967295)
 ADDENDS = (0, 0, 1, 2, 3, 7, 2**32 - 1)
 DEPTH_MAX = 3
@@ -125,7 +133,7 @@ def request(rng: random.Random, domain: str, paths: Sequence[tuple[tuple[str, st
             each.entries.add(key=rng.choice(KEYS), value=rng.choice(VALUES))
         if rng.random() < 0.1:
             each.limit.requests_per_unit = rng.choice(LIMITS)
-            each.limit.unit = rng.choice((2, 3, 4, 5, 6))
+            each.limit.unit = rng.choice(OVERRIDE_UNITS)
         if rng.random() < 0.1:
             each.hits_addend.CopyFrom(wrappers_pb2.UInt64Value(value=rng.choice((0, 1, 4))))
     return found

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import grpc.aio
 from redis.asyncio import Redis
@@ -68,8 +69,8 @@ class Statsd:
 
     async def _take(self, reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
-            name, _, rest = line.decode().rstrip("\n").rpartition(":")
-            value, _, kind = rest.partition("|")
+            name, rest = line.decode().rstrip("\n").rsplit(":", 1)
+            value, kind = rest.split("|", 1)
             if kind == "c":
                 self.counters[name] += int(float(value))
                 if float(value) and name.startswith("ratelimit.service."):
@@ -88,14 +89,13 @@ class Running:
     """A server that runs."""
 
     name: str
-    grpc_port: int
     http_port: int
     debug_port: int
     store: Redis
     statsd: Statsd
     channel: grpc.aio.Channel
 
-    async def keys(self) -> dict[bytes, bytes | None]:
+    async def keys(self) -> dict[Any, Any]:
         """What the store holds."""
         return {key: await self.store.get(key) async for key in self.store.scan_iter(count=1000)}
 
@@ -123,7 +123,7 @@ async def running(name: str, command: list[str], root: Path, environ: Mapping[st
             await until(program, lambda: serving(ports["GRPC_PORT"]), "serves")
             store = await stack.enter_async_context(Redis(port=redis_port))
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"{LOOPBACK}:{ports['GRPC_PORT']}"))
-            yield Running(name, *ports.values(), store, statsd, channel)
+            yield Running(name, ports["PORT"], ports["DEBUG_PORT"], store, statsd, channel)
 
 
 @contextlib.asynccontextmanager

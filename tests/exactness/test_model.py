@@ -1,4 +1,8 @@
-"""A state machine over the stores: whatever happens in whatever order, they say what a dictionary says."""
+"""A state machine over the stores: whatever happens in whatever order, they say what a model says.
+
+The model of the fixed window is a dictionary of numbers, that of the other algorithms their pure functions over a
+dictionary of what they hold.
+"""
 
 import asyncio
 import os
@@ -14,13 +18,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from deploy.demo.processes import start_valkey
 from ratelimit.descriptors.limit import Unit
+from ratelimit.limiter.algorithm import FIXED_WINDOW, GCRA, SLIDING_WINDOW, Algorithm, Counted
 from ratelimit.limiter.counter_store import Hit
+from ratelimit.stores.algorithms import COUNTING, State
 from ratelimit.stores.memory import MemoryStore
 from tests.exactness.stores import PATIENT_S, Held, redis_store
 from tests.faults import FaultProxy
-from tests.limiter.plans import NOW, key
-from tests.stores.contract import count
+from tests.limiter.plans import NOW, key, moment
+from tests.stores.contract import results
 
+Asked = tuple[Algorithm, bytes, int]
+ALGORITHMS = st.sampled_from([FIXED_WINDOW, SLIDING_WINDOW, GCRA])
 NAMES = st.sampled_from([b"a", b"b", b"c"])
 LIMIT = 10
 # Reconnecting takes most of the time.
@@ -45,44 +53,76 @@ class _Machine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         """Empty stores at the same moment."""
-        self.now = NOW
-        self.model: dict[bytes, int] = {}
+        self.at_ms = NOW * 1000
+        self._begin_empty()
+
+    def _begin_empty(self) -> None:
+        self.counts: dict[bytes, int] = {}
+        self.states: dict[bytes, State] = {}
         self.memory = MemoryStore()
         self.run(self._clear())
 
     async def _clear(self) -> None:
         async with redis.asyncio.Redis(port=self.port) as client:
-            await client.flushdb()
+            await client.flushall()
 
-    def _agree(self, name: bytes, amount: int) -> None:
-        base = key(name, unit=Unit.MINUTE, now=self.now)
-        counter = key(b"%b:%d" % (name, base.window_start), expire_s=600, unit=Unit.MINUTE, now=self.now)
-        after = max(0, self.model.get(counter.name, 0) + amount)
-        if amount > 0 or counter.name in self.model:
-            self.model[counter.name] = after
-        asked = Hit(counter, amount, LIMIT)
+    def _agree(self, *asked: Asked) -> None:
+        """Count one batch everywhere."""
+        hits = [self._hit(*each) for each in asked]
+        expected = [self._expected(hit) for hit in hits]
         for store in (self.memory, self.held.store):
-            assert self.run(count(store, asked, now=self.now)) == [after]
+            assert self.run(results(store, hits, self.at_ms // 1000)) == expected
 
-    @rule(name=NAMES, amount=st.integers(1, 7))
-    def hit(self, name: bytes, amount: int) -> None:
-        """Hits add up."""
-        self._agree(name, amount)
+    def _hit(self, algorithm: Algorithm, name: bytes, amount: int) -> Hit:
+        if algorithm is not FIXED_WINDOW:
+            # In real time nothing of an hour ends while a machine runs: it is the moments that say what is over.
+            own = name + algorithm.tag.encode()
+            return moment(algorithm, self.at_ms, amount, limit=LIMIT, unit=Unit.HOUR, name=own)
+        now = self.at_ms // 1000
+        start = key(name, unit=Unit.MINUTE, now=now).window_start
+        return Hit(key(b"%b:%d" % (name, start), expire_s=600, unit=Unit.MINUTE, now=now), amount, LIMIT)
 
-    @rule(name=NAMES)
-    def look(self, name: bytes) -> None:
+    def _expected(self, hit: Hit) -> Counted:
+        name, algorithm = hit.key.name, hit.key.algorithm
+        if algorithm is not FIXED_WINDOW:
+            result, state, _ = COUNTING[algorithm](self.states.get(name), hit)
+            if state is not None:
+                self.states[name] = state
+            return result
+        after = max(0, self.counts.get(name, 0) + hit.amount)
+        if hit.amount > 0 or name in self.counts:
+            self.counts[name] = after
+        return algorithm.judge(after, hit.limit, hit.key.reset_s(self.at_ms // 1000))
+
+    @rule(algorithm=ALGORITHMS, name=NAMES, amount=st.integers(1, 7))
+    def hit(self, algorithm: Algorithm, name: bytes, amount: int) -> None:
+        """Hits add up, as far as their algorithm lets them."""
+        self._agree((algorithm, name, amount))
+
+    @rule(algorithm=ALGORITHMS, name=NAMES)
+    def look(self, algorithm: Algorithm, name: bytes) -> None:
         """A look changes nothing."""
-        self._agree(name, 0)
+        self._agree((algorithm, name, 0))
 
-    @rule(name=NAMES, amount=st.integers(1, 9))
-    def refund(self, name: bytes, amount: int) -> None:
+    @rule(algorithm=ALGORITHMS, name=NAMES, amount=st.integers(1, 9))
+    def refund(self, algorithm: Algorithm, name: bytes, amount: int) -> None:
         """A refund takes back what there is."""
-        self._agree(name, -amount)
+        self._agree((algorithm, name, -amount))
 
-    @rule(seconds=st.integers(1, 90))
-    def advance_the_clock(self, seconds: int) -> None:
-        """Windows end."""
-        self.now += seconds
+    @rule(asked=st.lists(st.tuples(ALGORITHMS, NAMES, st.integers(-5, 7)), min_size=2, max_size=6))
+    def several(self, asked: list[Asked]) -> None:
+        """A batch counts as its hits would one by one."""
+        self._agree(*asked)
+
+    @rule(gap_ms=st.one_of(st.integers(1, 90_000), st.integers(500_000, 8_000_000)))
+    def advance_the_clock(self, gap_ms: int) -> None:
+        """Windows end, levels drain."""
+        self.at_ms += gap_ms
+
+    @rule()
+    def flush_all(self) -> None:
+        """The servers lose every counter, and nothing else."""
+        self._begin_empty()
 
     @rule()
     def flush_scripts(self) -> None:
@@ -108,8 +148,8 @@ class _Machine(RuleBasedStateMachine):
         self.run(reconnected())
 
 
-def test_memory_and_valkey_say_what_a_dictionary_says(runner: asyncio.Runner, tmp_path: Path) -> None:
-    """Hits, looks, refunds, windows that end, scripts flushed, connections lost: the counts are the same."""
+def test_memory_and_valkey_say_what_the_model_says(runner: asyncio.Runner, tmp_path: Path) -> None:
+    """Hits, looks, refunds, time that passes, scripts and counters flushed, connections lost: the results are its."""
 
     async def close() -> None:
         await held_context.__aexit__(None, None, None)

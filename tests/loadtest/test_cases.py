@@ -1,5 +1,5 @@
 from loadtest.cases import CASES, TARGETS, Target
-from loadtest.request_frames import KINDS
+from loadtest.request_frames import KINDS, OWN_KINDS
 
 
 def test_targets_are_of_cases() -> None:
@@ -7,7 +7,8 @@ def test_targets_are_of_cases() -> None:
     names = [case.name for case in CASES]
     assert len(set(names)) == len(names)
     assert {target.case for target in TARGETS} | {target.other_case or target.case for target in TARGETS} <= set(names)
-    assert {case.load.kind for case in CASES} == set(KINDS)
+    assert {case.load.kind for case in CASES if not case.own} == set(KINDS)
+    assert {case.load.kind for case in CASES if case.own} == {"constant", *OWN_KINDS}
 
 
 def test_a_rate_is_to_be_high_and_a_time_low() -> None:

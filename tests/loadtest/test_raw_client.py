@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from deploy.demo.processes import config_map, start_service
+from deploy.demo.processes import start_service
 from loadtest.answers import SETTINGS, LoadFailedError, frame, opening
+from loadtest.bench import write_configs
 from loadtest.cases import CASES
 from loadtest.raw_client import Found, Load, close, connect, main, run
-from loadtest.request_frames import CONFIG
+from loadtest.servers import OWN_FOLDER
 from tests.loadtest.test_answers import answer
 
 
@@ -96,8 +97,10 @@ def test_nobody_there_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 @pytest.mark.integration
 async def test_ours_answers_every_load(tmp_path: Path, valkey_port: int) -> None:
     """Each case of the bench, a few calls of it, with the code that it must have; at last the open one."""
+    write_configs(tmp_path)
     environ = {
-        "RUNTIME_ROOT": str(config_map(tmp_path, CONFIG)),
+        "RUNTIME_ROOT": str(tmp_path),
+        "RUNTIME_SUBDIRECTORY": OWN_FOLDER,
         "RUNTIME_IGNOREDOTFILES": "true",
         "REDIS_SOCKET_TYPE": "tcp",
         "REDIS_URL": f"127.0.0.1:{valkey_port}",

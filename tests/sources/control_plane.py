@@ -71,7 +71,7 @@ class Stream:
             yield response
 
 
-class ControlPlaneServer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
+class ControlPlaneServer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
     """`port` is where it listens, 0 before `listening`."""
 
     def __init__(self) -> None:

@@ -62,6 +62,31 @@ def test_the_sliding_window_stays_within_its_bound_of_an_exact_log(arrivals: lis
         assert sum(hits for at, hits in log if last - WINDOW_MS < at <= last) < 2 * limit
 
 
+@given(ARRIVALS, st.integers(1, 12))
+def test_the_sliding_window_admits_about_as_many_as_an_exact_log(arrivals: list[tuple[int, int]], limit: int) -> None:
+    """In a window of the clock the two differ by what either admitted in the one before, one and the largest hit.
+
+    The log is a limiter of its own. Whoever denied a hit had at least L less these in the window by then, and both
+    admit at most L in it.
+    """
+    held: State | None = None
+    log: list[tuple[int, int]] = []
+    ours: dict[int, int] = {}
+    exact: dict[int, int] = {}
+    for at_ms, amount in moments(arrivals):
+        window = at_ms // WINDOW_MS
+        result, state, _ = sliding_window(held, moment(SLIDING_WINDOW, at_ms, amount, limit=limit))
+        held = state or held
+        ours[window] = ours.get(window, 0) + (amount if result.allowed else 0)
+        if sum(hits for at, hits in log if at_ms - WINDOW_MS < at) + amount <= limit:
+            log.append((at_ms, amount))
+            exact[window] = exact.get(window, 0) + amount
+    for window, admitted in ours.items():
+        most = max(ours.get(window - 1, 0), exact.get(window - 1, 0))
+        assert abs(admitted - exact.get(window, 0)) <= most + 1 + max(amount for _, amount in arrivals)
+        assert admitted <= limit
+
+
 def test_a_denied_hit_charges_nothing() -> None:
     """Whoever goes on asking is let in as soon as there is room."""
     for count, algorithm in ((sliding_window, SLIDING_WINDOW), (gcra, GCRA)):

@@ -14,10 +14,12 @@ from ratelimit.errors import StoreError
 from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.counter_store import COUNT_MAX, Hit
 from ratelimit.stores.memcached.commands import Answer
+from ratelimit.stores.memcached.pipeline import LATE
 
 Result = Counted | StoreError
 Looks = Callable[[Sequence[bytes]], Awaitable[list[Answer]]]
 Charges = Callable[[Sequence[tuple[Hit, int]]], Awaitable[list[Answer]]]
+InTime = Callable[[], bool]
 
 
 @dataclass(slots=True, eq=False)
@@ -29,10 +31,11 @@ class _Group:
     before: list[int] = field(default_factory=list)
 
 
-async def charge_groups(hits: Sequence[Hit], now: int, look: Looks, charge: Charges) -> list[Result]:
+async def charge_groups(hits: Sequence[Hit], now: int, look: Looks, charge: Charges, in_time: InTime) -> list[Result]:
     """The results of hits that all have groups.
 
-    `look` reads the counters of names; `charge` counts hits, each with an amount of its own.
+    `look` reads the counters of names; `charge` counts hits, each with an amount of its own. Nobody waits for a charge
+    that is not `in_time`, so what was looked at is then not charged.
     """
     groups = [_Group(list(members)) for _, members in groupby(hits, key=lambda hit: hit.group)]
     names = list(dict.fromkeys(hit.key.name for hit in hits))
@@ -40,6 +43,10 @@ async def charge_groups(hits: Sequence[Hit], now: int, look: Looks, charge: Char
     for group in groups:
         _decide(group, held, now)
     admitted = [group for group in groups if not group.results]
+    if admitted and not in_time():
+        for group in admitted:
+            group.results = [StoreError(LATE)] * len(group.hits)
+        admitted = []
     answers = await charge([(hit, hit.amount) for group in admitted for hit in group.hits]) if admitted else []
     at = 0
     undo: list[tuple[_Group, list[Answer]]] = []

@@ -20,6 +20,7 @@ from ratelimit.errors import StoreError
 from ratelimit.metrics import StoreStats
 from ratelimit.stores.memcached.commands import Answer, OddReplyError, Replies
 
+LATE = "the store did not answer in time (REDIS_TIMEOUT)"
 OUTSTANDING_MAX = 100_000
 
 Reply = Callable[[list[Answer]], None]
@@ -141,7 +142,7 @@ class MemcachedPipeline(asyncio.Protocol):
         for slot in list(self._slots):  # a reply may send, and so lengthen the queue
             if slot.reply is not None and slot.deadline <= now:
                 self._stats.timeouts += 1
-                _tell(slot, StoreError("the store did not answer in time (REDIS_TIMEOUT)", outcome_unknown=True))
+                _tell(slot, StoreError(LATE, outcome_unknown=True))
         if silent_until <= now:
             self.close(f"no answer for {self._silence_s:g} s")
         if not self._lost and self._slots:

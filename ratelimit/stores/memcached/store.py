@@ -20,7 +20,9 @@ from ratelimit.settings import MemcacheSettings
 from ratelimit.stores.memcached.addresses import Resolve, resolve_srv, srv_addresses
 from ratelimit.stores.memcached.commands import Answer, command_of, key_of, look, take_back
 from ratelimit.stores.memcached.groups import Result, charge_groups
+from ratelimit.stores.memcached.pipeline import LATE
 from ratelimit.stores.memcached.server import RECONNECT_INITIAL_S, Address, Server
+from ratelimit.stores.refusals import REFUSED, Refusals
 
 SILENCE_S = 1.0
 RESOLVE_RETRY_S_MAX = 5.0
@@ -57,6 +59,7 @@ class MemcachedStore:
         self._servers: list[Server] = []
         self._was_ready = self._ready = False
         self._resolving = ""
+        self._refusals = Refusals()
         self._resolver: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         # It never does: a server that is away is tried for ever.
@@ -115,21 +118,22 @@ class MemcachedStore:
         for grouped, members in groupby(batch.hits, key=lambda hit: hit.group > UNGROUPED):
             hits = list(members)
             if grouped:
-                results += await charge_groups(
-                    hits, batch.now, lambda names: self._looked(names, batch), lambda asked: self._charged(asked, batch)
-                )
+                look, charge = partial(self._looked, batch), partial(self._charged, batch)
+                results += await charge_groups(hits, batch.now, look, charge, partial(_in_time, batch))
+            elif not _in_time(batch):
+                results += [StoreError(LATE)] * len(hits)
             else:
-                answers = await self._charged([(hit, hit.amount) for hit in hits], batch)
+                answers = await self._charged(batch, [(hit, hit.amount) for hit in hits])
                 results += _results(hits, answers, batch.now)
         done(results)
 
-    async def _looked(self, names: Sequence[bytes], batch: Batch) -> list[Answer]:
+    async def _looked(self, batch: Batch, names: Sequence[bytes]) -> list[Answer]:
         got: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
         keys = [key_of(name) for name in names]
         self._exchange([(key, look(key)) for key in keys], batch.deadline, got.set_result)
         return await got
 
-    async def _charged(self, asked: Sequence[tuple[Hit, int]], batch: Batch) -> list[Answer]:
+    async def _charged(self, batch: Batch, asked: Sequence[tuple[Hit, int]]) -> list[Answer]:
         got: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
         self._charge(asked, batch, got.set_result)
         return await got
@@ -150,6 +154,7 @@ class MemcachedStore:
                         over.append((key, take_back(key, min(amount, answer - COUNT_MAX))))
                 elif answer is not None and answer.outcome_unknown:
                     self._stats.unknown_outcomes += abs(amount)
+            self._note_refusals(asked, answers)
             if over:
                 self._exchange(over, batch.deadline, lambda _: None)
             done(answers)
@@ -188,6 +193,15 @@ class MemcachedStore:
             self._stats.errors += 1
         else:
             self._stats.poisoned += failed
+
+    def _note_refusals(self, asked: Sequence[tuple[Hit, int]], answers: Sequence[Answer]) -> None:
+        refused = {each.reason for each in answers if isinstance(each, StoreError)}
+        now = asyncio.get_running_loop().time()
+        for reason in refused:
+            if reason.startswith(REFUSED):
+                self._refusals.note(reason, now)
+        if self._refusals and not refused:
+            self._refusals.note_counted([hit for hit, amount in asked if amount], now)
 
     async def _stay_resolved(self) -> None:
         """Resolve MEMCACHE_SRV until it is known, and again each MEMCACHE_SRV_REFRESH; what was known last is kept."""
@@ -235,6 +249,7 @@ class MemcachedStore:
         self._changed()
 
     def _changed(self) -> None:
+        self._refusals.clear()
         there = [server.connected for server in self._servers]
         ready = any(there) if self._was_ready else all(there)
         if ready != self._ready:
@@ -245,6 +260,10 @@ class MemcachedStore:
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _in_time(batch: Batch) -> bool:
+    return asyncio.get_running_loop().time() < batch.deadline
 
 
 def _results(hits: Sequence[Hit], answers: Sequence[Answer], now: int) -> list[Result]:

@@ -13,7 +13,7 @@ READONLY tells of a failover: where the server is is resolved again, and what wa
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -31,15 +31,19 @@ from ratelimit.stores.redis.breaker import Breaker
 from ratelimit.stores.redis.call import ScriptCall
 from ratelimit.stores.redis.commands import ADD_HITS, SCRIPTS, BatchResults, commands_of, refusal, results_of
 from ratelimit.stores.redis.connect import Dial, RefusedError, open_transport
+from ratelimit.stores.redis.in_flight import InFlight
 from ratelimit.stores.redis.pipeline import LATE, RedisPipeline
-from ratelimit.stores.redis.refusals import REFUSALS_LOGGED_MAX, Refusals
 from ratelimit.stores.redis.second_try import SecondTry
 from ratelimit.stores.redis.store_time import StoreTime
+from ratelimit.stores.refusals import REFUSALS_LOGGED_MAX, Refusals
 
 RECONNECT_INITIAL_S = 0.05
 RECONNECT_MAX_S = 0.5
+# Where there was a connection, one whose packets get lost must not keep the next try waiting for long.
+RECONNECT_STEP_S = 0.8
 SILENCE_S_MIN = 1.0
 PROBE_EXPIRE_S = 1
+BUSY = "the store does not take more for now"
 READONLY = "the store refused: READONLY"
 # What a person must mend, since waiting does not.
 FOR_PEOPLE = ("NOAUTH", "NOPERM", "WRONGPASS")
@@ -87,11 +91,12 @@ class RedisNode:
         self._live: RedisPipeline | None = None
         self._connection: AbstractConnection | None = None
         self._lost = asyncio.Event()
-        self._away = False
+        self._away = self._ever = False
         self._shown = ""
         self._reason = "not connected yet"
         self._refusals = Refusals()
         self._breaker = Breaker()
+        self._in_flight = InFlight(options.timeout_s)
         self._probe_timer: asyncio.TimerHandle | None = None
         self._second_try = SecondTry(self._note_failed)
         self._reasons_told: set[str] = set()
@@ -124,7 +129,27 @@ class RedisNode:
         if pipeline is None or not pipeline.writable:
             self._stats.errors += 1
             done([self.refused()] * len(batch.hits))
+        elif self._in_flight.limited:
+            self._count_what_fits(pipeline, batch, done)
+        else:
+            self._send(pipeline, batch, done)
+
+    def _count_what_fits(self, pipeline: RedisPipeline, batch: Batch, done: Callable[[Results], None]) -> None:
+        """Send what the server can do in time, and refuse the rest."""
+        hits = batch.hits
+        fit = self._in_flight.take(hits, asyncio.get_running_loop().time())
+        if fit == len(hits):
+            self._send(pipeline, batch, done)
             return
+        self._stats.errors += 1
+        refused = [StoreError(BUSY)] * (len(hits) - fit)
+        if fit:
+            fitting = Batch(hits[:fit], batch.now, batch.deadline)
+            self._send(pipeline, fitting, lambda results: done([*results, *refused]))
+        else:
+            done(refused)
+
+    def _send(self, pipeline: RedisPipeline, batch: Batch, done: Callable[[Results], None]) -> None:
         commands = commands_of(batch.hits)
         self._stats.batches += len(commands)
         if len(commands) == 1:
@@ -138,14 +163,17 @@ class RedisNode:
         """Why nothing can be sent now."""
         if self._breaker.open:
             return StoreError("the store is away (breaker open)")
-        return StoreError("the store is away" if self.pipeline is None else "the store does not take more for now")
+        return StoreError("the store is away" if self.pipeline is None else BUSY)
 
     def settle(self, call: ScriptCall, reply: Any) -> Results | None:
         """The results of a call from its reply, None where it gets a second try; counts what went wrong."""
         results = results_of(reply, call.hits, call.batch.now)
-        calm = not (self._refusals or self._breaker.recent)
+        calm = not (self._refusals or self._breaker.recent or self._in_flight.limited)
         if calm and set(map(type, results)) == _ALL_COUNTED:  # the common case
             return results
+        if self._in_flight.limited:
+            sent, now = call.batch.deadline - self._options.timeout_s, asyncio.get_running_loop().time()
+            self._in_flight.answered(len(call.hits), sent, now)
         if isinstance(reply, StoreError):
             if reply.reason == LATE:
                 self._note_trouble("no answer in time")
@@ -199,6 +227,7 @@ class RedisNode:
     def _probed(self, live: RedisPipeline, reply: Any) -> None:
         if live is self._live and self._breaker.open and _trouble(reply) is None:
             self._close_breaker()
+            self._in_flight.limit(asyncio.get_running_loop().time())
             self.pipeline = live
             self._on_state(True)
 
@@ -211,23 +240,23 @@ class RedisNode:
 
     async def _stay_connected(self) -> None:
         startup, loop = self._options.startup, asyncio.get_running_loop()
-        started, ever = loop.time(), False
+        started = loop.time()
         wait_s = max(RECONNECT_INITIAL_S, startup.initial_s)
         while True:
             try:
                 await self._connect()
             except Exception as error:  # noqa: BLE001 - whatever a server does, the next try may succeed
                 self._note_away(str(error) or type(error).__name__, for_people=isinstance(error, RefusedError))
-                if not ever and 0 < startup.elapsed_max_s < loop.time() - started:
+                if not self._ever and 0 < startup.elapsed_max_s < loop.time() - started:
                     reason = f"{self._options.variable}: cannot connect: {self._reason}"
                     self.gave_up.set_exception(StoreError(reason, transient=False))
                     return
                 await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - it spreads reconnects
-                most = RECONNECT_MAX_S if ever else max(RECONNECT_INITIAL_S, startup.most_s)
+                most = RECONNECT_MAX_S if self._ever else max(RECONNECT_INITIAL_S, startup.most_s)
                 wait_s = min(wait_s * 2, most)
                 continue
-            since, first = loop.time(), not ever
-            ever = True
+            since, first = loop.time(), not self._ever
+            self._ever = True
             await self._lost.wait()
             await self._disconnect()
             if first or loop.time() - since > RECONNECT_MAX_S:
@@ -240,6 +269,8 @@ class RedisNode:
         """Open a connection and see the script count on it. Raises OSError (RefusedError) with a reason for people."""
         self._lost.clear()
         dial = await self._resolve()
+        if self._ever:
+            dial = replace(dial, timeout_s=min(dial.timeout_s, max(RECONNECT_STEP_S, self._options.timeout_s)))
         self._shown = dial.target.shown
         silence_s = max(SILENCE_S_MIN, 5 * self._options.timeout_s)
         pipeline = RedisPipeline(silence_s, self._stats, self._connection_lost)

@@ -17,6 +17,7 @@ class Counters:
         self.meanwhile: dict[bytes, int] = {}
         self.fails: dict[bytes, StoreError] = {}
         self.charges = 0
+        self.in_time = True
 
     async def look(self, names: Sequence[bytes]) -> list[Answer]:
         """The counts now; then the others come."""
@@ -40,7 +41,7 @@ class Counters:
 
     async def results(self, *hits: Hit) -> list[Result]:
         """What the hits come to."""
-        return await charge_groups(hits, NOW, self.look, self.charge)
+        return await charge_groups(hits, NOW, self.look, self.charge, lambda: self.in_time)
 
 
 def short(results: Sequence[Result]) -> list[object]:
@@ -94,7 +95,8 @@ async def test_what_cannot_be_taken_back_is_shown_as_it_is() -> None:
             counters.fails = {b"a": StoreError("the store is away")}
         return await charge(asked)
 
-    got = await charge_groups([hit(b"a", 2, group=1), hit(b"b", limit=5, group=1)], NOW, counters.look, lost)
+    asked = [hit(b"a", 2, group=1), hit(b"b", limit=5, group=1)]
+    got = await charge_groups(asked, NOW, counters.look, lost, lambda: True)
     assert short(got) == [(4, True), (5, False)]
 
 
@@ -113,7 +115,7 @@ async def test_a_failed_look_charges_nothing() -> None:
     async def failing(names: Sequence[bytes]) -> list[Answer]:
         return [StoreError("no answer", outcome_unknown=True), *(await look(names))[1:]]
 
-    got = await charge_groups([hit(b"bad", group=1), hit(b"a", group=1)], NOW, failing, counters.charge)
+    got = await charge_groups([hit(b"bad", group=1), hit(b"a", group=1)], NOW, failing, counters.charge, lambda: True)
     assert short(got) == ["no answer"] * 2
     assert not any(each.outcome_unknown for each in got if isinstance(each, StoreError))
     assert counters.counts == {}
@@ -136,3 +138,13 @@ async def test_racing_groups_never_admit_beyond_the_limit() -> None:
     admitted = sum(isinstance(each, Counted) and each.allowed for (each,) in got)
     assert 0 < admitted <= 7
     assert counters.counts == {b"k": admitted}
+
+
+async def test_what_is_late_after_the_look_is_not_charged() -> None:
+    """Nobody waits for it any more; those that do not fit are told so as ever."""
+    counters = Counters(full=3)
+    counters.in_time = False
+    got = await counters.results(hit(b"free", group=1), hit(b"full", limit=3, group=2))
+    assert short(got) == ["the store did not answer in time (REDIS_TIMEOUT)", (3, False)]
+    assert not any(isinstance(each, StoreError) and each.outcome_unknown for each in got)
+    assert (counters.charges, counters.counts) == (0, {b"full": 3})

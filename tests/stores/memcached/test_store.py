@@ -294,6 +294,32 @@ async def test_groups_and_single_hits_of_a_batch_keep_their_order(store: Memcach
     assert [each.count for each in got if isinstance(each, Counted)] == [3, 5, 6]
 
 
+async def test_what_is_late_is_not_begun(held: Store, server: tuple[Process, int]) -> None:
+    """A batch of several round trips ends with the one that took all of its time: the rest is not sent, so is known."""
+    await freeze(server[0])
+    got = await ask(held, hit(b"grouped", group=1), hit(b"alone"), timeout_s=0.05)
+    assert [isinstance(each, StoreError) and not each.outcome_unknown for each in got] == [True, True]
+    server[0].process.send_signal(signal.SIGCONT)
+    assert await count(held.store, hit(b"grouped", 0)) == await count(held.store, hit(b"alone", 0)) == [0]
+    assert held.stats.unknown_outcomes == 0
+
+
+async def test_refusals_are_told_when_they_begin_and_end(held: Store, poison: Poison) -> None:
+    """One line for a reason however many hits it meets, and one when hits are counted again for a while."""
+    await poison(b"text")
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(2):
+            await ask(held, hit(b"text"))
+        held.store._refusals.note("the store refused: SERVER_ERROR", asyncio.get_running_loop().time() - 60)
+        await count(held.store, hit(b"k"))
+    told = [(each["event"].partition(";")[0], each["reason"]) for each in logs]
+    assert told == [
+        ("hits cannot be counted", "the store refused: CLIENT_ERROR"),
+        ("hits cannot be counted", "the store refused: SERVER_ERROR"),
+        ("hits are counted again", "the store refused: SERVER_ERROR"),
+    ]
+
+
 class Records:
     """A resolver that answers what it is told; each answer wakes the one who waits."""
 

@@ -1,5 +1,6 @@
 """The contract on every way to one server: a Unix socket, an ACL user, TLS with certificates on both sides."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import pytest
 import pytest_asyncio
 import structlog
 
-from deploy.demo.processes import LOOPBACK, free_port
+from deploy.demo.processes import LOOPBACK, ROOT, free_port, start_valkey
+from ratelimit.limiter.algorithm import GCRA, SLIDING_WINDOW
 from ratelimit.stores.redis.store import RedisStore
-from tests.stores.contract import PoisonContract, StoreContract
+from tests.limiter.plans import NOW, hit, moment
+from tests.stores.contract import PoisonContract, StoreContract, count
 from tests.stores.redis.test_store import Store, poison, start_redis, ttl
 from tests.transport.test_tls import certificate
 
@@ -73,6 +76,24 @@ class TestTls(_ByAccess):
     """REDIS_TLS with an authority and a client certificate."""
 
     access = "tls"
+
+
+async def test_the_rights_that_the_documents_name_are_enough(tmp_path: Path) -> None:
+    """A user with these and no other counts by every script, and is told no."""
+    (rights,) = re.findall("A user needs `(.*?)`", (ROOT / "docs" / "operating.md").read_text())
+    program, port = await start_valkey(tmp_path, None, "--user", "app", "on", ">pass", "-@all", *rights.split())
+    held = Store(port, redis_auth="app:pass", redis_url=f"redis://{LOOPBACK}:{port}/1")
+    with structlog.testing.capture_logs() as logs:
+        await held.store.start()
+        await held.connected()
+        hits = [hit(b"k"), hit(b"k", group=1), hit(b"j", group=1)]
+        at_ms = NOW * 1000
+        hits += [moment(each, at_ms, name=each.tag.encode()) for each in (SLIDING_WINDOW, GCRA)]
+        hits += [hit(b"k", -1), hit(b"k", 0)]
+        assert await count(held.store, *hits) == [1, 2, 1, 1, 1, 1, 1]
+    assert [each["event"] for each in logs] == ["connected to the store"]
+    await held.store.close()
+    await program.stop()
 
 
 async def test_a_certificate_for_another_name_is_refused_unless_told_not_to(tmp_path: Path) -> None:

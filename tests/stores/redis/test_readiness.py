@@ -12,7 +12,7 @@ import structlog
 
 from deploy.demo.processes import LOOPBACK, free_port, start_valkey, until
 from ratelimit.errors import StoreError
-from ratelimit.stores.redis import refusals
+from ratelimit.stores import refusals
 from tests.limiter.plans import hit
 from tests.stores.contract import count
 from tests.stores.redis.test_store import HIT, Store, ask, held

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from ratelimit.stores.redis.refusals import REFUSAL_OVER_S, REFUSALS_LOGGED_MAX, Refusals
+from ratelimit.stores.refusals import REFUSAL_OVER_S, REFUSALS_LOGGED_MAX, Refusals
 from tests.limiter.plans import hit
 
 

@@ -6,11 +6,13 @@ import structlog
 
 from ratelimit.limiter.counter_store import Hit
 
+# How the reason of an error begins that is the server's own word.
+REFUSED = "the store refused"
 REFUSALS_LOGGED_MAX = 20
 # So long no hit must be refused before it is told that this is over: a server at the edge of its memory refuses some.
 REFUSAL_OVER_S = 10.0
 # Refusals of one key, whatever its neighbours: no state of the server, so none that ends.
-KEY_REFUSALS = frozenset(("the store refused: WRONGTYPE", "the store refused: ERR"))
+KEY_REFUSALS = frozenset(f"{REFUSED}: {word}" for word in ("WRONGTYPE", "ERR", "CLIENT_ERROR", "not a number"))
 
 _log = structlog.get_logger(__name__)
 
