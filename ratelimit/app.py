@@ -16,7 +16,7 @@ from ratelimit.errors import ConfigError
 from ratelimit.lifetime import Part, close_each, settle_memory
 from ratelimit.metrics import Metrics
 from ratelimit.settings import Settings
-from ratelimit.sources.directory import DirectorySource
+from ratelimit.sources.choice import choose_source
 from ratelimit.sources.source import Listener
 from ratelimit.statsd import StatsdSink
 from ratelimit.workers.cores import usable_cores
@@ -89,7 +89,7 @@ class App(Generic[W]):
         self.metrics = views.metrics
         self.worker = worker
         self.admin = AdminServer(settings, views)
-        self._source = DirectorySource(settings.config, Listener(self._config_loaded, self._config_failed))
+        self._source = choose_source(settings, Listener(self._config_loaded, self._config_failed))
         self._statsd = StatsdSink(settings.metrics, self.metrics) if settings.metrics.statsd_on else None
 
     async def run(self) -> None:

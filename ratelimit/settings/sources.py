@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 from ratelimit.settings.go_values import Boolean, Duration, Integer, Number, Pairs
-from ratelimit.settings.group import Count, Group, Positive, at_least, not_yet, read_as, setting
+from ratelimit.settings.group import Count, Group, Positive, at_least, read_as, setting
 
 # What github.com/jpillora/backoff takes where it is given nothing that can act.
 BACKOFF_INITIAL_S = 0.1
@@ -22,8 +22,8 @@ def _message_bytes(value: int) -> tuple[int, str] | None:
 class ConfigSettings(Group):
     """Which source it is; of files, where they are and how much of them is accepted."""
 
-    config_type: Annotated[Literal["FILE", "GRPC_XDS_SOTW"], not_yet("GRPC_XDS_SOTW")] = setting(
-        "FILE", "`FILE`; `GRPC_XDS_SOTW` is refused for now"
+    config_type: Literal["FILE", "GRPC_XDS_SOTW"] = setting(
+        "FILE", "`FILE`; or `GRPC_XDS_SOTW`, a control plane that is asked over ADS"
     )
     runtime_root: str = setting(
         "/srv/runtime_data/current", "first part of the configuration directory; may be a link that is swapped"
@@ -36,7 +36,7 @@ class ConfigSettings(Group):
     runtime_ignoredotfiles: Boolean = setting(False, "skip names with a leading dot; a ConfigMap needs true")
     merge_domain_config: Boolean = setting(False, "several files may configure one domain")
     force_start_without_initial_config: Boolean = setting(
-        False, "", no_effect="the start never waits for a configuration"
+        False, "true: a start does not wait for the control plane's first configuration; files are never waited for"
     )
     healthy_with_at_least_one_config_loaded: Boolean = setting(False, "not healthy without a domain")
     config_strict: Boolean = setting(

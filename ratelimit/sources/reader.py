@@ -84,13 +84,12 @@ def _files(job: Job, warnings: list[str]) -> tuple[str, Nodes]:
 def _sent(job: Job, response: bytes) -> tuple[str, Nodes]:
     """The digest and the nodes of a DiscoveryResponse, which was parsed once before."""
     # A directory is read without what it takes to read messages.
-    from ratelimit.pb.envoy.service.discovery.v3.discovery_pb2 import DiscoveryResponse  # noqa: PLC0415
-    from ratelimit.sources import xds_resources  # noqa: PLC0415
+    from ratelimit.sources import xds_messages  # noqa: PLC0415
 
-    resources = DiscoveryResponse.FromString(response).resources
+    resources = xds_messages.read_response(response).resources
     rules = SpecificationRules(merge_domains=job.merge_domains)
-    nodes = (node for each in xds_resources.specifications(resources) for node in rules.nodes(each))
-    return xds_resources.digest_of(resources), nodes
+    nodes = (node for each in xds_messages.specifications(resources) for node in rules.nodes(each))
+    return xds_messages.digest_of(resources), nodes
 
 
 if __name__ == "__main__":

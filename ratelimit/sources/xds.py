@@ -19,21 +19,18 @@ from typing import Any, NoReturn
 
 import grpc.aio
 import structlog
-from google.protobuf.message import DecodeError
 
 from ratelimit.descriptors.tree import Node
-from ratelimit.errors import ConfigError, GrpcStatus
-from ratelimit.pb.envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
+from ratelimit.errors import ConfigError
 from ratelimit.sources.handover import Job
 from ratelimit.sources.reader_process import read, release
 from ratelimit.sources.source import Listener
-from ratelimit.sources.xds_resources import TYPE_URL
+from ratelimit.sources.xds_messages import METHOD, TYPE_URL, Response, read_response
+from ratelimit.sources.xds_messages import Node as XdsNode
 
-METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
 # A control plane that is gone without a word is noticed so; servers refuse pings that come more often.
 KEEPALIVE_MS = 300_000
-# A wrong configuration is told in one header or message, which have bounds of their own.
-ERROR_CHARACTERS_MAX = 2_000
+RECONNECT_S_MIN = 0.05
 
 _log = structlog.get_logger(__name__)
 
@@ -71,7 +68,7 @@ class Retry:
 
     def reconnect(self) -> float:
         """The wait before the next try to reach it."""
-        return self.connect_s * random.uniform(0.5, 1.5)  # noqa: S311 - likewise
+        return max(RECONNECT_S_MIN, self.connect_s * random.uniform(0.5, 1.5))  # noqa: S311 - likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +96,8 @@ class ControlPlaneSource:
     def __init__(
         self, plane: ControlPlane, listener: Listener, *, merge_domains: bool = False, wait: bool = True
     ) -> None:
-        self._plane = plane
+        self.plane = plane
+        self._node = XdsNode(plane.node_id, plane.node_metadata)
         self._listener = listener
         self._merge_domains = merge_domains
         self._wait = wait
@@ -118,7 +116,7 @@ class ControlPlaneSource:
         """Follow from now on; wait for the first configuration, be it a wrong one."""
         self._task = asyncio.create_task(self._follow())
         if self._wait:
-            _log.info("waiting for the first configuration", control_plane=self._plane.target)
+            _log.info("waiting for the first configuration", control_plane=self.plane.target)
             await self._told.wait()
 
     async def close(self) -> None:
@@ -141,22 +139,23 @@ class ControlPlaneSource:
                 _log.exception("the configuration could not be taken, it is asked for again")
             self._losses = 1 if responses else self._losses + 1
             lost = responses or self._version
-            await asyncio.sleep(self._plane.retry.after(self._losses) if lost else self._plane.retry.reconnect())
+            await asyncio.sleep(self.plane.retry.after(self._losses) if lost else self.plane.retry.reconnect())
 
     @contextlib.asynccontextmanager
     async def _stream(self) -> AsyncIterator[Any]:
         """A new stream on a connection of its own, with the first request sent. Raises RpcError and OSError."""
-        plane = self._plane
+        plane = self.plane
         options = channel_options(plane)
         if plane.tls is None:
             channel = grpc.aio.insecure_channel(plane.target, options)
         else:
             channel = grpc.aio.secure_channel(plane.target, await asyncio.to_thread(credentials, plane.tls), options)
         async with channel:
-            method: Any = channel.stream_stream(METHOD, request_serializer=DiscoveryRequest.SerializeToString)
-            stream = method(metadata=[(name.lower(), value) for name, value in plane.headers.items()])
+            stream: Any = channel.stream_stream(METHOD)(
+                metadata=[(name.lower(), value) for name, value in plane.headers.items()]
+            )
             try:
-                await self._write(stream, self._request(""))
+                await self._write(stream, self._node.request(self._version))
                 yield stream
             finally:
                 stream.cancel()
@@ -167,11 +166,11 @@ class ControlPlaneSource:
         if not isinstance(response, bytes):
             await _raise_status(stream)
         if self._away:
-            _log.warning("the control plane is back", control_plane=self._plane.target)
+            _log.warning("the control plane is back", control_plane=self.plane.target)
             self._away = ""
         return response
 
-    async def _write(self, stream: Any, request: DiscoveryRequest) -> None:
+    async def _write(self, stream: Any, request: bytes) -> None:
         try:
             await stream.write(request)
         except asyncio.InvalidStateError:  # the stream has ended: its status says why
@@ -180,27 +179,23 @@ class ControlPlaneSource:
     async def _respond(self, stream: Any, message: bytes) -> None:
         """Take a response, and say how that went. Raises OSError where another try may help."""
         try:
-            response = DiscoveryResponse.FromString(message)
-        except DecodeError:
-            raise OSError("sent what is no DiscoveryResponse") from None
-        error, lasting = await self._load(response, message)
-        request = self._request(response.nonce)
+            response = read_response(message)
+        except ValueError as odd:
+            raise OSError(f"sent {odd}") from None
+        error, lasting = await self._load(response)
         if error is None:
-            self._version = request.version_info = response.version_info
-        else:
-            request.error_detail.code = GrpcStatus.INVALID_ARGUMENT
-            request.error_detail.message = str(error)[:ERROR_CHARACTERS_MAX]
-        await self._write(stream, request)
+            self._version = response.version
+        await self._write(stream, self._node.request(self._version, response.nonce, str(error or "")))
         if not lasting:
             raise OSError(str(error))
 
-    async def _load(self, response: DiscoveryResponse, message: bytes) -> tuple[ConfigError | None, bool]:
+    async def _load(self, response: Response) -> tuple[ConfigError | None, bool]:
         """What is wrong with a response, and whether it stays so; the listener is told."""
         if response.type_url != TYPE_URL:
             error = ConfigError(f"a response of type {response.type_url!r}: {TYPE_URL} is wanted")
             self._failed(error)
             return error, True
-        answer = await read(self._job(), response=message)
+        answer = await read(self._job(), response=response.message)
         if answer.error is not None:
             self._failed(answer.error)
             return answer.error, bool(answer.digest)
@@ -214,7 +209,7 @@ class ControlPlaneSource:
             answer.config = None
             await release(old)
         elif self._failing:
-            _log.warning("the configuration is right again, and unchanged", control_plane=self._plane.target)
+            _log.warning("the configuration is right again, and unchanged", control_plane=self.plane.target)
         self._failing = ""
         self._told.set()
         return None, True
@@ -225,21 +220,15 @@ class ControlPlaneSource:
             self._failing = str(error)
         self._told.set()
 
-    def _request(self, nonce: str) -> DiscoveryRequest:
-        request = DiscoveryRequest(version_info=self._version, type_url=TYPE_URL, response_nonce=nonce)
-        request.node.id = self._plane.node_id
-        request.node.metadata.update(self._plane.node_metadata)
-        return request
-
     def _job(self) -> Job:
-        return Job("", merge_domains=self._merge_domains, known=self._digest, control_plane=self._plane.target)
+        return Job("", merge_domains=self._merge_domains, known=self._digest, control_plane=self.plane.target)
 
     def _note_away(self, reason: str) -> None:
         """One line when it goes, and at a level that nobody reads by default where the reason changes."""
         if reason == self._away:
             return
         told = _log.info if self._away else _log.warning
-        told("the control plane is away, what it said last stays", control_plane=self._plane.target, reason=reason)
+        told("the control plane is away, what it said last stays", control_plane=self.plane.target, reason=reason)
         self._away = reason
 
 

@@ -16,7 +16,6 @@ from ratelimit.settings import load_settings
         {"BACKEND_TYPE": "memcache", "MEMCACHE_HOST_PORT": "a:1,b"},
         {"BACKEND_TYPE": "memcache", "MEMCACHE_HOST_PORT": ":11211"},
         {"BACKEND_TYPE": "memcache", "MEMCACHE_SRV": "example.org"},
-        {"CONFIG_TYPE": "GRPC_XDS_SOTW"},
         {"TRACING_ENABLED": "true"},
         {"USE_DOG_STATSD": "true"},
         {"PROMETHEUS_MAPPER_YAML": "/mapper.yaml", "USE_PROMETHEUS": "true"},

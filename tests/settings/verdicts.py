@@ -211,7 +211,7 @@ def of_xds() -> list[Case]:
     """A control plane."""
     tls = {"CONFIG_GRPC_XDS_SERVER_USE_TLS": "true"}
     return [
-        Case(XDS, starts=True, why_not_as_theirs=NOT_YET),
+        Case(XDS, starts=True),
         *one("CONFIG_GRPC_XDS_SERVER_CONNECT_RETRY_INTERVAL", "-1s", starts=True),
         *one("XDS_CLIENT_BACKOFF_INITIAL_INTERVAL", "-1s", starts=True),
         *one("XDS_CLIENT_BACKOFF_MAX_INTERVAL", "-1s", starts=True),

@@ -12,7 +12,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from ratelimit.pb.envoy.service.discovery.v3 import ads_pb2_grpc
 from ratelimit.pb.envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
 from ratelimit.pb.ratelimit.config.ratelimit.v3 import rls_conf_pb2
-from ratelimit.sources.xds_resources import TYPE_URL
+from ratelimit.sources.xds_messages import TYPE_URL
 
 WAIT_S_MAX = 30.0
 
@@ -84,7 +84,9 @@ class ControlPlaneServer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
         stream.first = await stream.heard()
         return stream
 
-    async def StreamAggregatedResources(self, requests: Any, context: Any) -> AsyncIterator[DiscoveryResponse]:  # noqa: N802
+    async def StreamAggregatedResources(  # noqa: N802 - gRPC's name
+        self, requests: Any, context: Any
+    ) -> AsyncIterator[DiscoveryResponse]:
         """One stream."""
         stream = Stream(context)
         self._streams.put_nowait(stream)

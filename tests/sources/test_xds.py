@@ -234,7 +234,7 @@ async def test_a_response_beyond_the_bound_is_not_taken() -> None:
 async def test_what_is_no_response_ends_the_stream() -> None:
     """Bytes that are no message are no configuration either."""
     source = ControlPlaneSource(ControlPlane(), Listener(print, print))
-    with pytest.raises(OSError, match="sent what is no DiscoveryResponse"):
+    with pytest.raises(OSError, match="sent no DiscoveryResponse"):
         await source._respond(None, b"\xff")
 
 

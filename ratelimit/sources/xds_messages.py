@@ -1,11 +1,13 @@
-"""What a control plane sends, RateLimitConfig resources (ratelimit.config.ratelimit.v3), as specifications.
+"""The messages of xDS: requests to a control plane, its responses, and the RateLimitConfig resources in them.
 
-Only what this format can get wrong is judged here: a resource of another type, bytes that are no message. A resource
-has no lines, so the place of a thing is its name and the key path, as a file of the same content would have it.
+Protobuf stays here. Resources become specifications, and only what this format can get wrong is judged: a resource of
+another type, bytes that are no message. A resource has no lines, so the place of a thing is its name and the key path,
+as a file of the same content would have it.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from google.protobuf import json_format
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -18,9 +20,55 @@ from ratelimit.descriptors.specification import (
     Place,
     shown,
 )
+from ratelimit.errors import GrpcStatus
+from ratelimit.pb.envoy.service.discovery.v3 import discovery_pb2
 from ratelimit.pb.ratelimit.config.ratelimit.v3 import rls_conf_pb2
 
+METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
 TYPE_URL = "type.googleapis.com/ratelimit.config.ratelimit.v3.RateLimitConfig"
+# A wrong configuration is told in one message, which has a bound of its own.
+ERROR_CHARACTERS_MAX = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Who asks: what the control plane chooses the configuration by."""
+
+    id: str
+    metadata: Mapping[str, str]
+
+    def request(self, version: str, nonce: str = "", refused: str = "") -> bytes:
+        """A DiscoveryRequest: `version` is what is in force, `nonce` that of the response which it answers.
+
+        `refused` says why that response was not taken; empty where it was.
+        """
+        request = discovery_pb2.DiscoveryRequest(version_info=version, type_url=TYPE_URL, response_nonce=nonce)
+        request.node.id = self.id
+        request.node.metadata.update(self.metadata)
+        if refused:
+            request.error_detail.code = GrpcStatus.INVALID_ARGUMENT
+            request.error_detail.message = refused[:ERROR_CHARACTERS_MAX]
+        return request.SerializeToString()
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A DiscoveryResponse. `message` is the whole, as it came."""
+
+    message: bytes
+    version: str
+    nonce: str
+    type_url: str
+    resources: Sequence[AnyMessage]
+
+
+def read_response(message: bytes) -> Response:
+    """A DiscoveryResponse from its bytes. Raises ValueError."""
+    try:
+        found = discovery_pb2.DiscoveryResponse.FromString(message)
+    except DecodeError:
+        raise ValueError("no DiscoveryResponse") from None
+    return Response(message, found.version_info, found.nonce, found.type_url, found.resources)
 
 
 def specifications(resources: Iterable[AnyMessage]) -> Iterator[DomainSpecification]:

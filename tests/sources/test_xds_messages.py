@@ -10,7 +10,7 @@ from ratelimit.descriptors.limit import Unit
 from ratelimit.descriptors.rules import SpecificationRules
 from ratelimit.descriptors.tree import Node, TreeBuilder
 from ratelimit.errors import ConfigError
-from ratelimit.sources.xds_resources import TYPE_URL, digest_of, specifications
+from ratelimit.sources.xds_messages import TYPE_URL, digest_of, specifications
 from tests.sources.control_plane import packed
 
 
