@@ -306,7 +306,7 @@ def _dump(parent: str, node: Node) -> Iterator[str]:
 def _described(limit: Limit) -> str:
     modes = f"shadow_mode: {str(limit.shadow_mode).lower()}, quota_mode: {str(limit.quota_mode).lower()}"
     if limit.unlimited:
-        return f"unlimited, {modes}"
+        return f"unit=UNKNOWN requests_per_unit=0, {modes}"
     times = f" unit_multiplier={limit.unit_multiplier}" if limit.unit_multiplier > 1 else ""
     if limit.algorithm != FIXED_WINDOW:
         times += f" algorithm={limit.algorithm}"

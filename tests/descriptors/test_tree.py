@@ -160,7 +160,7 @@ def test_dump_has_a_line_for_each_limit(config: Config) -> None:
     lines = config.dump().splitlines()
     assert len(lines) == 10
     assert lines[0] == "d.a_exact: unit=MINUTE requests_per_unit=1, shadow_mode: false, quota_mode: false"
-    assert lines[-1] == "d.plain.loud_l*: unlimited, shadow_mode: false, quota_mode: false"
+    assert lines[-1] == "d.plain.loud_l*: unit=UNKNOWN requests_per_unit=0, shadow_mode: false, quota_mode: false"
 
 
 def test_a_dump_tells_of_what_is_not_common() -> None:
