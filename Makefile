@@ -31,7 +31,7 @@ docs: setup ## Write the tables of docs/configuration.md and deploy/settings.env
 conformance: setup ## h2spec, ghz and grpc-go's interop client against the server (needs Go; builds them into build/)
 	@$(BIN)/python -m tests.wire.independent
 
-differential: setup ## SCENARIOS= (500) random ones on our server and on the reference's (needs Go and its source)
+differential: setup ## Ours beside envoyproxy/ratelimit: settings, codes, SCENARIOS= (500) random ones (needs Go and its module)
 	@$(BIN)/python -m tests.differential
 
 reference-suite: setup ## The reference's own integration tests against our server (needs Go, redis-server, memcached)

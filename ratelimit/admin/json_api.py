@@ -1,4 +1,7 @@
-"""/json: a RateLimitRequest in proto JSON, answered as envoyproxy/ratelimit answers it, and with the reason of a no."""
+"""/json: a RateLimitRequest in proto JSON, answered as envoyproxy/ratelimit answers it.
+
+Why a request is refused stands in a header, since the body is the reference's to the byte.
+"""
 
 import asyncio
 import re
@@ -7,14 +10,15 @@ from typing import Protocol
 
 from aiohttp import web
 
-from ratelimit.admin.json_budget import BODY_BYTES_MAX, READABLE_ENCODINGS, decompressed, request_pieces
-from ratelimit.admin.listener import body_is_read
+from ratelimit.admin.json_budget import BODY_BYTES_MAX, decompressed, request_pieces
+from ratelimit.admin.listener import body_is_read, plain_error
 from ratelimit.errors import RpcError
 from ratelimit.service.messages import response_json
 
 # So long one request may build before the event loop runs.
 SLICE_S = 0.001
 REASON_CHARACTERS_MAX = 500
+REASON_HEADER = "Ratelimit-Reason"
 _NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -36,20 +40,18 @@ class JsonApi:
     async def handle(self, request: web.Request) -> web.Response:
         """200 or 429 with the response; whatever goes wrong is 400, as the reference has it."""
         encoding = ", ".join(request.headers.getall("Content-Encoding", ())).strip().lower()
-        if encoding not in READABLE_ENCODINGS:
-            return _refusal(415, "Unsupported Media Type", f"Content-Encoding {encoding}: gzip or deflate is readable")
         try:
             body = await request.read()
             body_is_read()
             message = await self._message(decompressed(body, encoding))
             answer = await self._service.ask(message)
         except RpcError as error:
-            return _refusal(400, "Bad Request", error.details)
+            return _refusal(error.details)
         except web.HTTPRequestEntityTooLarge:
-            return _refusal(400, "Bad Request", f"larger than {BODY_BYTES_MAX} bytes")
+            return _refusal(f"larger than {BODY_BYTES_MAX} bytes")
         except (web.RequestPayloadError, ConnectionError) as error:
             # Nobody may be there to read this any more, but a client that goes away is nothing to log.
-            return _refusal(400, "Bad Request", f"the body cannot be read: {error}")
+            return _refusal(f"the body cannot be read: {error}")
         async with self._turn:
             over_limit, text = response_json(answer)
         return web.Response(status=429 if over_limit else 200, body=text, content_type="application/json")
@@ -66,8 +68,7 @@ class JsonApi:
             return bytes(message)
 
 
-def _refusal(status: int, first_line: str, reason: str) -> web.Response:
-    """The reference's first line, and a second that says why: short, one line, and text whatever the caller sent."""
+def _refusal(reason: str) -> web.Response:
+    """400 as the reference has it, and the reason: short, one line, and ASCII whatever the caller sent."""
     why = _NO_TEXT.sub(" ", reason)[:REASON_CHARACTERS_MAX].strip()
-    body = f"{first_line}\n{why}\n".encode(errors="backslashreplace")
-    return web.Response(status=status, body=body, content_type="text/plain", charset="utf-8")
+    return plain_error(400, "Bad Request\n", {REASON_HEADER: why.encode("ascii", "backslashreplace").decode()})

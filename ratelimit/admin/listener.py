@@ -134,14 +134,14 @@ class HttpListener:
     async def _track(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         guard = None if request.transport is None else self._guards.get(request.transport)
         if guard is None:
-            return await handler(request)
+            return await _answer(request, handler)
         if request.can_read_body:
             _guard.set(guard)
             guard.header_is_read()
         else:
             guard.busy()
         try:
-            return await handler(request)
+            return await _answer(request, handler)
         finally:
             guard.answered()
 
@@ -231,6 +231,20 @@ class _Guard(asyncio.Protocol):
         if not self._between_requests:
             self._listener.stats.cx_timeouts += 1
         self.abort()
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What `handler` answers; nobody's path is told as Go's mux tells it."""
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        return plain_error(404, "404 page not found\n")
+
+
+def plain_error(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    """An error as Go's http.Error writes it."""
+    told = {"X-Content-Type-Options": "nosniff", **(headers or {})}
+    return web.Response(status=status, text=text, content_type="text/plain", charset="utf-8", headers=told)
 
 
 def body_is_read() -> None:

@@ -112,7 +112,7 @@ class AdminServer:
     async def _healthcheck(self, _: web.Request) -> web.Response:
         if self._views.health.healthy:
             return web.Response(text="OK")
-        return web.Response(status=500, text="not healthy\n")
+        return web.Response(status=500)
 
     async def _index(self, _: web.Request) -> web.Response:
         return web.Response(

@@ -152,11 +152,17 @@ def request_bytes_from_json(value: dict[str, Any]) -> bytes:
 
 
 def response_json(message: bytes) -> tuple[bool, bytes]:
-    """Whether a serialised RateLimitResponse says OVER_LIMIT, and the response in proto JSON."""
+    """Whether a serialised RateLimitResponse says OVER_LIMIT, and the response in proto JSON, as protojson has it."""
     response = rls_pb2.RateLimitResponse.FromString(message)
-    text = json_format.MessageToJson(response, indent=None)
-    # A Struct knows only doubles; whole ones are written without a fraction, as protojson does.
-    return response.overall_code == _OVER_LIMIT, json.dumps(json.loads(text, parse_float=_number)).encode()
+    # A Struct knows only doubles; whole ones are written without a fraction.
+    value = json.loads(json_format.MessageToJson(response, indent=None), parse_float=_number)
+    for status in value.get("statuses", ()):
+        limit = status.get("currentLimit", {})
+        if "name" in limit:  # it is declared first there, though its number is the last
+            status["currentLimit"] = {"name": limit.pop("name"), **limit}
+    # protojson has a space behind each comma or none, which one differs from build to build.
+    text = json.dumps(value, ensure_ascii=False, separators=(", ", ":"))
+    return response.overall_code == _OVER_LIMIT, text.encode()
 
 
 def _number(text: str) -> float:

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import os
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -16,7 +14,6 @@ import grpc.aio
 from redis.asyncio import Redis
 
 from deploy.demo.processes import LOOPBACK, free_port, serving, start, start_valkey, until
-from tests.reference_suite.__main__ import source
 
 # What decides nothing that is compared, or would make it differ from run to run.
 COMMON = {
@@ -39,16 +36,6 @@ OURS = {
 }
 # The whole of a statsd flush has come when nothing more comes for so long.
 QUIET_S = 0.5
-
-
-def build(folder: Path) -> Path:
-    """The reference's server, from its source."""
-    given = os.environ.get("PEER_CMD")
-    if given:
-        return Path(given)
-    binary = folder / "reference"
-    subprocess.run(["go", "build", "-o", str(binary), "./src/service_cmd"], cwd=source(), check=True)
-    return binary
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """`make reference-suite`: the integration tests of envoyproxy/ratelimit against our server, or another one.
 
-    REFERENCE_SOURCE=   a checkout of it; empty takes the Go module of REFERENCE_VERSION
+    REFERENCE_SOURCE=   a checkout of it; else it is looked for in the Go module cache
     RATELIMIT_COMMAND=  the server that is tested; empty is ours
     RUN=                a pattern of tests, as `go test -run` takes it
 
@@ -17,10 +17,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.differential.peer import source
 from tests.reference_suite.servers import certificate, environment, lacking, running
 
-MODULE = "github.com/envoyproxy/ratelimit"
-VERSION = "v1.4.1-0.20260122083618-3fb702589d36"
 HERE = Path(__file__).parent
 TIMEOUT = "25m"
 
@@ -37,17 +36,6 @@ def main() -> int:
         command = os.environ.get("RATELIMIT_COMMAND") or f"{sys.executable} -m ratelimit"
         with running(folder):
             return tell(tested(folder, command))
-
-
-def source() -> Path:
-    """Where the reference lies, fetched if need be."""
-    given = os.environ.get("REFERENCE_SOURCE")
-    if given:
-        return Path(given)
-    version = os.environ.get("REFERENCE_VERSION") or VERSION
-    command = ["go", "mod", "download", "-json", f"{MODULE}@{version}"]
-    found = subprocess.run(command, check=True, capture_output=True, cwd=tempfile.gettempdir())
-    return Path(json.loads(found.stdout)["Dir"])
 
 
 def copied(origin: Path, folder: Path) -> None:

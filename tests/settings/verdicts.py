@@ -138,7 +138,6 @@ def of_meaning() -> list[Case]:
         *one("NEAR_LIMIT_RATIO", "2", "-1", "nan", "inf", starts=True),
         *one("NEAR_LIMIT_RATIO", "1e39", starts=False),
         *one("LIMIT_LIMIT_HEADER", "", "x y", starts=True),
-        *one("RUNTIME_SUBDIRECTORY", "a/b", starts=True),
         *one("TRACING_EXPORTER_PROTOCOL", "", "http", "grpc", starts=True, why=NOT_YET, TRACING_ENABLED="true"),
         *one("TRACING_EXPORTER_PROTOCOL", "GRPC", "x", starts=False, TRACING_ENABLED="true"),
         *one("TRACING_EXPORTER_PROTOCOL", "x", starts=True),
