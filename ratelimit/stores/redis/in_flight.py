@@ -16,6 +16,9 @@ from collections.abc import Sequence
 from ratelimit.limiter.counter_store import UNGROUPED, Hit
 
 FIRST = 64
+# Fewer would let none of the requests through that have more descriptors, however idle the server is then; and one that
+# needs all of REDIS_TIMEOUT for so many is for the breaker.
+LEAST = 32
 FREE_AFTER_S = 10.0
 GROWTH, SHRINK = 0.05, 0.75
 
@@ -65,7 +68,7 @@ class InFlight:
             self.most += hits if self._slow_start else GROWTH * hits
         elif sent >= self._shrunk_at:
             self._slow_start, self._shrunk_at = False, now
-            self.most = max(1.0, self.most * SHRINK)
+            self.most = max(float(LEAST), self.most * SHRINK)
 
 
 def _group_end(hits: Sequence[Hit]) -> int:

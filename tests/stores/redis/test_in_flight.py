@@ -1,4 +1,4 @@
-from ratelimit.stores.redis.in_flight import FIRST, FREE_AFTER_S, GROWTH, SHRINK, InFlight
+from ratelimit.stores.redis.in_flight import FIRST, FREE_AFTER_S, GROWTH, LEAST, SHRINK, InFlight
 from tests.limiter.plans import hit
 
 TIMEOUT_S, SOON_S, LATE_S = 0.01, 0.001, 0.009
@@ -20,7 +20,7 @@ def test_it_begins_without_a_limit() -> None:
 
 
 def test_what_is_beyond_is_refused() -> None:
-    """There is room again when something was answered."""
+    """There is room again for what was answered, less where that was late."""
     in_flight = limited()
     assert [in_flight.take(MANY, START) for _ in range(2)] == [FIRST, 0]
     in_flight.answered(FIRST, START, START + LATE_S)
@@ -51,15 +51,15 @@ def test_who_leaves_room_learns_nothing() -> None:
     assert in_flight.most == FIRST
 
 
-def test_one_always_may() -> None:
-    """However slow the server is."""
+def test_some_always_may() -> None:
+    """However slow the server is: fewer would be no request of many descriptors at all."""
     in_flight = limited()
-    for turn in range(60):
+    for turn in range(9):
         moment = START + turn
         fit = in_flight.take(MANY, moment)
-        assert fit >= 1
+        assert fit >= LEAST
         in_flight.answered(fit, moment, moment + LATE_S)
-    assert in_flight.most == 1
+    assert in_flight.most == LEAST
 
 
 def test_it_ends_when_nothing_was_refused_for_long() -> None:
