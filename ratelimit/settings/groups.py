@@ -197,14 +197,13 @@ def _tls_pair_is_whole(group: Any) -> str | None:
 
 
 RedisType = Annotated[Literal["SINGLE", "SENTINEL", "CLUSTER"], Upper]
-NoCluster = not_yet("CLUSTER")
 
 
 class RedisSettings(Group):
     """The counter store. Pool and pipeline sizes are accepted without effect: one multiplexed connection serves."""
 
     redis_socket_type: Literal["tcp", "unix"] = "unix"
-    redis_type: Annotated[RedisType, NoCluster] = "SINGLE"
+    redis_type: RedisType = "SINGLE"
     redis_url: str = Field(default="/var/run/nutcracker/ratelimit.sock", repr=False)
     redis_auth: str = Field(default="", repr=False)
     redis_sentinel_auth: str = Field(default="", repr=False)
@@ -225,7 +224,7 @@ class RedisSettings(Group):
     redis_cluster_pipeline_parallelism: Count = 1
     redis_persecond: Boolean = False
     redis_persecond_socket_type: Literal["tcp", "unix"] = "unix"
-    redis_persecond_type: Annotated[RedisType, NoCluster] = "SINGLE"
+    redis_persecond_type: RedisType = "SINGLE"
     redis_persecond_url: str = Field(default="/var/run/nutcracker/ratelimitpersecond.sock", repr=False)
     redis_persecond_auth: str = Field(default="", repr=False)
     redis_persecond_sentinel_auth: str = Field(default="", repr=False)

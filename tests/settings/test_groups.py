@@ -48,7 +48,7 @@ def test_every_problem_is_named_at_once() -> None:
 @pytest.mark.parametrize(
     "environ",
     [
-        {"REDIS_TYPE": "CLUSTER"},
+        {"REDIS_TYPE": "CLUSTER", "REDIS_URL": "host:1/3"},
         {"REDIS_PERSECOND_URL": "a,b", "REDIS_PERSECOND_SOCKET_TYPE": "tcp", "REDIS_PERSECOND": "true"},
         {"REDIS_TLS_CLIENT_CERT": "/cert.pem"},
         {"REDIS_TYPE": "SENTINEL", "REDIS_URL": "host:26379"},

@@ -18,7 +18,8 @@ import structlog
 
 from ratelimit.errors import StoreError
 from ratelimit.metrics import StoreStats
-from ratelimit.stores.memcached.commands import Answer, OddReplyError, Replies
+from ratelimit.stores.groups import Answer
+from ratelimit.stores.memcached.commands import OddReplyError, Replies
 
 OUTSTANDING_MAX = 100_000
 

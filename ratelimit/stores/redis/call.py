@@ -24,6 +24,7 @@ class ScriptCall:
     """`done` gets its results, unless the sender keeps the call for later: then `settle` says None."""
 
     __slots__ = ("_done", "_script", "_sender", "batch", "hits", "pipeline", "tries")
+    tries_max = 2
 
     def __init__(
         self,

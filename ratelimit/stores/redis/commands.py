@@ -28,6 +28,10 @@ NOT_RUN = (
     "NOPERM",
     "MASTERDOWN",
     "CLUSTERDOWN",
+    "MOVED",
+    "ASK",
+    "TRYAGAIN",
+    "CROSSSLOT",
     "BUSY",
     "MISCONF",
     "NOSCRIPT",
@@ -96,9 +100,14 @@ class BatchResults:
             self._done([result for part in self._parts if part is not None for result in part])
 
 
+def are_plain(hits: Sequence[Hit]) -> bool:
+    """Whether all are hits of fixed windows, each by itself: then one script counts them."""
+    return set(map(_kind, hits)) == _PLAIN
+
+
 def commands_of(hits: Sequence[Hit]) -> list[tuple[Script, Sequence[Hit]]]:
     """The script calls for hits, in order, each with at most HITS_PER_COMMAND_MAX hits (a larger group stays whole)."""
-    if len(hits) <= HITS_PER_COMMAND_MAX and set(map(_kind, hits)) == _PLAIN:
+    if len(hits) <= HITS_PER_COMMAND_MAX and are_plain(hits):
         return [(ADD_HITS, hits)]
     commands: list[tuple[Script, list[Hit]]] = []
     for (group, counting), members in groupby(hits, key=_kind):

@@ -79,6 +79,14 @@ class RedisPipeline(asyncio.Protocol):
         if deadline < self._timer_at:
             self._wake_at(deadline)
 
+    def send_all(self, commands: Sequence[tuple[tuple[Any, ...], Reply]], deadline: float) -> None:
+        """Write several commands at once, each with its reply: as `send`, and nothing comes between them."""
+        assert self._transport is not None  # noqa: S101 - `writable` says when
+        self._slots.extend([_Slot(reply, deadline) for _, reply in commands])
+        self._transport.write(b"".join([hiredis.pack_command(command) for command, _ in commands]))
+        if deadline < self._timer_at:
+            self._wake_at(deadline)
+
     def finish(self, reason: str) -> None:
         """Take no more, and give the connection up when everything sent is answered."""
         self._last_words = reason

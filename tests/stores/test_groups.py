@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from ratelimit.errors import StoreError
 from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.counter_store import Hit
-from ratelimit.stores.memcached.commands import Answer
-from ratelimit.stores.memcached.groups import Result, charge_groups
+from ratelimit.stores.groups import Answer, Result, charge_groups
 from tests.limiter.plans import NOW, hit
 
 
