@@ -255,6 +255,11 @@ class RedisSettings(Group):
         return self._place("redis_persecond") if self.redis_persecond else None
 
     @property
+    def in_cluster(self) -> bool:
+        """Whether any of the stores is a Cluster."""
+        return "CLUSTER" in {self.redis_type, self.redis_persecond_type if self.redis_persecond else ""}
+
+    @property
     def timeout_s(self) -> float:
         """The longest that a batch may take in any of the stores."""
         return max(self.redis_timeout, self.redis_persecond_timeout if self.redis_persecond else 0.0)

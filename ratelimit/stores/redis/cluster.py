@@ -28,7 +28,7 @@ from ratelimit.stores.redis.connect import Dial
 from ratelimit.stores.redis.cross_slot import Stage, charge_crossing, stages_of
 from ratelimit.stores.redis.node import RECONNECT_INITIAL_S, RECONNECT_MAX_S, NodeOptions, RedisNode
 from ratelimit.stores.redis.pipeline import LATE
-from ratelimit.stores.redis.slot_call import Gathering, SlotCall, calls_of
+from ratelimit.stores.redis.slot_call import Burst, Gathering, Piece, SlotCall, pieces_of
 from ratelimit.stores.redis.slots import SLOTS, Address, SlotRange, probe_name, redirect_of
 
 # At first it is ready when all masters are, or so long after the first: one that is dead must not hold up a start.
@@ -107,7 +107,7 @@ class Cluster:
             timer.cancel()
         await self._map.close()
         for call in list(self._held_back):
-            self._fail(call, self._let_go(call))
+            call.finish(self._let_go(call))
         await asyncio.gather(*(node.close() for node in self._nodes.values()))
         await asyncio.gather(*self._tasks)
 
@@ -138,17 +138,22 @@ class Cluster:
 
     def _count(self, batch: Batch, done: Callable[[Results], None], *, plain: bool) -> None:
         """Count a batch in which no group crosses slots."""
-        owners = self._owners
-        calls_at: dict[Member | None, list[SlotCall]] = {}
-        for call in calls_of(self, Gathering(batch, done), plain=plain):
-            node = owners[call.slot]
-            known = calls_at.get(node)
+        gathering, owners = Gathering(batch, done), self._owners
+        pieces_at: dict[Member | None, list[Piece]] = {}
+        for piece in pieces_of(batch.hits, plain=plain):
+            node = owners[piece[0]]
+            known = pieces_at.get(node)
             if known is None:
-                calls_at[node] = [call]
+                pieces_at[node] = [piece]
             else:
-                known.append(call)
-        for node, calls in calls_at.items():
-            self._send(node, calls)
+                known.append(piece)
+        for node, pieces in pieces_at.items():
+            pipeline = None if node is None else node.pipeline
+            if node is not None and pipeline is not None and pipeline.writable:
+                self._stats.batches += len(pieces)
+                Burst(self, gathering, node, pipeline, pieces).send()
+            else:
+                self._refuse(node, gathering, pieces)
 
     def redirect(self, call: SlotCall, error: str) -> bool:
         """Send a call again that a node refused so; False where it must not, or where that would not help."""
@@ -162,33 +167,16 @@ class Cluster:
                 return self._hold_back(call, error)
         return False
 
-    def _send(self, node: Member | None, calls: Sequence[SlotCall]) -> None:
-        """Send calls to the owner of their slots, all at once."""
-        if node is None:
-            self._map.note_old()
-            for call in calls:
-                self._fail(call, [StoreError("no node of the Cluster has the slot")] * len(call.hits))
-            return
-        pipeline = node.pipeline
-        for call in calls:
-            call.node = node
-        if pipeline is not None and pipeline.writable:
-            self._stats.batches += len(calls)
-            commands = []
-            for call in calls:
-                call.pipeline = pipeline
-                commands += call.commands()
-            pipeline.send_all(commands, calls[0].batch.deadline)
-            return
-        error = node.refused()
-        for call in calls:
-            results = [error] * len(call.hits)
-            if not (node.is_fresh and node.keep(call, results)):
-                self._fail(call, results)
-
-    def _fail(self, call: SlotCall, results: Results) -> None:
-        self._stats.errors += 1
-        call.finish(results)
+    def _refuse(self, node: Member | None, gathering: Gathering, pieces: Sequence[Piece]) -> None:
+        """Fail what nobody can count now, or keep it for a node that is connecting for the first time."""
+        error = StoreError("no node of the Cluster has the slot") if node is None else node.refused()
+        self._map.note_old()
+        for piece in pieces:
+            _, _, hits, places = piece
+            results = [error] * len(hits)
+            if node is None or not node.is_fresh or not node.keep(SlotCall(self, gathering, piece, node), results):
+                self._stats.errors += 1
+                gathering.put(places, results)
 
     def _redirected(self, call: SlotCall, error: str) -> bool:
         told = redirect_of(error, call.node.address[0])
@@ -232,10 +220,15 @@ class Cluster:
         return results
 
     def _release(self, call: SlotCall) -> None:
-        self._let_go(call)
-        call.asking = False
-        call.tries += 1
-        self._send(self._owners[call.slot], [call])
+        results = self._let_go(call)
+        node = self._owners[call.slot]
+        pipeline = None if node is None else node.pipeline
+        if node is None or pipeline is None or not pipeline.writable:
+            self._stats.errors += 1
+            call.finish(results)
+            return
+        call.node, call.asking = node, False
+        call.send_again(node, pipeline)
 
     def _may_go_again(self, call: SlotCall) -> bool:
         return call.tries < call.tries_max and self._loop.time() < call.batch.deadline

@@ -159,11 +159,15 @@ class RedisNode:
             return StoreError("the store is away (breaker open)")
         return StoreError("the store is away" if self.pipeline is None else "the store does not take more for now")
 
+    @property
+    def calm(self) -> bool:
+        """Whether nothing went wrong lately, so that what went well need not be noted."""
+        return not (self._refusals or self._breaker.recent)
+
     def settle(self, call: ScriptCall, reply: Any) -> Results | None:
         """The results of a call from its reply, None where it gets a second try; counts what went wrong."""
         results = results_of(reply, call.hits, call.batch.now)
-        calm = not (self._refusals or self._breaker.recent)
-        if calm and set(map(type, results)) == _ALL_COUNTED:  # the common case
+        if self.calm and set(map(type, results)) == _ALL_COUNTED:  # the common case
             return results
         if isinstance(reply, StoreError):
             if reply.reason == LATE:
