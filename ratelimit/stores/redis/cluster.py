@@ -159,6 +159,7 @@ class Cluster:
         """Send a call again that a node refused so; False where it must not, or where that would not help."""
         match error.partition(" ")[0]:
             case "MOVED" | "ASK":
+                self._stats.redirected += 1
                 return self._redirected(call, error)
             case "TRYAGAIN":
                 return self._tried_in_pieces(call) or self._hold_back(call, error)

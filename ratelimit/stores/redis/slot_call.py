@@ -170,8 +170,9 @@ class SlotCall(ScriptCall):
         pipeline: RedisPipeline | None = None,
     ) -> None:
         _, script, hits, places = piece
+        done = partial(gathering.put, places)
         # Without a connection now it gets one when it is sent.
-        super().__init__(node, pipeline, (script, hits), gathering.batch, partial(gathering.put, places))  # type: ignore[arg-type]
+        super().__init__(node, pipeline, (script, hits), gathering.batch, done)  # type: ignore[arg-type]
         self._redirects = redirects
         self._gathering = gathering
         self._piece = piece
