@@ -135,3 +135,27 @@ async def test_racing_groups_never_admit_beyond_the_limit() -> None:
     admitted = sum(isinstance(each, Counted) and each.allowed for (each,) in got)
     assert 0 < admitted <= 7
     assert counters.counts == {b"k": admitted}
+
+
+async def test_of_some_groups_only_what_goes_over_is_charged() -> None:
+    """If anything does, a look included; else all are. Each is seen by itself, and the groups after it see it."""
+    counters = Counters(full=3)
+    hits = [
+        *(hit(b"free", 2, limit=9, group=-1), hit(b"full", 2, limit=3, group=-1)),
+        *(hit(b"free", limit=9, group=-2), hit(b"full", 0, limit=3, group=-2)),
+        *(hit(b"free", limit=9, group=-3), hit(b"other", limit=9, group=-3)),
+    ]
+    got = await counters.results(*hits)
+    assert short(got) == [(0, True), (5, False), (0, True), (5, False), (1, True), (1, True)]
+    assert counters.counts == {b"full": 5, b"free": 1, b"other": 1}
+
+
+async def test_of_such_groups_nothing_is_taken_back() -> None:
+    """Who went over meanwhile is charged, and so are the others; what failed fails alone."""
+    counters = Counters()
+    counters.meanwhile = {b"b": 5}
+    counters.fails = {b"c": StoreError("away")}
+    hits = [hit(name, limit=5, group=-1) for name in (b"a", b"b", b"c")]
+    got = await counters.results(*hits)
+    assert short(got) == [(1, True), (6, False), "away"]
+    assert counters.charges == 1

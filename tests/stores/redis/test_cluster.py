@@ -183,6 +183,29 @@ async def test_what_names_no_node_fails(nodes: Nodes, told: str, monkeypatch: py
     assert nodes.short == ["the store refused: MOVED"]
 
 
+async def test_what_is_no_redirection_is_the_answer(nodes: Nodes) -> None:
+    """As with one server."""
+    nodes.count(hit(KEY_1))
+    pipeline_of(nodes, A).answer([error("NOPERM this user has no permissions")])
+    assert nodes.short == ["the store refused: NOPERM"]
+
+
+async def test_the_breaker_of_a_node_that_leaves_is_forgotten(nodes: Nodes) -> None:
+    """It is nobody's any more, and its probes end with it."""
+    node = nodes.cluster._nodes[A]
+    node._live = node.pipeline
+    for _ in range(5):
+        node._note_trouble("no answer in time")
+    assert (nodes.stats.breaker_open, node.pipeline) == (1, None)
+    node._live = None
+    nodes.use(B)
+    node.named_at -= LINGER_S
+    nodes.use(B)
+    while nodes.cluster._tasks:  # noqa: ASYNC110 - bounded by the deadline of a batch
+        await asyncio.sleep(0.001)
+    assert (nodes.stats.breaker_open, nodes.stats.breaker_opened) == (0, 1)
+
+
 async def test_nodes_that_name_each_other_are_not_asked_for_ever(nodes: Nodes) -> None:
     """A command goes out SENDS_MAX times, and never after its deadline, nor to a node that takes no more."""
     nodes.count(hit(KEY_1))
