@@ -12,7 +12,7 @@ import structlog
 from ratelimit.clock import Clock, FollowingClock, SystemClock
 from ratelimit.descriptors.tree import Config
 from ratelimit.lifetime import Part, close_each, first
-from ratelimit.limiter.counter_key import exact_counter, reference_counter
+from ratelimit.limiter.counter_key import bucket_counter, exact_counter, reference_counter
 from ratelimit.limiter.counter_store import CounterStore
 from ratelimit.limiter.limiter import Limiter, LimiterOptions
 from ratelimit.limiter.over_limit_cache import OverLimitCache
@@ -139,7 +139,8 @@ class Worker:
 
     def _make_planner(self) -> Planner:
         limits = self._settings.limiter
-        counter = exact_counter if limits.counter_key_format == "exact" else reference_counter
+        exact = bucket_counter if limits.backend_type == "redis" and self._settings.redis.in_cluster else exact_counter
+        counter = exact if limits.counter_key_format == "exact" else reference_counter
 
         def stats(key: str, configured: bool) -> LimitStats:  # noqa: FBT001 - the planner's port
             return self._metrics.limit(key, configured=configured)

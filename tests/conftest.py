@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import pytest_asyncio
 import uvloop
 from hypothesis import settings
 
+from deploy.demo.cluster import ValkeyCluster
 from deploy.demo.processes import start_valkey
 
 # Production runs on uvloop; asyncio's own loop differs in small things, and a fault may show on one of them only.
@@ -62,3 +63,17 @@ async def valkey_port(tmp_path: Path) -> AsyncIterator[int]:
     program, port = await start_valkey(tmp_path)
     yield port
     await program.stop()
+
+
+@pytest.fixture(scope="session")
+def _formed_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyCluster]:
+    with ValkeyCluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def valkey_cluster(_formed_cluster: ValkeyCluster) -> ValkeyCluster:
+    """A real Cluster of three masters, empty, the same for all tests: leave its nodes and slots as they are."""
+    for node in _formed_cluster.masters:
+        node.ask("FLUSHALL")
+    return _formed_cluster

@@ -1,4 +1,5 @@
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +7,7 @@ import grpc.aio
 import pytest
 import redis.asyncio
 
+from deploy.demo.cluster import ValkeyCluster
 from deploy.demo.processes import free_port, start_valkey
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.errors import StoreError
@@ -56,6 +58,25 @@ async def test_windows_follow_the_clock_of_the_store(valkey_port: int, monkeypat
         names = [name for name in await client.keys() if b"ready" not in name]
     await made.close()
     assert [int(name.rpartition(b":")[2]) > 1_700_000_000 for name in names] == [True]
+
+
+@pytest.mark.parametrize(
+    ("key_format", "names"),
+    [("exact", rb"p:\{rl:\d+\}f2:\d+:.*,:17\d{8}"), ("reference", rb"p:[a-z]\w*_17\d{8}")],
+)
+async def test_counters_of_a_cluster_lie_in_buckets(
+    valkey_cluster: ValkeyCluster, key_format: str, names: bytes
+) -> None:
+    """REDIS_TYPE=CLUSTER chooses their tags, but for the reference's format, which has none."""
+    cluster = {"BACKEND_TYPE": "redis", "REDIS_TYPE": "cluster", "REDIS_URL": valkey_cluster.url}
+    made = worker(CACHE_KEY_PREFIX="p:", COUNTER_KEY_FORMAT=key_format, REDIS_TIMEOUT="5s", **cluster)
+    await made.start()
+    made.swap(CONFIG)
+    await made.service.ask(ASK)
+    await made.close()
+    found = [name for node in valkey_cluster.masters for name in await asyncio.to_thread(node.ask, "KEYS", "*")]
+    counters = [name for name in found if b"ready" not in name]
+    assert [re.fullmatch(names, name) is not None for name in counters] == [True], counters
 
 
 async def test_the_configuration_counts_for_health_where_it_must() -> None:

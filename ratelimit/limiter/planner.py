@@ -8,7 +8,7 @@ from ratelimit.descriptors.request import Descriptor, Request
 from ratelimit.descriptors.tree import Config, Node
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.limiter.algorithm import ALGORITHMS
-from ratelimit.limiter.counter_key import CounterFormat, exact_counter, one_slot_counter
+from ratelimit.limiter.counter_key import CounterFormat, one_slot_counter, reference_counter
 from ratelimit.limiter.counter_store import AMOUNT_MAX
 from ratelimit.limiter.decision import near_limit_threshold
 from ratelimit.limiter.plan import DEFAULT_RULES, Charge, DecisionRules, LimitStats, Plan, Verdict
@@ -69,7 +69,7 @@ class Planner:
     def counter_in(self, root: Node | None) -> CounterFormat:
         """How counters of the domain of `root` are written."""
         in_groups = self.grouping.stop_when_over or (root is not None and root.all_or_nothing)
-        return one_slot_counter if in_groups and self.counter is exact_counter else self.counter
+        return one_slot_counter if in_groups and self.counter is not reference_counter else self.counter
 
     def plan(self, config: Config, request: Request, rules: DecisionRules = DEFAULT_RULES) -> Plan:
         """Match, replace and count what each descriptor costs. Raises RpcError for a request that is not sound."""

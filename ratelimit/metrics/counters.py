@@ -26,7 +26,8 @@ class StoreStats:
 
     `batches`, `errors` and `timeouts` count commands, of which a batch is one or several; `poisoned` (failed alone,
     because of their key) and `unknown_outcomes` (counted or not, nobody knows) count hits. `breaker_open` tells of how
-    many servers the breaker is open now, `breaker_opened` how often one opened.
+    many servers the breaker is open now, `breaker_opened` how often one opened. `redirected` counts commands that a
+    node of a Cluster did not run since the slot is elsewhere, or on its way.
     """
 
     cx_active: int = 0
@@ -39,6 +40,7 @@ class StoreStats:
     poisoned: int = 0
     breaker_open: int = 0
     breaker_opened: int = 0
+    redirected: int = 0
 
 
 @dataclass(slots=True)

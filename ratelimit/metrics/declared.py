@@ -71,6 +71,7 @@ def _store_stats(store: str, pool: str, of: str) -> tuple[Stat, ...]:
         stat("poisoned", "hits that failed alone, because of their key."),
         stat("breaker_open", "servers whose breaker is open now.", Kind.GAUGE),
         stat("breaker_opened", "how often the breaker of a server opened."),
+        stat("redirected", "commands that another node of the Cluster was to run."),
         stat("cx_total", "connections opened.", group=pool),
         stat("cx_local_close", "connections closed by us.", group=pool),
         stat("cx_active", "connections open.", Kind.GAUGE, group=pool),

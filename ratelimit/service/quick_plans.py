@@ -49,9 +49,12 @@ class PlanRules:
 
 
 class Leaf:
-    """What all charges of one limit share. `head` and `end` stand around the entries of the counter."""
+    """What all charges of one limit share. `head` and `end` stand around the entries of the counter.
 
-    __slots__ = ("domain", "end", "head", "limit", "mergeable", "near_limit", "rules", "stats", "status")
+    `tagged` is the `CounterFormat`'s.
+    """
+
+    __slots__ = ("domain", "end", "head", "limit", "mergeable", "near_limit", "rules", "stats", "status", "tagged")
 
     def __init__(self, root: Node, limit: Limit, stats: LimitStats, rules: PlanRules) -> None:
         counter = rules.planner.counter_in(root)
@@ -61,6 +64,7 @@ class Leaf:
         self.rules = rules
         self.head = counter.head(rules.planner.prefix, domain, limit, ALGORITHMS[limit.algorithm])
         self.end = counter.after + counter.end
+        self.tagged = counter.tagged
         self.near_limit = near_limit_threshold(limit.requests_per_unit, rules.decision.near_limit_ratio)
         plan = self.plan((self.charge(b""),))
         self.mergeable = not plan.own
@@ -169,6 +173,7 @@ class QuickPlans:
         self._domains: dict[bytes, Branch] = {}
         self._sizes = rules.planner.counter.sizes
         self._after = rules.planner.counter.after
+        self._prefix = rules.planner.prefix
 
     def plan(self, message: bytes) -> PreparedPlan | None:  # noqa: PLR0911 - each is a shape that is not common
         """The plan of a message; None: the full way."""
@@ -225,7 +230,8 @@ class QuickPlans:
             return None if leaf is None else (leaf, b"")
         parts[0] = leaf.head
         parts.append(leaf.end)
-        return leaf, b"".join(parts)
+        counter = b"".join(parts)
+        return leaf, counter if leaf.tagged is None else leaf.tagged(self._prefix, counter)
 
     def _nowhere(self, message: bytes, at: int, end: int, branch: Branch) -> tuple[Any, bytes] | None:
         """No limit for a descriptor that left the tree below `branch`, if what is left of it is sound."""

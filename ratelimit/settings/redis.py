@@ -32,12 +32,13 @@ class RedisSettings(Group):
     """The counter store with BACKEND_TYPE=redis."""
 
     redis_socket_type: SocketType = setting("unix", "`tcp` or `unix`")
-    redis_type: Annotated[str, Upper] = setting("SINGLE", "`SINGLE` or `SENTINEL`; `CLUSTER` is refused for now")
+    redis_type: Annotated[str, Upper] = setting("SINGLE", "`SINGLE`, `SENTINEL` or `CLUSTER`")
     redis_url: str = setting(
         "/var/run/nutcracker/ratelimit.sock",
         (
             "`host:port`, `redis://user:password@host:port/db`, `rediss://…`, or the path of the socket; with "
-            "`REDIS_TYPE=SENTINEL` `mastername,host:port,…`, the sentinels of that master; one that can never "
+            "`REDIS_TYPE=SENTINEL` `mastername,host:port,…`, the sentinels of that master; with `CLUSTER` some of "
+            "its nodes, `host:port,…`; one that can never "
             "work ends the start"
         ),
         secret=True,
@@ -104,6 +105,11 @@ class RedisSettings(Group):
     def persecond_place(self) -> RedisPlace | None:
         """The store of limits per second, None without one. Raises ValueError while made."""
         return self._place("redis_persecond") if self.redis_persecond else None
+
+    @property
+    def in_cluster(self) -> bool:
+        """Whether any of the stores is a Cluster."""
+        return "CLUSTER" in {self.redis_type, self.redis_persecond_type if self.redis_persecond else ""}
 
     @property
     def timeout_s(self) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 from ratelimit.settings.counting import SRV_NAME
 from ratelimit.settings.tls_files import unreadable_authority, unreadable_pair
 
-_REDIS_TYPES = ("SINGLE", "SENTINEL")
+_REDIS_TYPES = ("SINGLE", "SENTINEL", "CLUSTER")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def _of_redis(prefix: str) -> list[Rule]:
 
     return [
         known(socket_type, ("tcp", "unix"), "tcp or unix is wanted"),
-        known(store_type, _REDIS_TYPES, "SINGLE or SENTINEL is wanted (CLUSTER is not supported yet)"),
+        known(store_type, _REDIS_TYPES, "SINGLE, SENTINEL or CLUSTER is wanted"),
         Rule((url, socket_type, store_type, *used), usable),
         Rule((f"{prefix}_pool_size", *used), pooled),
         Rule((f"{prefix}_pool_on_empty_behavior", *used), waits),

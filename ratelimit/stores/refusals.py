@@ -14,6 +14,8 @@ REFUSAL_OVER_S = 10.0
 # Refusals of one key, whatever its neighbours: no state of the server, so none that ends.
 KEY_REFUSALS = frozenset(f"{REFUSED}: {word}" for word in ("WRONGTYPE", "ERR", "CLIENT_ERROR", "not a number"))
 
+LATE = "the store did not answer in time (REDIS_TIMEOUT)"
+
 _log = structlog.get_logger(__name__)
 
 

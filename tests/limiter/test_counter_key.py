@@ -1,14 +1,18 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.crc import key_slot
 
 from ratelimit.descriptors.limit import Limit, Unit
 from ratelimit.limiter.algorithm import FIXED_WINDOW
 from ratelimit.limiter.counter_key import (
+    BUCKETS,
     SHORT_BYTES_MAX,
+    SLOTS,
     TEXT_BYTES_MAX,
     CounterFormat,
     CounterKey,
+    bucket_counter,
     exact_counter,
     one_slot_counter,
     reference_counter,
@@ -22,7 +26,7 @@ COUNTERS = st.tuples(TEXT, st.lists(st.tuples(TEXT, TEXT), max_size=3), LIMITS)
 MINUTE = Limit(1, Unit.MINUTE)
 
 
-@pytest.mark.parametrize("counter", [exact_counter, one_slot_counter])
+@pytest.mark.parametrize("counter", [exact_counter, one_slot_counter, bucket_counter])
 @given(COUNTERS, COUNTERS)
 def test_exact_counters_are_equal_only_for_equal_descriptors(
     counter: CounterFormat,
@@ -57,9 +61,30 @@ def test_the_window_of_a_key_ends() -> None:
 def test_prefix_stands_first() -> None:
     """CACHE_KEY_PREFIX separates deployments that share a store."""
     assert exact_counter("blue:", "d", [], MINUTE, FIXED_WINDOW).startswith(b"blue:{")
+    assert bucket_counter("blue:", "d", [], MINUTE, FIXED_WINDOW).startswith(b"blue:{rl:")
 
 
-@pytest.mark.parametrize("counter", [exact_counter, one_slot_counter, reference_counter])
+def test_buckets_lie_evenly_in_the_slots() -> None:
+    """However a Cluster of some masters shares its slots, each has its part of the counters; and they never move."""
+    counters = [bucket_counter("p:", "d", [("k", f"v{number}")], MINUTE, FIXED_WINDOW) for number in range(2000)]
+    slots = sorted({key_slot(counter) for counter in counters})
+    assert [slot * BUCKETS // SLOTS for slot in slots] == list(range(BUCKETS))
+    assert counters[0] == b"p:{rl:42}f2:1:d,1:k,2:v0,:"
+
+
+def test_kinds_of_tags_never_meet() -> None:
+    """Whatever texts hold, a counter in a bucket is none of a domain that is charged together, nor of one server."""
+    texts = ["d", "", "rl:0", "}", "3"]
+    made = {
+        (counter(prefix="", domain=domain, entries=[("k", value)], limit=MINUTE, algorithm=FIXED_WINDOW))
+        for counter in (exact_counter, one_slot_counter, bucket_counter)
+        for domain in texts
+        for value in texts
+    }
+    assert len(made) == 3 * len(texts) ** 2
+
+
+@pytest.mark.parametrize("counter", [exact_counter, one_slot_counter, bucket_counter, reference_counter])
 @pytest.mark.parametrize("text", ["", "é", "k_v", "x" * SHORT_BYTES_MAX])
 def test_short_texts_can_be_written_from_their_bytes(counter: CounterFormat, text: str) -> None:
     """The size, the bytes and what follows are what the format writes for the text."""

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ratelimit.descriptors.loader import ConfigFile, load_config
-from ratelimit.limiter.counter_key import CounterFormat, exact_counter, reference_counter
+from ratelimit.limiter.counter_key import CounterFormat, bucket_counter, exact_counter, reference_counter
 from ratelimit.limiter.plan import DecisionRules
 from ratelimit.limiter.planner import Planner
 from ratelimit.metrics import Metrics
@@ -119,7 +119,7 @@ MESSAGES = st.builds(
 )
 # What is done to the bytes: at a place, so many are cut out and these put in.
 EDITS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 2), st.binary(max_size=2)), max_size=2)
-BOTH = [Both(), Both(reference_counter, limit_response_headers_enabled=True)]
+BOTH = [Both(), Both(reference_counter, limit_response_headers_enabled=True), Both(bucket_counter)]
 
 
 @given(MESSAGES, EDITS)
@@ -153,7 +153,7 @@ def test_any_byte_may_be_another(message: bytes) -> None:
     assert quick > 256
 
 
-@pytest.mark.parametrize("counter", [exact_counter, reference_counter])
+@pytest.mark.parametrize("counter", [exact_counter, reference_counter, bucket_counter])
 @pytest.mark.parametrize(
     "entries",
     [

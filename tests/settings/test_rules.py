@@ -7,7 +7,7 @@ from ratelimit.settings import load_settings
 @pytest.mark.parametrize(
     "environ",
     [
-        {"REDIS_TYPE": "CLUSTER"},
+        {"REDIS_TYPE": "CLUSTER", "REDIS_SOCKET_TYPE": "tcp", "REDIS_URL": "host:1/3"},
         {"REDIS_PERSECOND_URL": "a,b", "REDIS_PERSECOND_SOCKET_TYPE": "tcp", "REDIS_PERSECOND": "true"},
         {"REDIS_TYPE": "SENTINEL", "REDIS_URL": "host:26379"},
         {"REDIS_URL": "redis:6379"},

@@ -13,6 +13,7 @@ from ratelimit.stores.redis.store import RedisStore
     ("environ", "kind", "remote"),
     [
         ({}, RedisStore, [RedisStore]),
+        ({"REDIS_TYPE": "CLUSTER", "REDIS_URL": "a:1,b:2"}, RedisStore, [RedisStore]),
         ({"REDIS_PERSECOND": "true"}, PerSecondStore, [RedisStore, RedisStore]),
         ({"BACKEND_TYPE": "memcache", "MEMCACHE_HOST_PORT": "127.0.0.1:11211"}, MemcachedStore, [MemcachedStore]),
         ({"BACKEND_TYPE": "memory"}, MemoryStore, []),

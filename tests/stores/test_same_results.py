@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest_asyncio
@@ -9,12 +10,14 @@ import redis.asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from deploy.demo.cluster import ValkeyCluster
 from ratelimit.descriptors.limit import Unit
 from ratelimit.limiter.algorithm import GCRA, SLIDING_WINDOW, Algorithm
 from ratelimit.limiter.counter_store import COUNT_MAX, CounterStore, Hit
 from ratelimit.stores.memory import MemoryStore
 from tests.limiter.plans import NOW, hit, moment
 from tests.stores.contract import results
+from tests.stores.redis.test_cluster import cluster_store
 from tests.stores.redis.test_store import Store, start_redis
 
 AMOUNTS = st.one_of(st.integers(-4, 6), st.sampled_from([2**32 - 1, -(2**32 - 1), COUNT_MAX]))
@@ -22,16 +25,30 @@ HIT = st.tuples(st.sampled_from([b"a", b"b", b"c"]), AMOUNTS, st.integers(0, 9))
 GROUPS = st.lists(st.tuples(st.sampled_from([-1, 0, 1]), st.lists(HIT, min_size=1, max_size=4)), min_size=1, max_size=6)
 
 
+@dataclass(slots=True)
+class Served:
+    """Connected stores, and the ports of all their servers."""
+
+    stores: list[Store]
+    ports: list[int]
+
+    async def flush(self) -> None:
+        """Empty them."""
+        for port in self.ports:
+            async with redis.asyncio.Redis(port=port) as client:
+                await client.flushdb()
+
+
 @pytest_asyncio.fixture
-async def servers(valkey_port: int, tmp_path: Path) -> AsyncIterator[dict[int, Store]]:
-    """Connected stores on a Valkey and a Redis, by their ports."""
+async def served(valkey_port: int, valkey_cluster: ValkeyCluster, tmp_path: Path) -> AsyncIterator[Served]:
+    """A Valkey, a Redis and a Cluster, on whose nodes the keys of the hits lie apart."""
     program, redis_port = await start_redis(tmp_path)
-    held = {port: Store(port) for port in (valkey_port, redis_port)}
-    for store in held.values():
+    stores = [Store(valkey_port), Store(redis_port), cluster_store(valkey_cluster)]
+    for store in stores:
         await store.store.start()
         await store.connected()
-    yield held
-    for store in held.values():
+    yield Served(stores, [valkey_port, redis_port, *(node.port for node in valkey_cluster.masters)])
+    for store in stores:
         await store.store.close()
     await program.stop()
 
@@ -69,18 +86,16 @@ def timed(drawn: list[tuple[Algorithm | None, Unit, list[tuple[int, bytes, int, 
     return [[each for batch in batches for each in batch], *batches]
 
 
-async def test_memory_valkey_and_redis_agree(servers: dict[int, Store]) -> None:
+async def test_memory_valkey_redis_and_a_cluster_agree(served: Served) -> None:
     """The same batches have the same results, hit by hit, whatever they hold."""
     loop = asyncio.get_running_loop()
 
     async def agree(batches: list[list[Hit]]) -> None:
         model = MemoryStore()
-        for port in servers:
-            async with redis.asyncio.Redis(port=port) as client:
-                await client.flushdb()
+        await served.flush()
         for hits in batches:
             expected = await results(model, hits)
-            for store in servers.values():
+            for store in served.stores:
                 counter: CounterStore = store.store
                 assert await results(counter, hits) == expected
 

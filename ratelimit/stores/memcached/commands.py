@@ -12,9 +12,7 @@ from collections.abc import Iterator
 
 from ratelimit.errors import StoreError
 from ratelimit.limiter.counter_store import COUNT_MAX
-
-Answer = int | None | StoreError
-"""The count after a command, None where there is no such counter, or why it was not counted."""
+from ratelimit.stores.groups import Answer
 
 HASHED = b"rl#sha256:"
 # Longer than this, memcached takes a number for a moment in unix seconds.

@@ -18,9 +18,10 @@ import structlog
 
 from ratelimit.errors import StoreError
 from ratelimit.metrics import StoreStats
-from ratelimit.stores.memcached.commands import Answer, OddReplyError, Replies
+from ratelimit.stores.groups import Answer
+from ratelimit.stores.memcached.commands import OddReplyError, Replies
+from ratelimit.stores.refusals import LATE
 
-LATE = "the store did not answer in time (REDIS_TIMEOUT)"
 OUTSTANDING_MAX = 100_000
 
 Reply = Callable[[list[Answer]], None]

@@ -9,7 +9,8 @@ import structlog
 
 from ratelimit.errors import StoreError
 from ratelimit.metrics import StoreStats
-from ratelimit.stores.memcached.commands import Answer, add
+from ratelimit.stores.groups import Answer
+from ratelimit.stores.memcached.commands import add
 from ratelimit.stores.memcached.pipeline import MemcachedPipeline, Reply
 
 CONNECT_TIMEOUT_S = 5.0

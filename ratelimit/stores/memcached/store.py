@@ -17,12 +17,11 @@ from ratelimit.limiter.algorithm import FIXED_WINDOW
 from ratelimit.limiter.counter_store import COUNT_MAX, UNGROUPED, Batch, Hit, Results
 from ratelimit.metrics import StoreStats
 from ratelimit.settings import MemcacheSettings
+from ratelimit.stores.groups import Answer, Result, charge_groups
 from ratelimit.stores.memcached.addresses import Resolve, resolve_srv, srv_addresses
-from ratelimit.stores.memcached.commands import Answer, command_of, key_of, look, take_back
-from ratelimit.stores.memcached.groups import Result, charge_groups
-from ratelimit.stores.memcached.pipeline import LATE
+from ratelimit.stores.memcached.commands import command_of, key_of, look, take_back
 from ratelimit.stores.memcached.server import RECONNECT_INITIAL_S, Address, Server
-from ratelimit.stores.refusals import REFUSED, Refusals
+from ratelimit.stores.refusals import LATE, REFUSED, Refusals
 
 SILENCE_S = 1.0
 RESOLVE_RETRY_S_MAX = 5.0

@@ -24,6 +24,7 @@ class ScriptCall:
     """`done` gets its results, unless the sender keeps the call for later: then `settle` says None."""
 
     __slots__ = ("_done", "_script", "_sender", "batch", "hits", "pipeline", "tries")
+    tries_max = 2
 
     def __init__(
         self,
@@ -42,8 +43,7 @@ class ScriptCall:
 
     def send(self) -> None:
         """Call the script by its name."""
-        command = (b"EVALSHA", self._script.sha, *self._script.arguments(self.hits))
-        self.pipeline.send(command, self.batch.deadline, self._replied)
+        self._write((b"EVALSHA", self._script.sha, *self._script.arguments(self.hits)), self.replied)
 
     def send_again(self, sender: Settles, pipeline: RedisPipeline) -> None:
         """Send it once more, after an answer that shows that it did not run."""
@@ -55,12 +55,15 @@ class ScriptCall:
         """Tell the results of a call that was kept."""
         self._done(results)
 
-    def _replied(self, reply: Any) -> None:
+    def replied(self, reply: Any) -> None:
+        """Take the first reply in."""
         if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT") and self.pipeline.writable:
-            command = (b"EVAL", self._script.text, *self._script.arguments(self.hits))
-            self.pipeline.send(command, self.batch.deadline, self._answered)
+            self._write((b"EVAL", self._script.text, *self._script.arguments(self.hits)), self._answered)
         else:
             self._answered(reply)
+
+    def _write(self, command: tuple[Any, ...], reply: Callable[[Any], None]) -> None:
+        self.pipeline.send(command, self.batch.deadline, reply)
 
     def _answered(self, reply: Any) -> None:
         results = self._sender.settle(self, reply)

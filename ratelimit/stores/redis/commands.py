@@ -7,6 +7,7 @@ bounded number of hits, and other clients get their turn between. A group of hit
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
 from itertools import groupby
 from operator import attrgetter
@@ -28,6 +29,10 @@ NOT_RUN = (
     "NOPERM",
     "MASTERDOWN",
     "CLUSTERDOWN",
+    "MOVED",
+    "ASK",
+    "TRYAGAIN",
+    "CROSSSLOT",
     "BUSY",
     "MISCONF",
     "NOSCRIPT",
@@ -80,6 +85,9 @@ _PLAIN = {(UNGROUPED, algorithm.FIXED_WINDOW)}
 _kind = attrgetter("group", "key.algorithm")
 
 
+_ONE_HIT = b"*6\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n1\r\n" % ADD_HITS.sha
+
+
 class BatchResults:
     """Collects the results of a batch of several commands; `done` gets them whole when the last one is there."""
 
@@ -96,9 +104,14 @@ class BatchResults:
             self._done([result for part in self._parts if part is not None for result in part])
 
 
+def are_plain(hits: Sequence[Hit]) -> bool:
+    """Whether all are hits of fixed windows, each by itself: then one script counts them."""
+    return set(map(_kind, hits)) == _PLAIN
+
+
 def commands_of(hits: Sequence[Hit]) -> list[tuple[Script, Sequence[Hit]]]:
     """The script calls for hits, in order, each with at most HITS_PER_COMMAND_MAX hits (a larger group stays whole)."""
-    if len(hits) <= HITS_PER_COMMAND_MAX and set(map(_kind, hits)) == _PLAIN:
+    if len(hits) <= HITS_PER_COMMAND_MAX and are_plain(hits):
         return [(ADD_HITS, hits)]
     commands: list[tuple[Script, list[Hit]]] = []
     for (group, counting), members in groupby(hits, key=_kind):
@@ -114,12 +127,28 @@ def commands_of(hits: Sequence[Hit]) -> list[tuple[Script, Sequence[Hit]]]:
     return list(commands)
 
 
+def packed(script: Script, hits: Sequence[Hit]) -> bytes:
+    """A script call as it is written. That of one hit is put together here: of those a Cluster gets most."""
+    if len(hits) == 1 and script is ADD_HITS:
+        key = hits[0].key
+        name = key.name
+        return b"%b$%d\r\n%b\r\n%b%b" % (_ONE_HIT, len(name), name, _number(hits[0].amount), _number(key.expire_s))
+    command: tuple[Any, ...] = (b"EVALSHA", script.sha, *script.arguments(hits))
+    return hiredis.pack_command(command)
+
+
+@lru_cache(maxsize=4096)
+def _number(number: int) -> bytes:
+    text = b"%d" % number
+    return b"$%d\r\n%b\r\n" % (len(text), text)
+
+
 def results_of(reply: Any, hits: Sequence[Hit], now: int) -> list[Counted | StoreError]:
     """One result per hit: of a command that ran, of one that was refused whole, or that got no reply."""
     if isinstance(reply, StoreError):
         return [reply] * len(hits)
     if isinstance(reply, list) and len(reply) == len(hits):
-        return [_result(each, hit, now) for each, hit in zip(reply, hits, strict=True)]
+        return [result_of(each, hit, now) for each, hit in zip(reply, hits, strict=True)]
     return [refusal(reply) if isinstance(reply, hiredis.ReplyError) else _odd()] * len(hits)
 
 
@@ -129,7 +158,8 @@ def refusal(error: Exception) -> StoreError:
     return StoreError(f"the store refused: {code}", outcome_unknown=code not in NOT_RUN)
 
 
-def _result(reply: Any, hit: Hit, now: int) -> Counted | StoreError:
+def result_of(reply: Any, hit: Hit, now: int) -> Counted | StoreError:
+    """The result of one hit from its part of the reply."""
     key = hit.key
     if reply.__class__ is int:
         count = reply if reply < COUNT_MAX else COUNT_MAX  # noqa: FURB136 - `min` costs more than all else here

@@ -21,7 +21,6 @@ import hiredis
 import structlog
 from redis.asyncio.connection import AbstractConnection
 
-from ratelimit.clock import FollowingClock
 from ratelimit.errors import StoreError
 from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.counter_store import Batch, Results
@@ -32,10 +31,10 @@ from ratelimit.stores.redis.call import ScriptCall
 from ratelimit.stores.redis.commands import ADD_HITS, SCRIPTS, BatchResults, commands_of, refusal, results_of
 from ratelimit.stores.redis.connect import Dial, RefusedError, open_transport
 from ratelimit.stores.redis.in_flight import InFlight
-from ratelimit.stores.redis.pipeline import LATE, RedisPipeline
+from ratelimit.stores.redis.pipeline import RedisPipeline
 from ratelimit.stores.redis.second_try import SecondTry
-from ratelimit.stores.redis.store_time import StoreTime
-from ratelimit.stores.refusals import REFUSALS_LOGGED_MAX, Refusals
+from ratelimit.stores.redis.store_time import Hears, StoreTime
+from ratelimit.stores.refusals import LATE, REFUSALS_LOGGED_MAX, Refusals
 
 RECONNECT_INITIAL_S = 0.05
 RECONNECT_MAX_S = 0.5
@@ -58,13 +57,23 @@ class NodeOptions:
 
     `timeout_s` is REDIS_TIMEOUT. `prefix` stands before the probe's key, as it does before every counter: a user may
     be held to it. `variable` names the setting in the error that ends a start. `clock` hears what time it is there.
+    `probe_name` says which key is probed, where it is not always the same. `alive` are error codes with which a probed
+    server shows that it is there and counts, though not this key. `paced`: after its breaker was open, see `InFlight`.
     """
 
     timeout_s: float
     prefix: str = ""
     startup: Backoff = field(default_factory=Backoff)
     variable: str = "REDIS_URL"
-    clock: FollowingClock | None = None
+    clock: Hears | None = None
+    probe_name: Callable[[], bytes] | None = None
+    alive: tuple[str, ...] = ()
+    paced: bool = True
+
+    def probe_command(self) -> tuple[bytes, ...]:
+        """The hit by which a server is seen to count."""
+        name = self.probe_name() if self.probe_name is not None else f"{self.prefix}{{rl:ready}}".encode()
+        return (b"EVAL", ADD_HITS.text, b"1", name, b"1", b"%d" % PROBE_EXPIRE_S)
 
 
 class RedisNode:
@@ -84,8 +93,6 @@ class RedisNode:
         self._options = options
         self._stats = stats
         self._on_state = on_state
-        probe = f"{options.prefix}{{rl:ready}}".encode()
-        self._probe_command = (b"EVAL", ADD_HITS.text, b"1", probe, b"1", b"%d" % PROBE_EXPIRE_S)
         # None while hits cannot be sent: not connected, or the breaker is open.
         self.pipeline: RedisPipeline | None = None
         self._live: RedisPipeline | None = None
@@ -114,6 +121,10 @@ class RedisNode:
     async def close(self) -> None:
         """Close; what waits is failed."""
         self._closing = True
+        if self._probe_timer is not None:
+            self._probe_timer.cancel()
+        if self._breaker.probe_succeeded():  # it is no server's any more
+            self._stats.breaker_open -= 1
         if self._live is not None:
             self._stats.cx_local_close += 1
             self._live.close("the service stops")
@@ -159,17 +170,30 @@ class RedisNode:
         for place, command in enumerate(commands):
             ScriptCall(self, pipeline, command, batch, partial(answers.put, place)).send()
 
+    def keep(self, call: ScriptCall, results: Results) -> bool:
+        """Keep a call that did not run for the next connection; `results` are its results if none comes in time."""
+        return self._second_try.keep(call, results)
+
+    @property
+    def reason(self) -> str:
+        """Why it is away, for people."""
+        return self._reason
+
     def refused(self) -> StoreError:
         """Why nothing can be sent now."""
         if self._breaker.open:
             return StoreError("the store is away (breaker open)")
         return StoreError("the store is away" if self.pipeline is None else BUSY)
 
+    @property
+    def calm(self) -> bool:
+        """Whether nothing went wrong lately, so that what went well need not be noted."""
+        return not (self._refusals or self._breaker.recent or self._in_flight.limited)
+
     def settle(self, call: ScriptCall, reply: Any) -> Results | None:
         """The results of a call from its reply, None where it gets a second try; counts what went wrong."""
         results = results_of(reply, call.hits, call.batch.now)
-        calm = not (self._refusals or self._breaker.recent or self._in_flight.limited)
-        if calm and set(map(type, results)) == _ALL_COUNTED:  # the common case
+        if self.calm and set(map(type, results)) == _ALL_COUNTED:  # the common case
             return results
         if self._in_flight.limited:
             sent, now = call.batch.deadline - self._options.timeout_s, asyncio.get_running_loop().time()
@@ -222,12 +246,13 @@ class RedisNode:
             return
         self._probe_timer = loop.call_at(self._breaker.next_probe(loop.time()), self._send_probe)
         if live.writable:
-            live.send(self._probe_command, loop.time() + self._options.timeout_s, partial(self._probed, live))
+            live.send(self._options.probe_command(), loop.time() + self._options.timeout_s, partial(self._probed, live))
 
     def _probed(self, live: RedisPipeline, reply: Any) -> None:
-        if live is self._live and self._breaker.open and _trouble(reply) is None:
+        if live is self._live and self._breaker.open and self._trouble(reply) is None:
             self._close_breaker()
-            self._in_flight.limit(asyncio.get_running_loop().time())
+            if self._options.paced:
+                self._in_flight.limit(asyncio.get_running_loop().time())
             self.pipeline = live
             self._on_state(True)
 
@@ -304,8 +329,9 @@ class RedisNode:
         for script in SCRIPTS:
             # Who may not load scripts may still run them: then each one's first call is answered NOSCRIPT.
             pipeline.send((b"SCRIPT", b"LOAD", script.text), deadline, lambda _: None)
-        pipeline.send(self._probe_command, deadline, lambda reply: None if seen.done() else seen.set_result(reply))
-        trouble = _trouble(await seen)
+        probe = self._options.probe_command()
+        pipeline.send(probe, deadline, lambda reply: None if seen.done() else seen.set_result(reply))
+        trouble = self._trouble(await seen)
         if trouble is not None:
             raise trouble
 
@@ -343,14 +369,13 @@ class RedisNode:
             self._reasons_told.add(reason)
         self._reason = reason
 
-
-def _trouble(reply: Any) -> OSError | None:
-    """Why a server that answered the probe so cannot count, None where it can."""
-    answer = reply[0] if isinstance(reply, list) and reply else reply
-    if isinstance(answer, StoreError):
-        return OSError(answer.reason)
-    # Out of memory is a state of a server that can count, and passes: the callers are told hit by hit.
-    if isinstance(answer, hiredis.ReplyError) and not str(answer).startswith("OOM"):
-        kind = RefusedError if str(answer).startswith(FOR_PEOPLE) else OSError
-        return kind(f"{refusal(answer).reason}: {answer}")
-    return None
+    def _trouble(self, reply: Any) -> OSError | None:
+        """Why a server that answered the probe so cannot count, None where it can."""
+        answer = reply[0] if isinstance(reply, list) and reply else reply
+        if isinstance(answer, StoreError):
+            return OSError(answer.reason)
+        # Out of memory is a state of a server that can count, and passes: the callers are told hit by hit.
+        if isinstance(answer, hiredis.ReplyError) and not str(answer).startswith(("OOM", *self._options.alive)):
+            kind = RefusedError if str(answer).startswith(FOR_PEOPLE) else OSError
+            return kind(f"{refusal(answer).reason}: {answer}")
+        return None

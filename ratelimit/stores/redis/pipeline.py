@@ -21,10 +21,10 @@ import structlog
 
 from ratelimit.errors import StoreError
 from ratelimit.metrics import StoreStats
+from ratelimit.stores.refusals import LATE
 
 Reply = Callable[[Any], None]
 
-LATE = "the store did not answer in time (REDIS_TIMEOUT)"
 # The breaker stops a server that is slow long before; this bounds the memory where REDIS_TIMEOUT is long.
 OUTSTANDING_MAX = 10_000
 
@@ -35,6 +35,35 @@ _log = structlog.get_logger(__name__)
 class _Slot:
     reply: Reply | None
     deadline: float
+    missing = 1
+
+    def take(self, answer: Any) -> None:
+        """Give it its answer."""
+        _tell(self, answer)
+
+    def fail(self, error: StoreError) -> None:
+        """There is no answer."""
+        _tell(self, error)
+
+
+class _Slots(_Slot):
+    """A slot for several replies: it stands in the queue once for each of them."""
+
+    __slots__ = ("_answers", "missing")
+
+    def __init__(self, reply: Reply, deadline: float, count: int) -> None:
+        super().__init__(reply, deadline)
+        self.missing = count
+        self._answers: list[Any] = []
+
+    def take(self, answer: Any) -> None:
+        self._answers.append(answer)
+        self.missing -= 1
+        if self.missing == 0:
+            _tell(self, self._answers)
+
+    def fail(self, error: StoreError) -> None:
+        _tell(self, [*self._answers, *[error] * self.missing])
 
 
 class RedisPipeline(asyncio.Protocol):
@@ -79,6 +108,17 @@ class RedisPipeline(asyncio.Protocol):
         if deadline < self._timer_at:
             self._wake_at(deadline)
 
+    def send_many(self, packed: bytes, count: int, deadline: float, replies: Callable[[list[Any]], None]) -> None:
+        """Write `count` commands that are packed already, at once. Only while writable.
+
+        `replies` gets the replies together, in order, each as `send` has it: some may be there when the others fail.
+        """
+        assert self._transport is not None  # noqa: S101 - likewise
+        self._slots.extend([_Slots(replies, deadline, count)] * count)
+        self._transport.write(packed)
+        if deadline < self._timer_at:
+            self._wake_at(deadline)
+
     def finish(self, reason: str) -> None:
         """Take no more, and give the connection up when everything sent is answered."""
         self._last_words = reason
@@ -104,7 +144,7 @@ class RedisPipeline(asyncio.Protocol):
                 if not self._slots:
                     self.close("the server answered what was not asked")
                     return
-                _tell(self._slots.popleft(), answer)
+                self._slots.popleft().take(answer)
         except hiredis.ProtocolError as error:
             self.close(f"the server does not speak RESP: {error}")
         if self._last_words and not self._slots:
@@ -130,7 +170,7 @@ class RedisPipeline(asyncio.Protocol):
         slots, self._slots = self._slots, deque()
         error = StoreError("lost the connection to the store", outcome_unknown=True)
         for slot in slots:
-            _tell(slot, error)
+            slot.fail(error)
         self._on_lost(reason)
 
     def _wake_at(self, when: float) -> None:
@@ -158,8 +198,8 @@ class RedisPipeline(asyncio.Protocol):
             if slot.deadline > now:
                 following = min(following, slot.deadline)
                 continue
-            self._stats.timeouts += 1
-            _tell(slot, StoreError(LATE, outcome_unknown=True))
+            self._stats.timeouts += slot.missing
+            slot.fail(StoreError(LATE, outcome_unknown=True))
         if not self._slots or self._lost:
             return
         silent_until = self._slots[0].deadline + self._silence_s

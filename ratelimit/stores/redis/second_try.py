@@ -7,8 +7,6 @@ from ratelimit.limiter.counter_store import Results
 from ratelimit.stores.redis.call import ScriptCall, Settles
 from ratelimit.stores.redis.pipeline import RedisPipeline
 
-TRIES_MAX = 2
-
 
 class SecondTry:
     """`note_failed` is told of each call that found no connection in time."""
@@ -18,9 +16,9 @@ class SecondTry:
         self._kept: dict[ScriptCall, tuple[Results, asyncio.TimerHandle]] = {}
 
     def keep(self, call: ScriptCall, results: Results) -> bool:
-        """Take a call; `results` are its results if no connection comes in time. False where it had its two tries."""
+        """Take a call; `results` are its results if no connection comes in time. False where it had its tries."""
         loop = asyncio.get_running_loop()
-        if call.tries >= TRIES_MAX or call.batch.deadline <= loop.time():
+        if call.tries >= call.tries_max or call.batch.deadline <= loop.time():
             return False
         self._kept[call] = (results, loop.call_at(call.batch.deadline, self._give_up, call))
         return True

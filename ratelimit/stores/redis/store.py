@@ -1,4 +1,4 @@
-"""Counters in Redis or Valkey, whatever the shape: one server, or the master that sentinels name."""
+"""Counters in Redis or Valkey, whatever the shape: one server, the master that sentinels name, or a Cluster."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,9 +7,16 @@ from ratelimit.clock import FollowingClock
 from ratelimit.limiter.counter_store import Batch, Results
 from ratelimit.metrics import StoreStats
 from ratelimit.settings.redis_place import RedisPlace
+from ratelimit.stores.redis.cluster import Cluster
 from ratelimit.stores.redis.node import NodeOptions
 from ratelimit.stores.redis.sentinel import Sentinels
 from ratelimit.stores.redis.topology import Single, Topology
+
+SHAPES: dict[str, Callable[[RedisPlace, NodeOptions, StoreStats, Callable[[bool], None]], Topology]] = {
+    "SINGLE": Single,
+    "SENTINEL": Sentinels,
+    "CLUSTER": Cluster,
+}
 
 
 class RedisStore:
@@ -30,8 +37,7 @@ class RedisStore:
         clock: FollowingClock | None = None,
     ) -> None:
         options = NodeOptions(place.timeout_s, prefix, place.startup, place.variable, clock)
-        shape = Sentinels if place.topology == "SENTINEL" else Single
-        self.topology: Topology = shape(place, options, stats, on_state)
+        self.topology: Topology = SHAPES[place.topology](place, options, stats, on_state)
         self.count = self.topology.count
 
     @property

@@ -4,8 +4,6 @@ import asyncio
 import time
 from typing import Any, Protocol
 
-from ratelimit.clock import FollowingClock
-
 ASK_EVERY_S = 1.0
 
 
@@ -21,10 +19,16 @@ class Connection(Protocol):
     def send(self, command: tuple[bytes, ...], deadline: float, reply: Any) -> None: ...
 
 
+class Hears(Protocol):
+    """Who wants to know the time there: a `FollowingClock`."""
+
+    def hear(self, told: float, asked_at: float, heard_at: float) -> None: ...
+
+
 class StoreTime:
     """Tells `clock` what a server's clock says; an answer that comes later than `timeout_s` is none."""
 
-    def __init__(self, clock: FollowingClock, timeout_s: float) -> None:
+    def __init__(self, clock: Hears, timeout_s: float) -> None:
         self._clock = clock
         self._timeout_s = timeout_s
 

@@ -4,11 +4,11 @@ from hypothesis import strategies as st
 
 from ratelimit.errors import StoreError
 from ratelimit.limiter.counter_store import COUNT_MAX
+from ratelimit.stores.groups import Answer
 from ratelimit.stores.memcached.commands import (
     HASHED,
     RELATIVE_S_MAX,
     REPLY_BYTES_MAX,
-    Answer,
     OddReplyError,
     Replies,
     command_of,

@@ -5,8 +5,9 @@ import pytest
 
 from ratelimit.errors import StoreError
 from ratelimit.metrics import StoreStats
+from ratelimit.stores.groups import Answer
 from ratelimit.stores.memcached import pipeline as pipeline_module
-from ratelimit.stores.memcached.commands import Answer, look
+from ratelimit.stores.memcached.commands import look
 from ratelimit.stores.memcached.pipeline import MemcachedPipeline
 from tests.stores.redis.test_pipeline import Wire
 

@@ -17,6 +17,10 @@ class FakePipeline:
         """Keep a command."""
         self.sent.append((command, deadline, reply))
 
+    def send_many(self, packed: bytes, count: int, deadline: float, replies: Callable[[list[Any]], None]) -> None:
+        """Keep what is several commands; its reply is a list."""
+        self.sent.append(((packed, count), deadline, replies))
+
     def close(self, reason: str) -> None:
         """Remember why."""
         self.writable, self.closed = False, reason

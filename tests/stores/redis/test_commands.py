@@ -61,7 +61,8 @@ def test_each_hit_has_its_result() -> None:
     ("reply", "unknown"),
     [
         (hiredis.ReplyError("READONLY You can't write against a read only replica."), False),
-        (hiredis.ReplyError("MOVED 1 10.0.0.9:6379"), True),
+        (hiredis.ReplyError("MOVED 1 10.0.0.9:6379"), False),
+        (hiredis.ReplyError("ERR of 10.0.0.9:6379"), True),
         ([1], True),
         ("text", True),
     ],

@@ -190,3 +190,38 @@ async def test_what_is_outstanding_is_bounded(monkeypatch: pytest.MonkeyPatch) -
         line.pipeline.send((b"GET", b"k"), asyncio.get_running_loop().time() + 60, line.replies.append)
         assert line.pipeline.writable is expected
     line.pipeline.close("the end")
+
+
+async def test_many_commands_are_one_write_and_answered_together() -> None:
+    """Their replies come when the last is there, and what was sent around them keeps its place."""
+    line, told = Line(), list[list[Any]]()
+    line.send(b"a")
+    line.pipeline.send_many(b"packed", 2, asyncio.get_running_loop().time() + 5, told.append)
+    line.send(b"b")
+    assert line.wire.written.count(b"packed") == 1
+    line.pipeline.data_received(b":1\r\n:2\r\n")
+    assert told == []
+    line.pipeline.data_received(b"-MOVED 1 h:1\r\n:4\r\n")
+    assert [list(map(str, each)) for each in told] == [["2", "MOVED 1 h:1"]]
+    assert line.replies == [(b"a", 1), (b"b", 4)]
+
+
+@pytest.mark.parametrize("late", [True, False])
+async def test_what_is_not_answered_of_many_is_unknown(late: bool) -> None:
+    """Those that were answered keep their replies; late ones are swallowed."""
+    line = Line()
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[list[Any]] = loop.create_future()
+    line.pipeline.send_many(b"packed", 3, loop.time() + (0.01 if late else 5), told.set_result)
+    line.pipeline.data_received(b":1\r\n")
+    if not late:
+        line.pipeline.close("over")
+    first, *others = await asyncio.wait_for(told, 30)
+    assert first == 1
+    assert [isinstance(each, StoreError) and each.outcome_unknown for each in others] == [True, True]
+    assert line.stats.timeouts == (2 if late else 0)
+    if late:
+        line.pipeline.data_received(b":2\r\n:3\r\n")
+        line.send(b"a")
+        line.pipeline.data_received(b":4\r\n")
+        assert line.replies == [(b"a", 4)]

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from ratelimit.errors import StoreError
 from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.counter_store import Hit
-from ratelimit.stores.memcached.commands import Answer
-from ratelimit.stores.memcached.groups import Result, charge_groups
+from ratelimit.stores.groups import Answer, Result, charge_groups
 from tests.limiter.plans import NOW, hit
 
 
@@ -148,3 +147,27 @@ async def test_what_is_late_after_the_look_is_not_charged() -> None:
     assert short(got) == ["the store did not answer in time (REDIS_TIMEOUT)", (3, False)]
     assert not any(isinstance(each, StoreError) and each.outcome_unknown for each in got)
     assert (counters.charges, counters.counts) == (0, {b"full": 3})
+
+
+async def test_of_some_groups_only_what_goes_over_is_charged() -> None:
+    """If anything does, a look included; else all are. Each is seen by itself, and the groups after it see it."""
+    counters = Counters(full=3)
+    hits = [
+        *(hit(b"free", 2, limit=9, group=-1), hit(b"full", 2, limit=3, group=-1)),
+        *(hit(b"free", limit=9, group=-2), hit(b"full", 0, limit=3, group=-2)),
+        *(hit(b"free", limit=9, group=-3), hit(b"other", limit=9, group=-3)),
+    ]
+    got = await counters.results(*hits)
+    assert short(got) == [(0, True), (5, False), (0, True), (5, False), (1, True), (1, True)]
+    assert counters.counts == {b"full": 5, b"free": 1, b"other": 1}
+
+
+async def test_of_such_groups_nothing_is_taken_back() -> None:
+    """Who went over meanwhile is charged, and so are the others; what failed fails alone."""
+    counters = Counters()
+    counters.meanwhile = {b"b": 5}
+    counters.fails = {b"c": StoreError("away")}
+    hits = [hit(name, limit=5, group=-1) for name in (b"a", b"b", b"c")]
+    got = await counters.results(*hits)
+    assert short(got) == [(1, True), (6, False), "away"]
+    assert counters.charges == 1
