@@ -46,6 +46,7 @@ PEAK_PART, CALM_S_MAX = 0.9, 5.0
 BEFORE_S, AFTER_S = 2.0, 4.0
 STEP_S, OVERLOAD_S = 1.5, 6.0
 STEP_FIRST, STEP_FACTOR = 2000, 1.4
+RATE_LEAST = 100
 HEADER = f"{'':<22}{'calls/s':>9}{'OK/s':>9}{'failed/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'p99.9':>9}{'most':>9}"
 
 
@@ -192,9 +193,9 @@ async def overload(client: Client) -> list[str]:
             beyond += 1
         else:
             rate = int(rate * STEP_FACTOR)
-    much = whole("three times the most", await client.run("unique", int(3 * peak), OVERLOAD_S))
+    much = whole("three times the most", await client.run("unique", max(RATE_LEAST, int(3 * peak)), OVERLOAD_S))
     print(much, flush=True)
-    calm = whole("half of the most", await client.run("unique", int(peak / 2), OVERLOAD_S))
+    calm = whole("half of the most", await client.run("unique", max(RATE_LEAST, int(peak / 2)), OVERLOAD_S))
     print(calm, flush=True)
     calm_s = calm.normal_after()
     print(f"{much.ok_rate / peak:.0%} of the most comes through under three times as much; normal after {calm_s:.2f} s")

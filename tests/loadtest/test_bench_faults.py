@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -37,14 +38,14 @@ async def test_nobody_there_is_told(tmp_path: Path) -> None:
 @pytest.mark.integration
 async def test_a_short_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The store is stopped and comes again, the link is too narrow, and the tables tell of each phase."""
-    for name, value in {"BEFORE_S": 0.5, "AFTER_S": 1.5, "STEP_S": 0.3, "OVERLOAD_S": 0.5, "STEP_FIRST": 4000}.items():
+    for name, value in {"BEFORE_S": 0.3, "AFTER_S": 2.0, "STEP_S": 0.3, "OVERLOAD_S": 0.5, "STEP_FIRST": 4000}.items():
         monkeypatch.setattr(f"loadtest.bench_faults.{name}", value)
     monkeypatch.setenv("RATE", "500")
     monkeypatch.setenv("STOPPED_S", "1")
-    monkeypatch.setenv("LINK_BYTES", "100000")
+    monkeypatch.setenv("LINK_BYTES", "200000")
     assert await main() in {0, 1}  # how fast is another question
     told = capsys.readouterr().out
     for phase in ("before", "stopped", "after", "at 4,000 a second", "three times the most", "half of the most"):
         assert f"\n{phase} " in told
     assert "reached  the breaker opened and closed" in told
-    assert "statuses while stopped: {14: " in told
+    assert re.search(r"statuses while stopped: .*14: \d+", told)
