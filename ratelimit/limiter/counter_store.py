@@ -13,7 +13,8 @@ Counting rules, the same everywhere:
 - The hits of a batch are counted in their order, the same key twice included.
 - Hits with the same `group` > 0 are charged all or none: none of them if one that `stops` would go over its limit.
 - Of hits with the same `group` < 0 only those are charged that go over, if there are any, each seen by itself; looks
-  count as well here. This is what STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT means.
+  count as well here. The others are shown the count at their place. This is what
+  STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT means.
 - Each hit has a result of its own: a key that cannot be counted fails alone.
 - Nothing that may have been counted is sent again: its outcome is unknown, and that is an error.
 """

@@ -104,12 +104,12 @@ def _decide(group: _Group, held: dict[bytes, Answer], now: int) -> None:
         group.charged = list(range(len(group.hits)))
     else:
         group.charged = [] if group.whole else [place for place, is_over in enumerate(over) if is_over]
-        for place, (hit, count) in enumerate(zip(group.hits, counts, strict=True)):
-            if place not in group.charged:
-                group.results[place] = _denied(hit, held[hit.key.name], count, now)
-    for place in group.charged:
-        hit = group.hits[place]
-        held[hit.key.name] = max(0, _number(held[hit.key.name]) + hit.amount)
+    for place, (hit, count) in enumerate(zip(group.hits, counts, strict=True)):
+        shown = _number(held[hit.key.name])
+        if place in group.charged:
+            held[hit.key.name] = max(0, shown + hit.amount)
+        else:
+            group.results[place] = _denied(hit, held[hit.key.name], count if group.whole else shown, now)
 
 
 async def _take_back(undo: Sequence[tuple[_Group, list[Answer]]], now: int, charge: Charges) -> None:

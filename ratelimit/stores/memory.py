@@ -93,12 +93,15 @@ class MemoryStore:
             within.append(count <= hit.limit)
             concerns = hit.amount > 0 or (only_over and hit.amount == 0)
             denied |= concerns and hit.stops and count > hit.limit
-        return [
-            Counted(held, allowed, max(0, hit.limit - held), hit.key.reset_s(now))
-            if denied and not (only_over and not allowed)
-            else self._count(hit, now)
-            for hit, held, allowed in zip(hits, before, within, strict=True)
-        ]
+        results = []
+        for hit, held, allowed in zip(hits, before, within, strict=True):
+            if not denied or (only_over and not allowed):
+                results.append(self._count(hit, now))
+                continue
+            count = self._held(hit.key.name, now) if only_over else held
+            fits = count <= hit.limit if only_over else allowed
+            results.append(Counted(count, fits, max(0, hit.limit - count), hit.key.reset_s(now)))
+        return results
 
     def _held(self, name: bytes, now: int) -> int:
         count, end = self._counts.get(name, (0, 0))

@@ -155,6 +155,14 @@ class StoreContract(FixedWindowContract):
         told = [[(each.count, each.allowed) for each in batch if isinstance(each, Counted)] for batch in got]
         assert told == [[(2, True), (2, True)], [(2, True), (4, False)], [(2, True), (6, False)]]
 
+    async def test_a_key_twice_in_such_a_group_is_shown_as_it_stands(self, store: CounterStore) -> None:
+        """What is charged of it counts for the hits after it, which are not charged."""
+        await count(store, hit(b"k", 2))
+        hits = [hit(b"k", amount, limit=5, group=-1) for amount in (1, 4, 2)]
+        told = [(each.count, each.allowed) for each in await results(store, hits) if isinstance(each, Counted)]
+        assert told == [(2, True), (6, False), (6, False)]
+        assert await count(store, hit(b"k", 0)) == [6]
+
     async def test_a_look_that_is_over_stops_its_group_too(self, store: CounterStore) -> None:
         """Where only what goes over is charged; in a group of all or none a look asks for nothing."""
         await count(store, hit(b"full", 4, limit=3))

@@ -7,7 +7,8 @@
 -- ARGV[5i-3]      expiry in seconds, set when the hit creates the counter
 -- ARGV[5i-2]      the limit, in hits
 -- ARGV[5i-1]      the group's number. > 0: where a hit would go over, none is charged. < 0: where one would go over, or
---                 is over already (a look), only those that do are charged, each seen by itself
+--                 is over already (a look), only those that do are charged, each seen by itself; the
+--                 others are shown the count at their place
 -- ARGV[5i]        1 if going over concerns the others of its group, 0 if not
 -- returns         for each hit, in order: {count after it, 1 if it is within its limit, else 0}, or an error; a group
 --                 with a hit that cannot be counted is not charged, and each of its hits has that error
@@ -69,7 +70,11 @@ while first <= #KEYS do
     if failed then
       results[i] = failed
     elseif denied and not (only_over and within[i] == 0) then
-      results[i] = {before[i], within[i]}
+      local count = only_over and held(KEYS[i]) or before[i]
+      if only_over then
+        within[i] = count <= tonumber(ARGV[i * 5 - 2]) and 1 or 0
+      end
+      results[i] = {count, within[i]}
     else
       local count = charge(i)
       results[i] = {count, count <= tonumber(ARGV[i * 5 - 2]) and 1 or 0}
