@@ -29,7 +29,11 @@ KINDS: dict[str, list[tuple[str, str]]] = {
     "unique": [("tier", UNIQUE)],
     "ten": [(f"k{number}", "gold") for number in range(10)],
     "over": [("over", "gold")],
+    "1,000 keys": [("tier", UNIQUE)],
+    "10,000 keys": [("tier", UNIQUE)],
 }
+# Of how many values those kinds take one at random.
+MIXED = {"1,000 keys": 1_000, "10,000 keys": 10_000}
 
 
 def request(descriptors: Iterable[tuple[str, str]] = (("tier", "gold"),), domain: str = DOMAIN) -> bytes:
@@ -49,10 +53,12 @@ def framed(message: bytes) -> bytes:
 def messages(kind: str) -> Iterator[bytes]:
     """The messages of a kind, without end. Those with unique values begin at a random number, so no run repeats one."""
     message = request(KINDS[kind])
-    if kind != "unique":
+    before, found, after = message.partition(UNIQUE.encode())
+    if not found:
         yield from itertools.repeat(message)
-    before, _, after = message.partition(UNIQUE.encode())
-    for number in itertools.count(random.getrandbits(63)):
+    values = MIXED.get(kind)
+    numbers = map(random.randrange, itertools.repeat(values)) if values else itertools.count(random.getrandbits(63))
+    for number in numbers:
         yield b"%b%016x%b" % (before, number, after)
 
 
