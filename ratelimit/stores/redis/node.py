@@ -98,6 +98,8 @@ class RedisNode:
         self._reason = "not connected yet"
         self._refusals = Refusals()
         self._breaker = Breaker()
+        # The breaker counts batches: in a Cluster one has many commands, and all are late together.
+        self._judged: Batch | None = None
         self._probe_timer: asyncio.TimerHandle | None = None
         self._second_try = SecondTry(self._note_failed)
         self._reasons_told: set[str] = set()
@@ -169,10 +171,11 @@ class RedisNode:
         results = results_of(reply, call.hits, call.batch.now)
         if self.calm and set(map(type, results)) == _ALL_COUNTED:  # the common case
             return results
+        first_of_batch, self._judged = call.batch is not self._judged, call.batch
         if isinstance(reply, StoreError):
-            if reply.reason == LATE:
+            if reply.reason == LATE and first_of_batch:
                 self._note_trouble("no answer in time")
-        else:
+        elif first_of_batch:
             self._breaker.succeeded()
         first = next((each for each in results if isinstance(each, StoreError)), None)
         if first is None:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import hiredis
 
+from ratelimit.errors import StoreError
 from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.counter_store import UNGROUPED, Batch, Hit, Results
 from ratelimit.stores.redis.call import ScriptCall, Settles
@@ -145,6 +146,8 @@ class Burst:
                 came += len(places)
             else:
                 unusual.append((piece, reply))
+        # What failed first: the node judges a batch by the first that it hears of.
+        unusual.sort(key=lambda each: not isinstance(each[1], StoreError))
         for piece, reply in unusual:
             SlotCall(self._redirects, gathering, piece, self._node, self._pipeline).replied(reply)
         if came:

@@ -17,6 +17,7 @@ from ratelimit.settings import RedisSettings
 from ratelimit.stores.redis import cluster as cluster_module
 from ratelimit.stores.redis.cluster import LINGER_S, Cluster, Member
 from ratelimit.stores.redis.node import NodeOptions
+from ratelimit.stores.redis.pipeline import LATE
 from ratelimit.stores.redis.slots import SLOTS, Address, SlotRange, slot_of
 from tests.limiter.plans import NOW, hit
 from tests.stores.redis.fakes import FakePipeline
@@ -161,6 +162,17 @@ async def test_the_breaker_of_a_node_that_leaves_is_forgotten(nodes: Nodes) -> N
     while nodes.cluster._tasks:  # noqa: ASYNC110 - bounded by the deadline of a batch
         await asyncio.sleep(0.001)
     assert (nodes.stats.breaker_open, nodes.stats.breaker_opened) == (0, 1)
+
+
+async def test_the_breaker_counts_batches(nodes: Nodes) -> None:
+    """One that is late has many commands late, and is one failure; part of it may have been answered."""
+    node, late = nodes.cluster._nodes[A], StoreError(LATE, outcome_unknown=True)
+    slots = [AT_A, b"{rl:1}", b"{rl:20}"]
+    for replies in ([[1], late, late], [[1], late, late], [[1], [1], [1]]):
+        nodes.count(*(hit(name) for name in slots))
+        pipeline_of(nodes, A).answer(replies)
+    assert bin(node._breaker.recent) == "0b110"
+    assert nodes.stats.unknown_outcomes == 4
 
 
 async def test_nodes_that_name_each_other_are_not_asked_for_ever(nodes: Nodes) -> None:

@@ -66,6 +66,19 @@ async def test_one_seed_is_enough(valkey_cluster: ValkeyCluster) -> None:
     await held.store.close()
 
 
+@pytest.mark.one_loop
+async def test_scripts_that_are_flushed_are_sent_again(valkey_cluster: ValkeyCluster) -> None:
+    """Each command that did not run goes out again by itself."""
+    held = cluster_store(valkey_cluster)
+    await held.store.start()
+    await held.connected()
+    for expected in (1, 2):
+        for node in valkey_cluster.masters:
+            await asyncio.to_thread(node.ask, "SCRIPT", "FLUSH")
+        assert await count(held.store, *(hit(b"%d" % number) for number in range(20))) == [expected] * 20
+    await held.store.close()
+
+
 @pytest_asyncio.fixture
 async def guarded(tmp_path: Path) -> AsyncIterator[dict[str, Any]]:
     """What the settings say of a Cluster of one Redis, by TLS on both sides and with a user of few rights."""
