@@ -5,7 +5,7 @@ STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check docs conformance differential reference-suite bench bench-faults bench-floors \
-  bench-reload bench-restart bench-soak bench-store exactness protos
+  bench-reload bench-restart bench-soak bench-store bench-cluster exactness protos
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -57,6 +57,9 @@ bench-soak: setup ## MINUTES= (10) of unique values and connections that come an
 
 bench-store: setup ## What a decision costs the store: CPU, scripts, bytes per counter (REQUESTS= sizes it)
 	@$(BIN)/python -m loadtest.bench_store
+
+bench-cluster: setup ## One worker on a Cluster of three nodes beside a single one, mixed keys (ROUNDS=, SECONDS=)
+	@$(BIN)/python -m loadtest.bench_cluster
 
 exactness: setup ## REQUESTS= (1,000,000) on three instances, RUNS= (1,000) fault runs: every count held against the store
 	@$(BIN)/python -m tests.exactness

@@ -35,6 +35,8 @@ KINDS: dict[str, list[tuple[str, str]]] = {
     "unique": [("tier", UNIQUE)],
     "ten": [(f"k{number}", "gold") for number in range(10)],
     "over": [("over", "gold")],
+    "1,000 keys": [("tier", UNIQUE)],
+    "10,000 keys": [("tier", UNIQUE)],
 }
 OWN_KINDS: dict[str, list[tuple[str, str]]] = {
     "sliding": [("sliding", "gold")],
@@ -42,6 +44,8 @@ OWN_KINDS: dict[str, list[tuple[str, str]]] = {
     "three": [(f"k{number}", "gold") for number in range(3)],
     "together": [(f"k{number}", "gold") for number in range(3)],
 }
+# Of how many values those kinds take one at random.
+MIXED = {"1,000 keys": 1_000, "10,000 keys": 10_000}
 
 
 def request(descriptors: Iterable[tuple[str, str]] = (("tier", "gold"),), domain: str = DOMAIN) -> bytes:
@@ -61,10 +65,12 @@ def framed(message: bytes) -> bytes:
 def messages(kind: str) -> Iterator[bytes]:
     """The messages of a kind, without end. Those with unique values begin at a random number, so no run repeats one."""
     message = request({**KINDS, **OWN_KINDS}[kind], "together" if kind == "together" else DOMAIN)
-    if kind != "unique":
+    before, found, after = message.partition(UNIQUE.encode())
+    if not found:
         yield from itertools.repeat(message)
-    before, _, after = message.partition(UNIQUE.encode())
-    for number in itertools.count(random.getrandbits(63)):
+    values = MIXED.get(kind)
+    numbers = map(random.randrange, itertools.repeat(values)) if values else itertools.count(random.getrandbits(63))
+    for number in numbers:
         yield b"%b%016x%b" % (before, number, after)
 
 

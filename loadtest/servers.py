@@ -24,10 +24,10 @@ SERVER_CORE, CLIENT_CORE = 0, 1
 OURS, PEER, PROOF = "ours", "peer", "proof"
 # What EXTRA may name: ours in other ways, beside the way it comes.
 EXTRAS = {"grpcio": {"GRPC_TRANSPORT": "grpcio"}, "memory": {"BACKEND_TYPE": "memory"}}
-_OURS_COMMAND = [sys.executable, "-m", "ratelimit"]
+OURS_COMMAND = [sys.executable, "-m", "ratelimit"]
 OWN_FOLDER = "ours"
 # The client saturates the core that the store shares: deadlines of the store are not what is measured.
-_OURS_ENVIRON = {"RUNTIME_SUBDIRECTORY": OWN_FOLDER, "REDIS_TIMEOUT": "2s", "DRAIN_DELAY": "0"}
+OURS_ENVIRON = {"RUNTIME_SUBDIRECTORY": OWN_FOLDER, "REDIS_TIMEOUT": "2s", "DRAIN_DELAY": "0"}
 _ENVIRON = {
     "RUNTIME_WATCH_ROOT": "false",
     "RUNTIME_IGNOREDOTFILES": "true",
@@ -83,8 +83,8 @@ def programs(environ: Mapping[str, str]) -> list[Program]:
     extras = [name for name in environ.get("EXTRA", "").split(",") if name]
     if unknown := set(extras) - set(EXTRAS):
         raise ValueError(f"EXTRA: {', '.join(sorted(unknown))} is not one of {', '.join(EXTRAS)}")
-    found = [Program(OURS, _OURS_COMMAND, _OURS_ENVIRON)]
-    found += [Program(f"{OURS}-{name}", _OURS_COMMAND, {**_OURS_ENVIRON, **EXTRAS[name]}) for name in extras]
+    found = [Program(OURS, OURS_COMMAND, OURS_ENVIRON)]
+    found += [Program(f"{OURS}-{name}", OURS_COMMAND, {**OURS_ENVIRON, **EXTRAS[name]}) for name in extras]
     if environ.get("PEER_CMD"):
         found.append(Program(PEER, shlex.split(environ["PEER_CMD"]), {"GOMAXPROCS": "1"}))
     proof = environ.get("PROOF_CMD") or f"{shlex.quote(sys.executable)} -m loadtest.bare_server"

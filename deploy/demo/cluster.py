@@ -23,8 +23,8 @@ class ClusterNode:
 
     def __init__(self, folder: Path, binary: str, *options: str) -> None:
         self.port, self.bus_port = free_port(), free_port()
-        bus = ["--cluster-port", str(self.bus_port)] if "valkey" in binary or "redis" in binary else []
-        state = ["--cluster-enabled", "yes", "--cluster-config-file", f"nodes-{self.port}.conf", *bus]
+        state = ["--cluster-enabled", "yes", "--cluster-config-file", f"nodes-{self.port}.conf"]
+        state += ["--cluster-port", str(self.bus_port)]
         place = ["--port", str(self.port), "--bind", LOOPBACK, "--dir", str(folder), "--save", ""]
         self._command = [binary, *place, *state, *options]
         self._log = folder / f"cluster-{self.port}.log"
@@ -61,6 +61,11 @@ class ClusterNode:
             return connection.read_response()
         finally:
             connection.disconnect()
+
+    @property
+    def pid(self) -> int:
+        """Its process, once it was started."""
+        return 0 if self._process is None else self._process.pid
 
     @property
     def node_id(self) -> str:

@@ -17,7 +17,7 @@ from ratelimit.limiter.counter_store import COUNT_MAX, CounterStore, Hit
 from ratelimit.stores.memory import MemoryStore
 from tests.limiter.plans import NOW, hit, moment
 from tests.stores.contract import results
-from tests.stores.redis.test_cluster import cluster_store
+from tests.stores.redis.test_cluster_contract import cluster_store
 from tests.stores.redis.test_store import Store, start_redis
 
 AMOUNTS = st.one_of(st.integers(-4, 6), st.sampled_from([2**32 - 1, -(2**32 - 1), COUNT_MAX]))

@@ -111,7 +111,7 @@ class Cluster:
         for call in list(self._held_back):
             call.finish(self._let_go(call))
         await asyncio.gather(*(node.close() for node in self._nodes.values()))
-        await asyncio.gather(*self._tasks)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def count(self, batch: Batch, done: Callable[[Results], None]) -> None:
         """Count a batch; see `CounterStore`."""
@@ -326,7 +326,9 @@ class Cluster:
         """A key that the node has, as far as the map says."""
         if address not in self._probe_names:
             node = self._nodes[address]
-            self._probe_names[address] = probe_name(self._options.prefix, lambda slot: self._owners[slot] is node)
+            # One without slots answers MOVED, whatever it is asked.
+            owned = {slot for slot, owner in enumerate(self._owners) if owner is node}
+            self._probe_names[address] = probe_name(self._options.prefix, owned)
         return self._probe_names[address]
 
     def _clock_node(self) -> Address | None:

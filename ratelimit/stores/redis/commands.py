@@ -85,7 +85,8 @@ _PLAIN = {(UNGROUPED, algorithm.FIXED_WINDOW)}
 _kind = attrgetter("group", "key.algorithm")
 
 
-_ONE_HIT = b"*6\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n1\r\n" % ADD_HITS.sha
+_ADD_HITS = b"$7\r\nEVALSHA\r\n$40\r\n%b\r\n" % ADD_HITS.sha
+_ONE_HIT = b"*6\r\n%b$1\r\n1\r\n" % _ADD_HITS
 
 
 class BatchResults:
@@ -128,13 +129,19 @@ def commands_of(hits: Sequence[Hit]) -> list[tuple[Script, Sequence[Hit]]]:
 
 
 def packed(script: Script, hits: Sequence[Hit]) -> bytes:
-    """A script call as it is written. That of one hit is put together here: of those a Cluster gets most."""
-    if len(hits) == 1 and script is ADD_HITS:
+    """A script call as it is written. Those of a Cluster are many and small, so the common ones are made by hand."""
+    if script is not ADD_HITS:
+        command: tuple[Any, ...] = (b"EVALSHA", script.sha, *script.arguments(hits))
+        return hiredis.pack_command(command)
+    if len(hits) == 1:
         key = hits[0].key
         name = key.name
         return b"%b$%d\r\n%b\r\n%b%b" % (_ONE_HIT, len(name), name, _number(hits[0].amount), _number(key.expire_s))
-    command: tuple[Any, ...] = (b"EVALSHA", script.sha, *script.arguments(hits))
-    return hiredis.pack_command(command)
+    names = [hit.key.name for hit in hits]
+    parts = [b"*%d\r\n" % (3 * len(hits) + 3), _ADD_HITS, _number(len(hits))]
+    parts += [b"$%d\r\n%b\r\n" % (len(name), name) for name in names]
+    parts += [_number(number) for hit in hits for number in (hit.amount, hit.key.expire_s)]
+    return b"".join(parts)
 
 
 @lru_cache(maxsize=4096)

@@ -104,6 +104,8 @@ class RedisNode:
         self._refusals = Refusals()
         self._breaker = Breaker()
         self._in_flight = InFlight(options.timeout_s)
+        # The breaker counts batches: in a Cluster one has many commands, and all are late together.
+        self._judged: Batch | None = None
         self._probe_timer: asyncio.TimerHandle | None = None
         self._second_try = SecondTry(self._note_failed)
         self._reasons_told: set[str] = set()
@@ -198,10 +200,11 @@ class RedisNode:
         if self._in_flight.limited:
             sent, now = call.batch.deadline - self._options.timeout_s, asyncio.get_running_loop().time()
             self._in_flight.answered(len(call.hits), sent, now)
+        first_of_batch, self._judged = call.batch is not self._judged, call.batch
         if isinstance(reply, StoreError):
-            if reply.reason == LATE:
+            if reply.reason == LATE and first_of_batch:
                 self._note_trouble("no answer in time")
-        else:
+        elif first_of_batch:
             self._breaker.succeeded()
         first = next((each for each in results if isinstance(each, StoreError)), None)
         if first is None:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import hiredis
 
+from ratelimit.errors import StoreError
 from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.counter_store import UNGROUPED, Batch, Hit, Results
 from ratelimit.stores.redis.call import ScriptCall, Settles
@@ -30,6 +31,8 @@ from ratelimit.stores.redis.slots import Address, slot_of
 
 # The longest way of a command whose slot moves: MOVED, ASK, TRYAGAIN, and key by key.
 SENDS_MAX = 4
+# What a script says of hits of fixed windows that it could count.
+_COUNTS = {int}
 _ALL_COUNTED = {Counted}
 
 Piece = tuple[int, Script, Sequence[Hit], Sequence[int]]
@@ -126,26 +129,25 @@ class Burst:
         self._pipeline.send_many(commands, len(self._pieces), self._gathering.batch.deadline, self._replied)
 
     def _replied(self, replies: list[Any]) -> None:
-        """Take the replies in; `make bench-cluster` earns the way of one hit that was counted."""
+        """Take the replies in."""
         gathering, calm = self._gathering, self._node.calm
         results, now = gathering.results, gathering.batch.now
         came = 0
         unusual = []
         for piece, reply in zip(self._pieces, replies, strict=True):
-            hits, places = piece[2], piece[3]
-            if not calm:
-                unusual.append((piece, reply))
-            elif len(hits) == 1 and reply.__class__ is list and len(reply) == 1 and reply[0].__class__ is int:
-                results[places[0]] = result_of(reply[0], hits[0], now)
-                came += 1
+            _, _, hits, places = piece
+            if calm and reply.__class__ is list and len(reply) == len(hits) and set(map(type, reply)) == _COUNTS:
+                for place, hit, count in zip(places, hits, reply, strict=True):
+                    results[place] = result_of(count, hit, now)
+                came += len(places)
+            elif calm and set(map(type, found := results_of(reply, hits, now))) == _ALL_COUNTED:
+                for place, result in zip(places, found, strict=True):
+                    results[place] = result
+                came += len(places)
             else:
-                got = results_of(reply, hits, now)
-                if set(map(type, got)) == _ALL_COUNTED:
-                    for place, result in zip(places, got, strict=True):
-                        results[place] = result
-                    came += len(places)
-                else:
-                    unusual.append((piece, reply))
+                unusual.append((piece, reply))
+        # What failed first: the node judges a batch by the first that it hears of.
+        unusual.sort(key=lambda each: not isinstance(each[1], StoreError))
         for piece, reply in unusual:
             SlotCall(self._redirects, gathering, piece, self._node, self._pipeline).replied(reply)
         if came:

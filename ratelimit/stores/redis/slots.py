@@ -6,7 +6,7 @@ worked out from the key as it is in the store.
 """
 
 from binascii import crc_hqx
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,10 +81,10 @@ def redirect_of(error: str, asked: str) -> Redirect | None:
     return Redirect(int(slot), (host.strip("[]") or asked, int(port)), kind == "ASK")
 
 
-def probe_name(prefix: str, owned: Callable[[int], bool]) -> bytes:
-    """A key for probes whose slot is owned; any one where none can be found, as with a hash tag in the prefix."""
+def probe_name(prefix: str, owned: Collection[int]) -> bytes:
+    """A key for probes whose slot is one of `owned`; any where there is none, as with a hash tag in the prefix."""
     first = f"{prefix}{{rl:ready0}}".encode()
-    if slot_of(first) == slot_of(f"{prefix}{{rl:ready1}}".encode()):
+    if not owned or slot_of(first) == slot_of(f"{prefix}{{rl:ready1}}".encode()):
         return first
     names = (f"{prefix}{{rl:ready{number}}}".encode() for number in range(4 * SLOTS))
-    return next((name for name in names if owned(slot_of(name))), first)
+    return next((name for name in names if slot_of(name) in owned), first)

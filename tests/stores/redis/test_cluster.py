@@ -1,4 +1,4 @@
-"""A real Cluster of three masters."""
+"""A Cluster whose nodes are scripted: what becomes of each call. test_cluster_contract.py has real ones."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,6 @@ import hiredis
 import pytest
 import pytest_asyncio
 
-from deploy.demo.cluster import ValkeyCluster
 from deploy.demo.processes import LOOPBACK, free_port
 from ratelimit.clock import FollowingClock, SteppedClock
 from ratelimit.errors import StoreError
@@ -18,48 +17,11 @@ from ratelimit.settings import RedisSettings
 from ratelimit.stores.redis import cluster as cluster_module
 from ratelimit.stores.redis.cluster import LINGER_S, Cluster, Member
 from ratelimit.stores.redis.node import NodeOptions
+from ratelimit.stores.redis.pipeline import LATE
 from ratelimit.stores.redis.slots import SLOTS, Address, SlotRange, slot_of
-from ratelimit.stores.redis.store import RedisStore
 from tests.limiter.plans import NOW, hit
-from tests.stores.contract import Poison, PoisonContract, StoreContract, Ttl, count
 from tests.stores.redis.fakes import FakePipeline
 from tests.stores.redis.test_store import Store
-
-
-def cluster_store(cluster: ValkeyCluster, **settings: object) -> Store:
-    """A store on the Cluster."""
-    return Store(0, redis_type="CLUSTER", redis_url=cluster.url, redis_startup_initial_interval=0.02, **settings)
-
-
-@pytest.mark.one_loop
-class TestCluster(StoreContract, PoisonContract):
-    """The contract, with keys on every node."""
-
-    @pytest_asyncio.fixture
-    async def store(self, valkey_cluster: ValkeyCluster) -> AsyncIterator[RedisStore]:
-        held = cluster_store(valkey_cluster)
-        await held.store.start()
-        await held.connected()
-        yield held.store
-        await held.store.close()
-
-    @pytest.fixture
-    def ttl(self, valkey_cluster: ValkeyCluster) -> Ttl:
-        async def left(key: bytes) -> float | None:
-            node = valkey_cluster.owner_of(slot_of(key))
-            seconds = await asyncio.to_thread(node.ask, "TTL", key)
-            return None if seconds == -2 else float(seconds)
-
-        return left
-
-    @pytest.fixture
-    def poison(self, valkey_cluster: ValkeyCluster) -> Poison:
-        async def make(name: bytes) -> None:
-            node = valkey_cluster.owner_of(slot_of(name))
-            await asyncio.to_thread(node.ask, "LPUSH", name, "text")
-
-        return make
-
 
 A, B, C = ("a", 1), ("b", 2), ("c", 3)
 AT_A, AT_B = b"{b}", b"{a}"  # slots 3300 and 15495
@@ -200,6 +162,17 @@ async def test_the_breaker_of_a_node_that_leaves_is_forgotten(nodes: Nodes) -> N
     while nodes.cluster._tasks:  # noqa: ASYNC110 - bounded by the deadline of a batch
         await asyncio.sleep(0.001)
     assert (nodes.stats.breaker_open, nodes.stats.breaker_opened) == (0, 1)
+
+
+async def test_the_breaker_counts_batches(nodes: Nodes) -> None:
+    """One that is late has many commands late, and is one failure; part of it may have been answered."""
+    node, late = nodes.cluster._nodes[A], StoreError(LATE, outcome_unknown=True)
+    slots = [AT_A, b"{rl:1}", b"{rl:20}"]
+    for replies in ([[1], late, late], [[1], late, late], [[1], [1], [1]]):
+        nodes.count(*(hit(name) for name in slots))
+        pipeline_of(nodes, A).answer(replies)
+    assert bin(node._breaker.recent) == "0b110"
+    assert nodes.stats.unknown_outcomes == 4
 
 
 async def test_nodes_that_name_each_other_are_not_asked_for_ever(nodes: Nodes) -> None:
@@ -368,14 +341,3 @@ async def test_it_gives_up_without_a_master_that_counts(monkeypatch: pytest.Monk
     nodes.connect(A, B)
     nodes.cluster._give_up()
     await nodes.cluster.close()
-
-
-@pytest.mark.one_loop
-async def test_one_seed_is_enough(valkey_cluster: ValkeyCluster) -> None:
-    """The first one of the list is gone."""
-    url = f"{LOOPBACK}:{free_port()},{valkey_cluster.url}"
-    held = Store(0, redis_type="CLUSTER", redis_url=url, redis_startup_initial_interval=0.02)
-    await held.store.start()
-    await held.connected()
-    assert await count(held.store, *(hit(b"%d" % number) for number in range(20))) == [1] * 20
-    await held.store.close()

@@ -16,7 +16,7 @@ from ratelimit.limiter.counter_store import Hit
 from ratelimit.stores.redis.slots import slot_of
 from tests.limiter.plans import hit
 from tests.stores.contract import count, results
-from tests.stores.redis.test_cluster import cluster_store
+from tests.stores.redis.test_cluster_contract import cluster_store
 from tests.stores.redis.test_store import Store
 
 pytestmark = pytest.mark.one_loop

@@ -1,3 +1,5 @@
+from typing import Any
+
 import hiredis
 import pytest
 
@@ -8,8 +10,10 @@ from ratelimit.stores.redis.commands import (
     ADD_HITS,
     CHARGE_GROUPS,
     HITS_PER_COMMAND_MAX,
+    SCRIPTS,
     BatchResults,
     commands_of,
+    packed,
     refusal,
     results_of,
 )
@@ -98,3 +102,12 @@ def test_a_batch_is_answered_once_and_in_order() -> None:
     assert told == []
     answers.put(0, [first])
     assert told == [[first, second]]
+
+
+@pytest.mark.parametrize("size", [1, 2, 20])
+def test_what_is_made_by_hand_is_what_hiredis_makes(size: int) -> None:
+    """Byte for byte, for any names and numbers, and for the other scripts too."""
+    hits = [hit(b"\r\n" * number, number - 3, expire_s=10**number) for number in range(size)]
+    for script in SCRIPTS:
+        command: tuple[Any, ...] = (b"EVALSHA", script.sha, *script.arguments(hits))
+        assert packed(script, hits) == hiredis.pack_command(command)

@@ -126,7 +126,7 @@ def test_what_is_unusual_is_settled_by_the_node() -> None:
     lost = StoreError("lost", outcome_unknown=True)
     held.pipeline.answer([[1], [hiredis.ReplyError("WRONGTYPE no")], lost])
     assert held.short == [1, "the store refused: WRONGTYPE", "lost"]
-    assert [call.hits[0].key.name for call in held.node.settled] == [b"b", b"c"]
+    assert [call.hits[0].key.name for call in held.node.settled] == [b"c", b"b"]
     held = Held(hit(b"a"))
     held.node.calm = False
     held.pipeline.answer([[1]])

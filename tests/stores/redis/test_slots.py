@@ -74,6 +74,6 @@ def test_where_a_node_sends_a_command(error: str, told: Redirect | None) -> None
 
 def test_a_probe_has_a_slot_that_is_owned() -> None:
     """Some number makes it so, however few slots a node has; not where the prefix fixes the slot."""
-    assert slot_of(probe_name("p:", lambda slot: slot == 77)) == 77
-    assert probe_name("p:", lambda _: False) == b"p:{rl:ready0}"
-    assert probe_name("{p}:", lambda slot: slot == 77) == b"{p}:{rl:ready0}"
+    assert slot_of(probe_name("p:", {77})) == 77
+    assert probe_name("p:", {}) == b"p:{rl:ready0}"
+    assert probe_name("{p}:", {77}) == b"{p}:{rl:ready0}"
