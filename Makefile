@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs conformance differential bench bench-floors bench-reload bench-restart bench-soak bench-store \
+.PHONY: help setup demo test check docs conformance surface bench bench-floors bench-reload bench-restart bench-soak bench-store \
   exactness protos
 
 help: ## List the targets
@@ -31,8 +31,8 @@ docs: setup ## Write the tables of docs/configuration.md and deploy/settings.env
 conformance: setup ## h2spec, ghz and grpc-go's interop client against the server (needs Go; builds them into build/)
 	@$(BIN)/python -m tests.wire.independent
 
-differential: setup ## Ours beside envoyproxy/ratelimit: every spelling of every variable, codes and bodies (needs Go and its module)
-	@$(BIN)/python -m tests.differential
+surface: setup ## Ours beside envoyproxy/ratelimit: every spelling of every variable, codes and bodies (needs Go and its module)
+	@$(BIN)/python -m tests.differential.surface
 
 bench: setup ## The load test beside a bare server and PEER_CMD= (the reference's binary); REPORT= is the report's folder
 	@$(BIN)/python -m loadtest.bench

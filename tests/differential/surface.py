@@ -1,4 +1,4 @@
-"""`make differential`: ours beside envoyproxy/ratelimit, built from the Go module cache, on one Valkey.
+"""`make surface`: ours beside envoyproxy/ratelimit, built from the Go module cache, on one Valkey.
 
 Whether it starts with every spelling of every variable, and what calls are answered. Exit status 2 where it cannot be
 built, 1 where anything differs.
