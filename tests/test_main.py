@@ -35,6 +35,14 @@ def test_settings_are_told(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     assert capsys.readouterr().out == "PORT: a whole number is wanted (is 'x')\n"
 
 
+def test_a_deployment_is_checked(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """`ratelimit migrate-check FILE --config DIR`."""
+    given = tmp_path / "deployment.env"
+    given.write_text("BACKEND_TYPE=memory\n")
+    assert main(["migrate-check", str(given), "--config", str(ROOT / "config")]) == 0
+    assert "COUNTER_KEY_FORMAT=reference" in capsys.readouterr().out
+
+
 def test_the_version_needs_no_settings(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """`ratelimit --version` is that of the installed package, whatever the environment says."""
     monkeypatch.setenv("GRPC_PORT", "http")

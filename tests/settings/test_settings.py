@@ -155,7 +155,7 @@ def test_a_misspelt_variable_is_told() -> None:
 
 def test_a_service_s_variable_of_kubernetes_is_explained() -> None:
     """A service named `statsd` brings a STATSD_PORT that is no port; the reference does not start with it either."""
-    with pytest.raises(SettingsError, match="STATSD_PORT: a whole number is wanted; .* enableServiceLinks: false"):
+    with pytest.raises(SettingsError, match=r"STATSD_PORT: a whole number is wanted; .* enableServiceLinks: false"):
         load_settings({"STATSD_PORT": "tcp://10.0.0.1:8125"})
     with pytest.raises(SettingsError) as caught:
         load_settings({"STATSD_PORT": "x"})
