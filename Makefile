@@ -4,8 +4,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs conformance differential reference-suite bench bench-faults bench-floors \
-  bench-reload bench-restart bench-soak bench-store bench-cluster exactness protos
+.PHONY: help setup demo test check docs conformance differential surface reference-suite bench bench-faults \
+  bench-floors  bench-reload bench-restart bench-soak bench-store bench-cluster exactness protos
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -31,8 +31,11 @@ docs: setup ## Write the tables of docs/configuration.md and deploy/settings.env
 conformance: setup ## h2spec, ghz and grpc-go's interop client against the server (needs Go; builds them into build/)
 	@$(BIN)/python -m tests.wire.independent
 
-differential: setup ## Ours beside envoyproxy/ratelimit: settings, codes, SCENARIOS= (500) random ones (needs Go and its module)
+differential: setup ## SCENARIOS= (500) random ones on our server and on the reference's (needs Go and its module)
 	@$(BIN)/python -m tests.differential
+
+surface: setup ## Ours beside envoyproxy/ratelimit: every spelling of every variable, codes and bodies (needs Go and its module)
+	@$(BIN)/python -m tests.differential.surface
 
 reference-suite: setup ## The reference's own integration tests against our server (needs Go, redis-server, memcached)
 	@$(BIN)/python -m tests.reference_suite

@@ -1,4 +1,4 @@
-"""The command `ratelimit`: serve, or `check` a configuration."""
+"""The command `ratelimit`: serve, `check` a configuration, tell the `settings` in force, or `migrate-check`."""
 
 import argparse
 import asyncio
@@ -24,6 +24,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.version:
         sys.stdout.write(f"ratelimit {version()}\n")
         return 0
+    if options.command == "settings":
+        from ratelimit.settings.report import tell_settings  # noqa: PLC0415 - each command imports what it needs
+
+        return tell_settings(sys.stdout, as_json=options.format == "json")
+    if options.command == "migrate-check":
+        from ratelimit.migration.check import migrate_check  # noqa: PLC0415 - likewise
+
+        return migrate_check(options.environment, options.config, sys.stdout)
     try:
         settings = load_settings()
     except SettingsError as error:
@@ -81,6 +89,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     checking = commands.add_parser("check", help="validate a configuration directory")
     checking.add_argument("directory", type=Path, metavar="DIR", help="every file below it is one domain")
+    telling = commands.add_parser("settings", help="print the settings in force, without secrets")
+    telling.add_argument("--format", choices=("text", "json"), default="text")
+    moving = commands.add_parser("migrate-check", help="tell what differs for a deployment of envoyproxy/ratelimit")
+    moving.add_argument("environment", type=Path, metavar="FILE", help="NAME=value lines, or Kubernetes YAML")
+    moving.add_argument("--config", type=Path, metavar="DIR", help="its configuration directory")
     return parser
 
 

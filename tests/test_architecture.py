@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "sources": {*FOUNDATION, "descriptors", "pb"},
     "admin": {*FOUNDATION, "sockets", "descriptors", "service"},
     "check": {*FOUNDATION, "descriptors", "sources"},
+    "migration": {*FOUNDATION, "descriptors", "sources"},
     "pb": {"pb"},
     # What a worker process has; it is handed configurations, and knows neither where they come from nor the pages.
     "worker": {*FOUNDATION, "lifetime", "descriptors", "limiter", "stores", "service", "transport"},

@@ -1,3 +1,5 @@
+import json
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -15,6 +17,30 @@ def test_check_needs_no_server(capsys: pytest.CaptureFixture[str]) -> None:
     """`ratelimit check config` reads the shipped files."""
     assert main(["check", str(ROOT / "config")]) == 0
     assert "catalog-ratelimit: 4 limits" in capsys.readouterr().out
+
+
+def test_settings_are_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ratelimit settings`, as text and as JSON; exit code 1 where it could not start."""
+    monkeypatch.setenv("PORT", "0x1F90")
+    monkeypatch.setenv("REDIS_AUTH", "s3cret")
+    monkeypatch.setenv("BACKEND_TYPE", "memory")
+    assert main(["settings"]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"^PORT +8080 +environment$", text, re.MULTILINE)
+    assert "s3cret" not in text
+    assert main(["settings", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["hints"] == []
+    monkeypatch.setenv("PORT", "x")
+    assert main(["settings"]) == 1
+    assert capsys.readouterr().out == "PORT: a whole number is wanted (is 'x')\n"
+
+
+def test_a_deployment_is_checked(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """`ratelimit migrate-check FILE --config DIR`."""
+    given = tmp_path / "deployment.env"
+    given.write_text("BACKEND_TYPE=memory\n")
+    assert main(["migrate-check", str(given), "--config", str(ROOT / "config")]) == 0
+    assert "COUNTER_KEY_FORMAT=reference" in capsys.readouterr().out
 
 
 def test_the_version_needs_no_settings(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 SHOWN_MAX = 100
+# What Kubernetes puts into `<SERVICE>_PORT` of every container of a namespace.
+_OF_A_SERVICE = ("tcp://", "udp://")
 
 
 class Settings(BaseModel):
@@ -141,6 +143,8 @@ def _load(kind: type[Group], given: Mapping[str, str], wrong: dict[str, str], no
 
 def _reason(kind: type[Group], field: str, message: str, value: str) -> str:
     reason = message.removeprefix("Value error, ")
+    if value.startswith(_OF_A_SERVICE) and field.endswith("port"):
+        reason += "; Kubernetes sets this for a service of that name, unless the pod has enableServiceLinks: false"
     return reason if about(kind.model_fields[field]).secret else f"{reason} (is {_shown(value)})"
 
 

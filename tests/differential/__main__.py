@@ -1,11 +1,10 @@
-"""`make differential`: ours beside envoyproxy/ratelimit, built from its source.
+"""`make differential`: random scenarios on our server and on envoyproxy/ratelimit's, built from its source.
 
     SCENARIOS=         (500) random configurations with requests, from SEED= (0) on
     PEER_CMD=          the reference's binary, which is built if none is given
     REFERENCE_SOURCE=  a checkout of it; else it is looked for in the Go module cache
 
-Whether it starts with every spelling of every variable, what calls are answered, and the scenarios. Exit status 2 where
-it cannot be built, 1 where anything differs.
+Exit status 2 where it cannot be built, 1 where anything differs. `make surface` holds settings and codes.
 """
 
 import asyncio
@@ -14,44 +13,22 @@ import sys
 import tempfile
 from pathlib import Path
 
-from deploy.demo.processes import start_valkey
-from tests.differential.calls import json_calls, page_calls, rpc_calls
 from tests.differential.peer import NoPeerError, build
 from tests.differential.scenarios import scenarios
-from tests.differential.starts import unlike
-from tests.differential.test_codes import differences
-from tests.settings.verdicts import of_kinds, of_meaning
-
-
-async def compare(folder: Path, program: Path) -> int:
-    """Tell what differs, and how much was looked at; how many differences there are."""
-    valkey, port = await start_valkey(folder)
-    try:
-        cases = [*of_kinds(), *of_meaning()]
-        calls = [*json_calls(), *page_calls(), *rpc_calls()]
-        found = await unlike(cases, program, folder / "starts", port)
-        found += await differences(calls, program, folder / "calls", port)
-    finally:
-        await valkey.stop()
-    random = int(os.environ.get("SCENARIOS") or 500)
-    found += await scenarios(program, random, int(os.environ.get("SEED") or 0))
-    told = [*found, f"{len(cases)} starts, {len(calls)} calls, {random} scenarios: {len(found)} differences"]
-    sys.stdout.write("".join(f"{line}\n" for line in told))
-    return len(found)
 
 
 def main() -> int:
     """Build it, compare, and leave nothing behind."""
-    with tempfile.TemporaryDirectory(prefix="differential-") as name:
-        folder = Path(name)
-        for part in ("starts", "calls"):
-            (folder / part).mkdir()
+    count, first = int(os.environ.get("SCENARIOS") or 500), int(os.environ.get("SEED") or 0)
+    with tempfile.TemporaryDirectory(prefix="differential-") as folder:
         try:
-            program = build(folder)
+            program = build(Path(folder))
         except NoPeerError as error:
             sys.stderr.write(f"nothing to compare with: {error}\n")
             return 2
-        return 1 if asyncio.run(compare(folder, program)) else 0
+        found = asyncio.run(scenarios(program, count, first))
+    sys.stdout.write("".join(f"{each}\n" for each in found))
+    return int(bool(found))
 
 
 if __name__ == "__main__":

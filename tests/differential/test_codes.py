@@ -1,26 +1,32 @@
 import asyncio
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.differential.calls import CONFIG, json_calls, page_calls, rpc_calls
-from tests.differential.compare import Call, difference
-from tests.differential.instance import common
+from tests.differential.calls import CONFIG, K, json_calls, page_calls, rpc_calls
+from tests.differential.compare import Call, Http, difference
+from tests.differential.instance import Instance, common
 from tests.differential.ours import start_ours
 from tests.differential.peer import start_peer
 
 pytestmark = [pytest.mark.integration, pytest.mark.reference]
 
 
-async def differences(calls: Sequence[Call], program: Path, folder: Path, valkey_port: int) -> list[str]:
-    """What a client could tell the two apart by, in calls sent to both one after the other."""
+async def started(
+    program: Path, folder: Path, valkey_port: int, prefixes: tuple[str, str] = ("theirs:", "ours:")
+) -> tuple[Instance, Instance]:
+    """Theirs and ours on one Valkey, with one configuration and each with its prefix of keys."""
     (folder / "config").mkdir()
     (folder / "config" / "d.yaml").write_text(CONFIG)
-    theirs, ours = await asyncio.gather(
-        start_peer(program, folder, common(valkey_port, folder, "theirs:")),
-        start_ours(folder, common(valkey_port, folder, "ours:")),
-    )
+    theirs, ours = (common(valkey_port, folder, prefix) for prefix in prefixes)
+    return await asyncio.gather(start_peer(program, folder, theirs), start_ours(folder, ours))
+
+
+async def differences(calls: Sequence[Call], program: Path, folder: Path, valkey_port: int) -> list[str]:
+    """What a client could tell the two apart by, in calls sent to both one after the other."""
+    theirs, ours = await started(program, folder, valkey_port)
     try:
         return [f"{call}: {told}" for call in calls if (told := await difference(call, theirs, ours))]
     finally:
@@ -31,3 +37,13 @@ async def test_answers_over_http_and_grpc_are_theirs(peer: Path, tmp_path: Path,
     """Status, body and content type of /json, /healthcheck and /rlconfig; codes of gRPC: nothing differs."""
     calls = [*json_calls(), *page_calls(), *rpc_calls()]
     assert await differences(calls, peer, tmp_path, valkey_port) == []
+
+
+async def test_counters_are_shared_during_a_migration(peer: Path, tmp_path: Path, valkey_port: int) -> None:
+    """COUNTER_KEY_FORMAT=reference on one Redis: what one counts the other sees, whichever comes first."""
+    theirs, ours = await started(peer, tmp_path, valkey_port, prefixes=("p:", "p:"))
+    ask = Http("/json", json.dumps(K).encode())
+    try:
+        assert [(await ask.send(each))["status"] for each in (theirs, ours, theirs, ours)] == [200, 200, 429, 429]
+    finally:
+        await asyncio.gather(theirs.stop(), ours.stop())

@@ -1,7 +1,7 @@
 import pytest
 
 from ratelimit.pb.envoy.service.ratelimit.v3 import rls_pb2
-from tests.differential import __main__ as program
+from tests.differential import surface as program
 from tests.differential.compare import same
 
 

@@ -9,8 +9,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.reference]
 
 
 async def test_the_reference_starts_as_the_table_says(peer: Path, tmp_path: Path, valkey_port: int) -> None:
-    """What is made of values; the spellings of each kind of all variables are for `make differential`."""
-    cases = [case for case in of_meaning() if case.environ.get("LOG_LEVEL", "").lower() not in QUIET]
+    """Some of what is made of values; all of it, and each spelling of each kind, is for `make surface`."""
+    cases = [case for case in of_meaning()[::5] if case.environ.get("LOG_LEVEL", "").lower() not in QUIET]
     assert await unlike(cases, peer, tmp_path, valkey_port) == []
 
 

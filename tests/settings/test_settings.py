@@ -151,3 +151,12 @@ def test_a_misspelt_variable_is_told() -> None:
     settings = load_settings({"REDIS_TIMOUT": "1s"})
     assert settings.hints == (("REDIS_TIMOUT", "REDIS_TIMEOUT"),)
     assert settings.warnings == ("REDIS_TIMOUT is not a setting; did you mean REDIS_TIMEOUT?",)
+
+
+def test_a_service_s_variable_of_kubernetes_is_explained() -> None:
+    """A service named `statsd` brings a STATSD_PORT that is no port; the reference does not start with it either."""
+    with pytest.raises(SettingsError, match=r"STATSD_PORT: a whole number is wanted; .* enableServiceLinks: false"):
+        load_settings({"STATSD_PORT": "tcp://10.0.0.1:8125"})
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"STATSD_PORT": "x"})
+    assert "Kubernetes" not in str(caught.value)

@@ -1,6 +1,9 @@
+import ssl
 from pathlib import Path
 
-from ratelimit.settings.tls_files import unreadable_authority, unreadable_pair
+import pytest
+
+from ratelimit.settings.tls_files import client_context, unreadable_authority, unreadable_pair
 from tests.transport.test_tls import certificate
 
 
@@ -16,3 +19,14 @@ def test_files_that_can_be_used_are_told_from_others(tmp_path: Path) -> None:
     assert unreadable_pair(one, other).startswith("cannot be used: ")
     assert unreadable_authority("") == unreadable_authority(one) == ""
     assert unreadable_authority(str(text)).startswith("cannot be used: ")
+
+
+def test_a_client_shows_its_certificate_and_checks_the_other_s(tmp_path: Path) -> None:
+    """With an authority of one's own or the system's, and the name too, unless it is not to be looked at."""
+    cert, key = certificate(tmp_path, "one", "DNS:one")
+    own = client_context(cert, key, cert, check_hostname=False)
+    assert len(own.get_ca_certs()) == 1
+    assert (own.verify_mode, own.check_hostname) == (ssl.CERT_REQUIRED, False)
+    assert client_context("", "", "", check_hostname=True).check_hostname
+    with pytest.raises(OSError, match="No such file"):
+        client_context(str(tmp_path / "none"), key, "", check_hostname=True)

@@ -197,15 +197,7 @@ class RedisNode:
         results = results_of(reply, call.hits, call.batch.now)
         if self.calm and set(map(type, results)) == _ALL_COUNTED:  # the common case
             return results
-        if self._in_flight.limited:
-            sent, now = call.batch.deadline - self._options.timeout_s, asyncio.get_running_loop().time()
-            self._in_flight.answered(len(call.hits), sent, now)
-        first_of_batch, self._judged = call.batch is not self._judged, call.batch
-        if isinstance(reply, StoreError):
-            if reply.reason == LATE and first_of_batch:
-                self._note_trouble("no answer in time")
-        elif first_of_batch:
-            self._breaker.succeeded()
+        self._note(call, reply)
         first = next((each for each in results if isinstance(each, StoreError)), None)
         if first is None:
             if self._refusals:
@@ -220,6 +212,19 @@ class RedisNode:
             self._refusals.note(first.reason, asyncio.get_running_loop().time())
         self._count_failed(call, results, whole=not isinstance(reply, list))
         return results
+
+    def _note(self, call: ScriptCall, reply: Any) -> None:
+        """What a reply tells of the server: how much it can do, and whether it is there."""
+        if self._in_flight.limited:
+            sent, now = call.batch.deadline - self._options.timeout_s, asyncio.get_running_loop().time()
+            self._in_flight.answered(len(call.hits), sent, now)
+        first_of_batch, self._judged = call.batch is not self._judged, call.batch
+        if not first_of_batch:
+            return
+        if not isinstance(reply, StoreError):
+            self._breaker.succeeded()
+        elif reply.reason == LATE:
+            self._note_trouble("no answer in time")
 
     def _note_failed(self, call: ScriptCall, results: Results) -> None:
         self._count_failed(call, results, whole=True)

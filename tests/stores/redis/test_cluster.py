@@ -17,8 +17,8 @@ from ratelimit.settings import RedisSettings
 from ratelimit.stores.redis import cluster as cluster_module
 from ratelimit.stores.redis.cluster import LINGER_S, Cluster, Member
 from ratelimit.stores.redis.node import NodeOptions
-from ratelimit.stores.redis.pipeline import LATE
 from ratelimit.stores.redis.slots import SLOTS, Address, SlotRange, slot_of
+from ratelimit.stores.refusals import LATE
 from tests.limiter.plans import NOW, hit
 from tests.stores.redis.fakes import FakePipeline
 from tests.stores.redis.test_store import Store
