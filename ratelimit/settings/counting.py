@@ -87,8 +87,8 @@ class MemcacheSettings(Group):
     memcache_host_port: str = setting(
         "",
         (
-            "`host:port,host:port,…`; a key belongs to the server at its CRC-32 modulo their number, so every "
-            "instance wants the same list in the same order"
+            "`host:port,host:port,…`, or paths of sockets; a key belongs to the server at its CRC-32 modulo their "
+            "number, so every instance wants the same list in the same order"
         ),
     )
     memcache_srv: str = setting(
@@ -113,8 +113,12 @@ class MemcacheSettings(Group):
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        """The hosts and ports of MEMCACHE_HOST_PORT, in their order. Raises ValueError while made."""
-        return [host_and_port(text.strip()) for text in self.memcache_host_port.split(",") if text.strip()]
+        """The hosts and ports of MEMCACHE_HOST_PORT, in their order; the path of a socket has port 0.
+
+        Raises ValueError while made.
+        """
+        parts = (part.strip() for part in self.memcache_host_port.split(","))
+        return [(part, 0) if "/" in part else host_and_port(part) for part in parts if part]
 
     @property
     def tls(self) -> ssl.SSLContext | None:

@@ -200,7 +200,7 @@ async def test_a_killed_worker_comes_back_and_a_reload_reaches_all(services: Ser
     assert codes.total() - codes[grpc.StatusCode.OK] <= CLIENTS
     assert len(await service.workers()) == 4
     assert not victim.is_running()
-    assert '"requestsPerUnit": 2000000' in (await service.json())[1]
+    assert '"requestsPerUnit":2000000' in (await service.json())[1]
 
 
 async def test_a_drain_fails_no_call(services: Services) -> None:

@@ -30,6 +30,8 @@ def test_one_place_of_memcached() -> None:
     """Either a list, in its order, or a SRV name; neither matters to another backend."""
     listed = load_settings({"BACKEND_TYPE": "memcache", "MEMCACHE_HOST_PORT": "b:11211, [::1]:2"}).memcache
     assert listed.addresses == [("b", 11211), ("::1", 2)]
+    mixed = load_settings({"BACKEND_TYPE": "memcache", "MEMCACHE_HOST_PORT": "/run/m.sock,a:1"}).memcache
+    assert mixed.addresses == [("/run/m.sock", 0), ("a", 1)]
     found = {"BACKEND_TYPE": "memcache", "MEMCACHE_SRV": "_memcache._tcp.example.org", "MEMCACHE_SRV_REFRESH": "1m"}
     assert load_settings(found).memcache.memcache_srv_refresh == 60
     assert load_settings({"MEMCACHE_HOST_PORT": "a:1", "MEMCACHE_SRV": "_a._tcp.b"}).limiter.backend_type == "redis"

@@ -121,6 +121,7 @@ def of_meaning() -> list[Case]:
         *one("BACKEND_TYPE", "memory", starts=False, why="ours has one store more"),
         *one("BACKEND_TYPE", "memcache", starts=True, why=NOTHING_COUNTED),
         *one("BACKEND_TYPE", "memcache", starts=True, MEMCACHE_HOST_PORT="127.0.0.1:1,127.0.0.1:2"),
+        *one("BACKEND_TYPE", "memcache", starts=True, MEMCACHE_HOST_PORT="/run/memcached.sock"),
         *one("BACKEND_TYPE", "memcache", starts=False, MEMCACHE_SRV="nonsense"),
         *one("BACKEND_TYPE", "memcache", starts=False, MEMCACHE_SRV="_m._tcp.x", MEMCACHE_HOST_PORT="127.0.0.1:1"),
         *one("MEMCACHE_SRV", "nonsense", starts=True),

@@ -19,7 +19,7 @@ RECONNECT_MAX_S = 0.5
 PROBE_EXPIRE_S = 2
 
 Address = tuple[str, int]
-"""Host and port."""
+"""Host and port, or the path of a socket and 0."""
 
 _log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ class Server:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.address = address
-        self.shown = f"{address[0]}:{address[1]}"
+        self.shown = f"{address[0]}:{address[1]}" if address[1] else address[0]
         self._probe = add(probe, 1, PROBE_EXPIRE_S)
         self._silence_s = silence_s
         self._stats = stats
@@ -103,7 +103,11 @@ class Server:
         pipeline = MemcachedPipeline(self._silence_s, self._stats, self._connection_lost)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await loop.create_connection(lambda: pipeline, *self.address, ssl=self._tls)
+                host, port = self.address
+                if port:
+                    await loop.create_connection(lambda: pipeline, host, port, ssl=self._tls)
+                else:
+                    await loop.create_unix_connection(lambda: pipeline, host)
                 seen: asyncio.Future[list[Answer]] = loop.create_future()
                 deadline = loop.time() + CONNECT_TIMEOUT_S
                 pipeline.send([self._probe], deadline, lambda got: None if seen.done() else seen.set_result(got))

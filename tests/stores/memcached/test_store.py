@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import getpass
 import shutil
 import signal
 import ssl
@@ -396,4 +397,22 @@ async def test_tls_checks_the_server(tmp_path: Path) -> None:
     finally:
         await strict.store.close()
         await trusting.store.close()
+        await program.stop(signal.SIGKILL)
+
+
+async def test_a_socket_s_path_is_an_address(tmp_path: Path) -> None:
+    """As the reference's client has it: whatever holds a slash."""
+    path = tmp_path / "memcached.sock"
+    binary = shutil.which("memcached")
+    if binary is None:
+        pytest.skip("memcached is not installed (Debian: apt-get install memcached)")
+    # As who runs the tests: nobody else may look into the folder.
+    program = await start("memcached", [binary, "-s", str(path), "-u", getpass.getuser(), "-t", "1"], tmp_path)
+    held = Store(memcache_host_port=str(path))
+    try:
+        await held.store.start()
+        await held.connected()
+        assert await count(held.store, HIT, HIT) == [1, 2]
+    finally:
+        await held.store.close()
         await program.stop(signal.SIGKILL)
