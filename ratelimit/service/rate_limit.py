@@ -62,6 +62,12 @@ class Snapshot:
     generation: int
 
 
+class AskedCall(AwaitedCall):
+    """A request that came over HTTP: the metrics of gRPC know nothing of it, as the reference's do not."""
+
+    __slots__ = ()
+
+
 class RateLimitService:
     """Answers ShouldRateLimit for whatever configuration was swapped in last. `time_s` is the event loop's time."""
 
@@ -81,6 +87,7 @@ class RateLimitService:
         self._reference_error_codes = reference_error_codes
         self._snapshot: Snapshot | None = None
         self._faults: set[str] = set()
+        self._asked = 0
         self._uncounted = Uncounted()
         # Called when all callers of a tick are answered: their transport may write at once.
         self.answered: Callable[[], None] = lambda: None
@@ -104,10 +111,14 @@ class RateLimitService:
         self._snapshot = Snapshot(config, rules, plans, quick, generation or self.generation + 1)
 
     async def ask(self, message: bytes) -> bytes:
-        """Answer one serialised request to whoever can wait. Raises RpcError."""
-        call = AwaitedCall()
-        self.should_rate_limit([call], [message])
-        return await call.answer()
+        """Answer one serialised request to whoever can wait, over HTTP. Raises RpcError."""
+        call = AskedCall()
+        self._asked += 1
+        try:
+            self.should_rate_limit([call], [message])
+            return await call.answer()
+        finally:
+            self._asked -= 1
 
     def should_rate_limit(self, calls: Sequence[Call], messages: Sequence[bytes]) -> None:
         """Answer each call, now or when the store has counted: a `transport.methods.DirectMethod`."""
@@ -289,7 +300,10 @@ class RateLimitService:
             caller.fail(coded)
 
     def _observe(self, callers: Sequence[Any], started: float) -> None:
-        self._metrics.should_rate_limit.observe(self._time_s() - started, len(callers))
+        calls = len(callers)
+        if self._asked:
+            calls -= sum(caller.__class__ is AskedCall for caller in callers)
+        self._metrics.should_rate_limit.observe(self._time_s() - started, calls)
 
     def _coded(self, error: RpcError) -> RpcError:
         unknown = self._reference_error_codes and error.grpc_status in _UNKNOWN_IN_THE_REFERENCE

@@ -34,6 +34,7 @@ EXPECTED = (
     "ratelimit.go.",  # Go's runtime
     "runtime.",  # of the library that it reads files with
     "ratelimit.redis_pool.",  # connections: ours has one
+    "ratelimit_server.Check.",  # health checks
     "ratelimit.http.",  # ours only
     "ratelimit.grpc.",  # ours only
     "ratelimit.store.",  # ours only

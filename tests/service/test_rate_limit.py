@@ -267,14 +267,17 @@ def test_a_defect_while_answering_ends_one_call() -> None:
 
 
 async def test_whoever_can_wait_is_answered() -> None:
-    """`ask` gives the response's message, or raises."""
+    """`ask` gives the response's message, or raises; it is counted, but as no call over gRPC."""
     bench = Bench()
     asking = asyncio.ensure_future(bench.service.ask(ASK))
     await asyncio.sleep(0)
+    bench.service.should_rate_limit([RecordedCall()], [ASK])
     bench.loop.run()
     assert rls_pb2.RateLimitResponse.FromString(await asking).overall_code == rls_pb2.RateLimitResponse.OK
     with pytest.raises(RpcError, match="not a RateLimitRequest"):
         await bench.service.ask(b"\xff")
+    assert bench.metrics.should_rate_limit.total_requests == 1
+    assert bench.metrics.service_error == 1
 
 
 @given(st.lists(st.one_of(st.binary(max_size=40), st.binary(max_size=40).map(lambda rest: ASK + rest)), max_size=5))
