@@ -9,7 +9,7 @@ from pydantic import BeforeValidator
 from ratelimit.settings.addresses import host_and_port
 from ratelimit.settings.go_values import Boolean, Duration, Integer, SmallNumber
 from ratelimit.settings.group import INT32_MAX, Group, Lower, Positive, at_least, read_as, setting
-from ratelimit.settings.tls_files import client_context
+from ratelimit.settings.pem_files import client_context
 
 SRV_NAME = re.compile(r"_[A-Za-z0-9-]+\._[A-Za-z0-9-]+\.[A-Za-z0-9._-]+")
 # The reference's cache is never smaller.

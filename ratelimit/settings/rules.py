@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ratelimit.settings.counting import SRV_NAME
-from ratelimit.settings.tls_files import unreadable_authority, unreadable_pair
+from ratelimit.settings.pem_files import certificate_trouble, key_trouble
 
 _REDIS_TYPES = ("SINGLE", "SENTINEL", "CLUSTER")
 
@@ -181,66 +181,107 @@ _TOGETHER = (
 )
 
 
-# Of each side that may have TLS: its group, its certificate, key and authority, and what turns it on.
-_TLS = (
-    ("server", "grpc_server_tls_cert", "grpc_server_tls_key", "grpc_client_tls_cacert", ("grpc_server_use_tls",)),
-    (
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One side that may have TLS: its group, the fields of its files, and what says whether TLS is spoken.
+
+    `client` is for those that connect: they go on without a certificate where half of a pair is missing.
+    """
+
+    group: str
+    cert: str
+    key: str
+    cacert: str
+    on: Callable[[Any], bool]
+    switches: tuple[str, ...]
+    client: bool = True
+
+
+def _redis_speaks_tls(settings: Any) -> bool:
+    redis = settings.redis
+    urls = [getattr(redis, f"{prefix}_url") for prefix in ("redis", "redis_persecond") if _redis_used(settings, prefix)]
+    return bool(redis.redis_tls or redis.redis_persecond_tls or any("rediss://" in url.lower() for url in urls))
+
+
+_SIDES = (
+    _Side(
+        "server",
+        "grpc_server_tls_cert",
+        "grpc_server_tls_key",
+        "grpc_client_tls_cacert",
+        lambda settings: bool(settings.server.grpc_server_use_tls),
+        ("grpc_server_use_tls",),
+        client=False,
+    ),
+    _Side(
         "redis",
         "redis_tls_client_cert",
         "redis_tls_client_key",
         "redis_tls_cacert",
-        ("redis_tls", "redis_persecond_tls"),
+        _redis_speaks_tls,
+        ("redis_tls", "redis_url", "redis_persecond", "redis_persecond_tls", "redis_persecond_url", "backend_type"),
     ),
-    ("memcache", "memcache_tls_client_cert", "memcache_tls_client_key", "memcache_tls_cacert", ("memcache_tls",)),
-    (
+    _Side(
+        "memcache",
+        "memcache_tls_client_cert",
+        "memcache_tls_client_key",
+        "memcache_tls_cacert",
+        lambda settings: bool(settings.memcache.memcache_tls),
+        ("memcache_tls",),
+    ),
+    _Side(
         "xds",
         "config_grpc_xds_client_tls_cert",
         "config_grpc_xds_client_tls_key",
         "config_grpc_xds_server_tls_cacert",
+        lambda settings: bool(settings.xds.config_grpc_xds_server_use_tls),
         ("config_grpc_xds_server_use_tls",),
     ),
 )
 
 
-def _readable(group: str, cert: str, key: str, cacert: str, switches: tuple[str, ...]) -> list[Rule]:
-    """Files of TLS that is on must be there and right."""
+def _readable(side: _Side) -> list[Rule]:
+    """Files of TLS that is spoken must be there and right; a pair counts where it is whole."""
 
-    def on(settings: Any) -> Any:
-        given = getattr(settings, group)
-        return given if any(getattr(given, switch) for switch in switches) else None
-
-    def pair(settings: Any) -> str | None:
-        given = on(settings)
-        return unreadable_pair(getattr(given, cert), getattr(given, key)) or None if given else None
+    def given(settings: Any, field: str) -> str:
+        return str(getattr(getattr(settings, side.group), field)) if side.on(settings) else ""
 
     def authority(settings: Any) -> str | None:
-        given = on(settings)
-        return unreadable_authority(getattr(given, cacert)) or None if given else None
+        path = given(settings, side.cacert)
+        return certificate_trouble(path) or None if path else None
 
-    return [Rule((cert, key, *switches), pair), Rule((cacert, *switches), authority)]
+    def certificate(settings: Any) -> str | None:
+        path = given(settings, side.cert)
+        return certificate_trouble(path) or None if path and given(settings, side.key) else None
+
+    def key(settings: Any) -> str | None:
+        path, of = given(settings, side.key), given(settings, side.cert)
+        whole = path and of and not certificate_trouble(of)
+        return key_trouble(path, of, side.cert.upper()) or None if whole else None
+
+    return [
+        Rule((side.cacert, *side.switches), authority),
+        Rule((side.cert, side.key, *side.switches), certificate),
+        Rule((side.key, side.cert, *side.switches), key),
+    ]
 
 
-def _alone(group: str, field: str, other: str, switches: tuple[str, ...]) -> Rule:
+def _alone(side: _Side, field: str, other: str) -> Rule:
     """A client certificate without its key, or the other way round: the reference goes on without either."""
 
     def said(settings: Any) -> str | None:
-        given = getattr(settings, group)
-        on = any(getattr(given, switch) for switch in switches)
-        return f"{other.upper()} is missing" if on and getattr(given, field) and not getattr(given, other) else None
+        given = getattr(settings, side.group)
+        alone = side.on(settings) and getattr(given, field) and not getattr(given, other)
+        return f"{other.upper()} is missing" if alone else None
 
-    return Rule((field, other, *switches), said)
+    return Rule((field, other, *side.switches), said)
 
 
-RULES = (*_TOGETHER, *(rule for side in _TLS for rule in _readable(*side)))
+RULES = (*_TOGETHER, *(rule for side in _SIDES for rule in _readable(side)))
 
 # What is accepted and does nothing, with the reason.
 WITHOUT_EFFECT = (
-    *(
-        _alone(group, *pair, switches)
-        for group, cert, key, _, switches in _TLS
-        if group != "server"
-        for pair in ((cert, key), (key, cert))
-    ),
+    *(_alone(side, *pair) for side in _SIDES if side.client for pair in ((side.cert, side.key), (side.key, side.cert))),
     _prometheus("prometheus_addr", asked_for=False),
     _prometheus("prometheus_path", asked_for=False),
 )
