@@ -20,19 +20,23 @@ from ratelimit.settings.groups import (
     ResponseSettings,
     Rule,
     ServerSettings,
-    TracingSettings,
 )
+from ratelimit.settings.mogrifiers import Mogrifier, read_mogrifiers
+from ratelimit.settings.telling import DogStatsdSettings, TracingSettings
 
 __all__ = [
     "ConfigSettings",
+    "DogStatsdSettings",
     "LimiterSettings",
     "LogSettings",
     "MemcacheSettings",
     "MetricsSettings",
+    "Mogrifier",
     "RedisSettings",
     "ResponseSettings",
     "ServerSettings",
     "Settings",
+    "TracingSettings",
     "load_settings",
     "quieten_grpc",
 ]
@@ -47,7 +51,7 @@ _SECRETS = frozenset(
 class Settings(BaseModel):
     """All settings; each group can be made on its own in a test."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     server: ServerSettings = Field(default_factory=ServerSettings)
     config: ConfigSettings = Field(default_factory=ConfigSettings)
@@ -56,9 +60,22 @@ class Settings(BaseModel):
     memcache: MemcacheSettings = Field(default_factory=MemcacheSettings)
     response: ResponseSettings = Field(default_factory=ResponseSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+    dog_statsd: DogStatsdSettings = Field(default_factory=DogStatsdSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     tracing: TracingSettings = Field(default_factory=TracingSettings)
+    mogrifiers: tuple[Mogrifier, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def prometheus_on(self) -> bool:
+        """Whether PROMETHEUS_ADDR is served: by default, where no other sink is chosen."""
+        unasked = self.metrics.use_prometheus is None
+        return self.metrics.prometheus_on and not (unasked and self.dog_statsd.use_dog_statsd)
+
+    @property
+    def dog_statsd_on(self) -> bool:
+        """Whether DogStatsD is told."""
+        return self.dog_statsd.use_dog_statsd and not self.metrics.disable_stats
 
 
 def _memory_for_several(settings: Settings) -> str | None:
@@ -76,10 +93,24 @@ def _one_place_for_memcache(settings: Settings) -> str | None:
     )
 
 
+def _at_most_one_with_dog_statsd(settings: Settings) -> str | None:
+    others = settings.metrics.use_statsd or settings.metrics.use_prometheus
+    several = settings.dog_statsd_on and others
+    return "at most one of USE_DOG_STATSD, USE_STATSD and USE_PROMETHEUS may be true" if several else None
+
+
+def _known_protocol(settings: Settings) -> str | None:
+    tracing = settings.tracing
+    known = not tracing.tracing_enabled or tracing.tracing_exporter_protocol in {"", "http", "grpc"}
+    return None if known else "http or grpc is wanted"
+
+
 # What must hold between fields of several groups; looked at where all groups are right.
 _RULES = (
     Rule(("backend_type", "workers"), _memory_for_several),
     Rule(("memcache_host_port", "memcache_srv", "backend_type"), _one_place_for_memcache),
+    Rule(("use_dog_statsd", "use_statsd", "use_prometheus", "disable_stats"), _at_most_one_with_dog_statsd),
+    Rule(("tracing_exporter_protocol", "tracing_enabled"), _known_protocol),
 )
 
 
@@ -101,8 +132,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         except ValidationError as error:
             problems += _problems(group, given, error)
     settings = Settings(**loaded, warnings=tuple(_misspelt(environ)))
+    if settings.dog_statsd_on:
+        mogrifiers, broken = read_mogrifiers(settings.dog_statsd.use_dog_statsd_mogrifiers, environ)
+        settings = settings.model_copy(update={"mogrifiers": mogrifiers})
+        problems += broken
     if len(loaded) == len(groups()):
-        problems = [(rule.fields[0].upper(), reason) for rule in _RULES if (reason := rule.broken(settings))]
+        problems += [(rule.fields[0].upper(), reason) for rule in _RULES if (reason := rule.broken(settings))]
     if problems:
         raise SettingsError(problems)
     return settings

@@ -72,6 +72,13 @@ def pairs(value: object) -> object:
     return result
 
 
+def items(value: object) -> object:
+    """A list: `a,b`; its parts keep their white space and may be empty."""
+    if not isinstance(value, str):
+        return value
+    return tuple(value.split(",")) if value.strip() else ()
+
+
 def workers(value: object) -> object:
     """A number of processes, or `auto`."""
     number = value if value == "auto" else integer(value)
@@ -84,4 +91,5 @@ Duration = Annotated[float, BeforeValidator(duration_s)]
 Boolean = Annotated[bool, BeforeValidator(boolean)]
 Integer = Annotated[int, BeforeValidator(integer)]
 Pairs = Annotated[dict[str, str], BeforeValidator(pairs)]
+Items = Annotated[tuple[str, ...], BeforeValidator(items)]
 Workers = Annotated[int | Literal["auto"], PlainValidator(workers)]

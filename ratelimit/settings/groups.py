@@ -348,11 +348,11 @@ class MetricsSettings(Group):
     use_prometheus: Boolean | None = None
     prometheus_addr: Annotated[str, AfterValidator(_checked_address)] = ":9090"
     prometheus_path: str = Field(default="/metrics", pattern=r"^/[^\s{}?#]*$")
-    prometheus_mapper_yaml: str = Field(default="", max_length=0)
+    prometheus_mapper_yaml: str = ""
+    prometheus_response_time_as_milliseconds: Boolean = False
     metrics_series_max: Positive = 10_000
     disable_stats: Boolean = False
     use_statsd: Boolean | None = None
-    use_dog_statsd: Annotated[Boolean, not_yet(True)] = False
     statsd_host: str = "localhost"
     statsd_port: Port = 8125
     extra_tags: Pairs = Field(default_factory=dict)
@@ -378,9 +378,3 @@ class LogSettings(Group):
         "warn"
     )
     log_format: Annotated[Literal["text", "json"], Lower] = "text"
-
-
-class TracingSettings(Group):
-    """Traces: known, not supported yet."""
-
-    tracing_enabled: Annotated[Boolean, not_yet(True)] = False
