@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "metrics": set(),
     "logs": {"settings"},
     "statsd": FOUNDATION,
+    "dogstatsd": {*FOUNDATION, "statsd"},
     "descriptors": {"errors"},
     "limiter": {"errors", "clock", "descriptors"},
     "stores": {*FOUNDATION, "limiter"},
