@@ -33,8 +33,9 @@ MAY_IMPORT = {
     "admin": {*FOUNDATION, "sockets", "descriptors", "service"},
     "check": {*FOUNDATION, "descriptors", "sources"},
     "pb": {"pb"},
+    "tracing": {*FOUNDATION, "transport", "service"},
     # What a worker process has; it is handed configurations, and knows neither where they come from nor the pages.
-    "worker": {*FOUNDATION, "lifetime", "descriptors", "limiter", "stores", "service", "transport"},
+    "worker": {*FOUNDATION, "lifetime", "descriptors", "limiter", "stores", "service", "tracing", "transport"},
     # Only the entry of the worker's process knows `worker`.
     "workers": {*FOUNDATION, "lifetime", "descriptors", "sources", "worker"},
 }
@@ -51,7 +52,7 @@ SEAM = {"service": ("ratelimit.transport.methods", "ratelimit.transport.awaited_
 # HTTP/2 and gRPC without input and output: bytes and moments in, bytes out.
 SANS_IO = {
     *("block_memo", "calls", "connection", "frames", "grpc", "headers", "housekeeping", "request_head", "sending"),
-    *("streams", "unary_lane"),
+    *("streams", "trace_fields", "unary_lane"),
 }
 IO = {"asyncio", "socket", "ssl", "time", "grpc", "structlog", "logging", "ratelimit.settings"}
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "pb" not in path.relative_to(PACKAGE).parts)
