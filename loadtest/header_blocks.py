@@ -13,6 +13,8 @@ from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 
 PATH = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
 TABLE_SIZE_0 = b"\x20"
+# The part of calls that an Envoy traces, where their blocks change.
+SAMPLED = 0.01
 _CODES = [format(code, f"0{bits}b") for code, bits in zip(REQUEST_CODES, REQUEST_CODES_LENGTH, strict=True)]
 
 
@@ -51,11 +53,11 @@ _TRACEPARENT = b"\0" + huffman(b"traceparent")
 _TAIL = literal(b"x-envoy-expected-rq-timeout-ms", b"5000")
 
 
-def header_block(chance: random.Random) -> bytes:
-    """A block with an `x-request-id` and a `traceparent` by `chance`."""
+def header_block(chance: random.Random, sampled: float = 0.0) -> bytes:
+    """A block with an `x-request-id` and a `traceparent` by `chance`; of the latter the part `sampled` is traced."""
     digits = b"%080x" % chance.getrandbits(320)
     identity = b"-".join((digits[:8], digits[8:12], b"4" + digits[13:16], b"a" + digits[17:20], digits[20:32]))
-    traceparent = b"00-%b-%b-01" % (digits[32:64], digits[64:])
+    traceparent = b"00-%b-%b-0%d" % (digits[32:64], digits[64:], chance.random() < sampled)
     return b"".join((_HEAD, _REQUEST_ID, huffman(identity), _TRACEPARENT, huffman(traceparent), _TAIL))
 
 
@@ -65,4 +67,4 @@ def blocks(*, changing: bool) -> Iterator[bytes]:
     if not changing:
         yield from itertools.repeat(header_block(chance))
     while True:
-        yield header_block(chance)
+        yield header_block(chance, SAMPLED)

@@ -23,7 +23,12 @@ from ratelimit.pb.envoy.service.ratelimit.v3 import rls_pb2
 SERVER_CORE, CLIENT_CORE = 0, 1
 OURS, PEER, PROOF = "ours", "peer", "proof"
 # What EXTRA may name: ours in other ways, beside the way it comes.
-EXTRAS = {"grpcio": {"GRPC_TRANSPORT": "grpcio"}, "memory": {"BACKEND_TYPE": "memory"}}
+# "tracing" wants a collector: `python -m loadtest.collector`.
+EXTRAS = {
+    "grpcio": {"GRPC_TRANSPORT": "grpcio"},
+    "memory": {"BACKEND_TYPE": "memory"},
+    "tracing": {"TRACING_ENABLED": "true", "TRACING_SAMPLING_RATE": "0.01"},
+}
 OURS_COMMAND = [sys.executable, "-m", "ratelimit"]
 OWN_FOLDER = "ours"
 # The client saturates the core that the store shares: deadlines of the store are not what is measured.

@@ -12,13 +12,14 @@ import structlog
 
 from ratelimit.admin.server import AdminServer, AdminViews
 from ratelimit.descriptors.tree import Config
+from ratelimit.dogstatsd import DogStatsdSink
 from ratelimit.errors import ConfigError
 from ratelimit.lifetime import Part, close_each, settle_memory
 from ratelimit.metrics import Metrics
 from ratelimit.settings import Settings
 from ratelimit.sources.choice import choose_source
 from ratelimit.sources.source import Listener
-from ratelimit.statsd import StatsdSink
+from ratelimit.statsd import FlushingSink, StatsdSink
 from ratelimit.workers.cores import usable_cores
 
 _log = structlog.get_logger("ratelimit")
@@ -90,7 +91,7 @@ class App(Generic[W]):
         self.worker = worker
         self.admin = AdminServer(settings, views)
         self._source = choose_source(settings, Listener(self._config_loaded, self._config_failed))
-        self._statsd = StatsdSink(settings.metrics, self.metrics) if settings.metrics.statsd_on else None
+        self._sink = _sink(settings, self.metrics)
 
     async def run(self) -> None:
         """Serve until a signal. Raises OSError, ConfigError or StoreError for what ends the start."""
@@ -121,8 +122,8 @@ class App(Generic[W]):
         await self._source.start()
         await self.admin.start()
         await self.worker.start()
-        if self._statsd is not None:
-            await self._statsd.start()
+        if self._sink is not None:
+            await self._sink.start()
         settle_memory()
         ports = {f"{name}_port": port for name, port in {"grpc": self.worker.grpc_port, **self.admin.ports}.items()}
         _log.info("serving", **ports)
@@ -139,8 +140,8 @@ class App(Generic[W]):
     async def _close(self) -> None:
         # statsd after the worker, whose last counts it sends; the pages last, so that an end can be watched.
         parts: list[Part] = [("source", self._source.close), ("worker", self.worker.close)]
-        if self._statsd is not None:
-            parts.append(("statsd", self._statsd.close))
+        if self._sink is not None:
+            parts.append(("statsd", self._sink.close))
         await close_each([*parts, ("admin", self.admin.close)])
         _log.info("stopped")
 
@@ -164,3 +165,10 @@ class App(Generic[W]):
 
     def _signalled(self) -> None:
         (self._killed if self._stopping.is_set() else self._stopping).set()
+
+
+def _sink(settings: Settings, metrics: Metrics) -> FlushingSink | None:
+    """What is told of the metrics, where that is not Prometheus, which asks."""
+    if settings.dog_statsd_on:
+        return DogStatsdSink(settings, metrics)
+    return StatsdSink(settings.metrics, metrics) if settings.metrics.statsd_on else None

@@ -7,12 +7,13 @@ twice is worse than one that is not told. A packet that the kernel did not take 
 
 import asyncio
 import math
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import structlog
 
-from ratelimit.metrics import Metrics, Snapshot, sanitise
+from ratelimit.metrics import Metrics, Snapshot, tags_suffix
 from ratelimit.metrics.declared import DOMAIN_NOT_FOUND, LIMIT, RESPONSE_TIME, SINGLES, Kind
 from ratelimit.settings import MetricsSettings
 
@@ -24,28 +25,27 @@ SERIES_AT_ONCE = 500
 _log = structlog.get_logger(__name__)
 
 
-class _Line(NamedTuple):
+class Line(NamedTuple):
     """One line without its end; once it is sent, `holder[place] = value` is noted for each of `notes`."""
 
     text: str
     notes: tuple[tuple[Any, Any, float], ...] = ()
 
 
-_PAUSE = _Line("")
+_PAUSE = Line("")
 
 
-class StatsdSink:
-    """Sends what was added since the flush before, every STATS_FLUSH_INTERVAL, to STATSD_HOST:STATSD_PORT."""
+Write = Callable[[str, str], str]
+"""A line of the name of a stat and what follows it: the value and its kind, `3|c`."""
 
-    def __init__(self, settings: MetricsSettings, metrics: Metrics) -> None:
-        self._settings = settings
-        self._metrics = metrics
-        self._differences = Differences(tags_suffix(settings.extra_tags))
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
+
+class FlushingSink(ABC):
+    """Flushes every `interval_s` seconds, and once more at the end."""
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
-        self._away = False
 
     async def start(self) -> None:
         """Flush from now on."""
@@ -56,6 +56,38 @@ class StatsdSink:
         self._closing.set()
         if self._task is not None:
             await self._task
+        await self.end()
+
+    @abstractmethod
+    async def flush(self) -> None:
+        """Send every counter that changed, and every gauge."""
+
+    @abstractmethod
+    async def end(self) -> None:
+        """The last flush, where there is somebody to tell, and the end of the connection."""
+
+    async def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                async with asyncio.timeout(self._interval_s):
+                    await self._closing.wait()
+            except TimeoutError:
+                await self.flush()
+
+
+class StatsdSink(FlushingSink):
+    """Sends what was added since the flush before, every STATS_FLUSH_INTERVAL, to STATSD_HOST:STATSD_PORT."""
+
+    def __init__(self, settings: MetricsSettings, metrics: Metrics) -> None:
+        super().__init__(settings.stats_flush_interval)
+        self._settings = settings
+        self._metrics = metrics
+        self._differences = Differences(tagged(tags_suffix(settings.extra_tags)))
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._away = False
+
+    async def end(self) -> None:
         if not self._away:
             await self.flush()
         if self._writer is not None:
@@ -66,7 +98,7 @@ class StatsdSink:
         lines = self._differences.lines(self._metrics.snapshot())
         try:
             await self._connect()
-            for packet in _packets(lines):
+            for packet in packets(lines, PACKET_BYTES):
                 if packet:
                     await self._send(packet)
                 # Nothing above needs to wait while the other end is quick: let others run.
@@ -80,14 +112,6 @@ class StatsdSink:
         if self._away:
             _log.warning("statsd is reached again")
         self._away = False
-
-    async def _run(self) -> None:
-        while not self._closing.is_set():
-            try:
-                async with asyncio.timeout(self._settings.stats_flush_interval):
-                    await self._closing.wait()
-            except TimeoutError:
-                await self.flush()
 
     async def _connect(self) -> None:
         if self._writer is not None and (self._writer.is_closing() or (self._reader and self._reader.at_eof())):
@@ -104,7 +128,7 @@ class StatsdSink:
             self._writer.transport.abort()
         self._reader = self._writer = None
 
-    async def _send(self, packet: list[_Line]) -> None:
+    async def _send(self, packet: list[Line]) -> None:
         """Hand `packet` to the kernel and note it as sent. Raises OSError or TimeoutError."""
         assert self._writer is not None  # noqa: S101 - _connect came before
         data = "".join(f"{line.text}\n" for line in packet).encode()
@@ -118,21 +142,21 @@ class StatsdSink:
             raise
         finally:
             if taken:
-                _note(packet)
+                note(packet)
 
 
 class Differences:
-    """What to tell of a snapshot, given what was told before. `tags` stands behind every name."""
+    """What to tell of a snapshot, given what was told before, in lines as `write` makes them."""
 
-    def __init__(self, tags: str) -> None:
-        self._tags = tags
+    def __init__(self, write: Write) -> None:
+        self._write = write
         self._singles: dict[str, int] = {}
         self._domains: dict[str, int] = {}
         self._limits: dict[str, list[int]] = {}
         self._calls: dict[int, int] = {}
         self._seconds: dict[int, float] = {}
 
-    def lines(self, snapshot: Snapshot) -> Iterator[_Line]:
+    def lines(self, snapshot: Snapshot) -> Iterator[Line]:
         """Lines for all that changed; empty ones are places to pause at."""
         self._forget_series_that_are_gone(snapshot)
         for stat in SINGLES:
@@ -140,7 +164,7 @@ class Differences:
                 continue
             value = snapshot.singles[stat.name]
             if stat.kind is Kind.GAUGE:
-                yield _Line(f"{stat.name}{self._tags}:{value}|g")
+                yield Line(self._write(stat.name, f"{value}|g"))
             else:
                 yield from self._counter(stat.name, value, self._singles, stat.name)
         yield from self._response_time(snapshot)
@@ -148,7 +172,7 @@ class Differences:
             yield from self._counter(DOMAIN_NOT_FOUND.name.format(domain), count, self._domains, domain)
         yield from self._limit_counters(snapshot)
 
-    def _limit_counters(self, snapshot: Snapshot) -> Iterator[_Line]:
+    def _limit_counters(self, snapshot: Snapshot) -> Iterator[Line]:
         for series in (snapshot.configured, snapshot.dynamic):
             for index, (name, numbers) in enumerate(series.items()):
                 if index % SERIES_AT_ONCE == 0:
@@ -159,14 +183,14 @@ class Differences:
                         if numbers[place] != told[place]:
                             yield from self._counter(stat.name.format(name), numbers[place], told, place)
 
-    def _counter(self, name: str, value: int, told: Any, place: int | str) -> Iterator[_Line]:
+    def _counter(self, name: str, value: int, told: Any, place: int | str) -> Iterator[Line]:
         before = told.get(place, 0) if isinstance(told, dict) else told[place]
         # A counter below what was told is another one: its series was dropped and has come back.
         added = value - before if value >= before else value
         if added:
-            yield _Line(f"{name}{self._tags}:{added}|c", ((told, place, value),))
+            yield Line(self._write(name, f"{added}|c"), ((told, place, value),))
 
-    def _response_time(self, snapshot: Snapshot) -> Iterator[_Line]:
+    def _response_time(self, snapshot: Snapshot) -> Iterator[Line]:
         """A timer in ms for each bucket: the mean of its new calls, with a sample rate that tells how many they are."""
         for bucket, (calls, seconds) in enumerate(zip(snapshot.calls, snapshot.seconds, strict=True)):
             added = calls - self._calls.get(bucket, 0)
@@ -176,7 +200,7 @@ class Differences:
             # Rounded down: receivers take the whole number below 1 / rate as the number of calls.
             rate = f"|@{math.floor(1e9 / added) / 1e9:.9f}" if added > 1 else ""
             notes = ((self._calls, bucket, calls), (self._seconds, bucket, seconds))
-            yield _Line(f"{RESPONSE_TIME.name}{self._tags}:{mean_ms:.3f}|ms{rate}", notes)
+            yield Line(self._write(RESPONSE_TIME.name, f"{mean_ms:.6f}|ms{rate}"), notes)
 
     def _forget_series_that_are_gone(self, snapshot: Snapshot) -> None:
         if len(self._limits) > len(snapshot.configured) + len(snapshot.dynamic):
@@ -184,28 +208,30 @@ class Differences:
             self._limits = {name: told for name, told in self._limits.items() if name in shown}
 
 
-def _packets(lines: Iterator[_Line]) -> Iterator[list[_Line]]:
-    """Lines in packets of about PACKET_BYTES; an empty packet is a place to pause at."""
-    packet: list[_Line] = []
+def packets(lines: Iterator[Line], bytes_max: int) -> Iterator[list[Line]]:
+    """Lines in packets of at most `bytes_max` bytes, as far as a line fits; an empty packet is a place to pause at."""
+    packet: list[Line] = []
     size = 0
     for line in lines:
         if line is _PAUSE:
             yield []
             continue
-        packet.append(line)
-        size += len(line.text) + 1
-        if size >= PACKET_BYTES:
+        more = len(line.text.encode()) + 1
+        if packet and size + more > bytes_max:
             yield packet
             packet, size = [], 0
+        packet.append(line)
+        size += more
     yield packet
 
 
-def _note(packet: list[_Line]) -> None:
+def note(packet: list[Line]) -> None:
+    """These lines are sent."""
     for line in packet:
         for holder, place, value in line.notes:
             holder[place] = value
 
 
-def tags_suffix(tags: dict[str, str]) -> str:
-    """EXTRA_TAGS as part of a stat name, sorted by key: `.__a=b.__foo=bar`."""
-    return "".join(f".__{sanitise(key)}={sanitise(value).replace('.', '_')}" for key, value in sorted(tags.items()))
+def tagged(suffix: str) -> Write:
+    """Lines of statsd, with `suffix` behind every name."""
+    return lambda name, value: f"{name}{suffix}:{value}"

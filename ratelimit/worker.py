@@ -24,6 +24,7 @@ from ratelimit.service.health import Health
 from ratelimit.service.rate_limit import RateLimitService, Rules
 from ratelimit.settings import Settings
 from ratelimit.stores.choice import choose_store
+from ratelimit.tracing.traces import Traces
 from ratelimit.transport.grpcio_server import GrpcioServer
 from ratelimit.transport.methods import GrpcServer, InStep
 from ratelimit.transport.native_server import NativeServer
@@ -51,9 +52,8 @@ class Worker:
             settings, metrics, lambda connected: self.health.store_changed(connected=connected), self._store_clock
         )
         self.service = self._make_service(self._chosen.store)
-        native = settings.server.grpc_transport == "native"
-        self.grpc: GrpcServer = NativeServer(settings.server, metrics.grpc) if native else GrpcioServer(settings.server)
-
+        self._traces = Traces(settings.tracing) if settings.tracing.tracing_enabled else None
+        self.grpc = _server(settings, metrics)
         self.service.answered = self.grpc.flush
 
     @property
@@ -93,7 +93,13 @@ class Worker:
 
     async def serve(self) -> None:
         """Take calls. Raises OSError."""
-        add_services(self.grpc, self.service, self.health, with_reflection=self._settings.server.grpc_reflection)
+        add_services(
+            self.grpc,
+            self.service,
+            self.health,
+            with_reflection=self._settings.server.grpc_reflection,
+            traced=self._traces.traced if self._traces is not None else lambda method: method,
+        )
         await self.grpc.start()
 
     def swap(self, config: Config, generation: int = 0) -> None:
@@ -129,6 +135,8 @@ class Worker:
         self.health.drain()
         parts: list[Part] = [("gRPC server", lambda: self.grpc.stop(0))]
         parts += [("store", remote.close) for remote in self._chosen.remote]
+        if self._traces is not None:
+            parts.append(("traces", self._traces.close))
         await close_each(parts)
 
     def _make_service(self, store: CounterStore) -> RateLimitService:
@@ -162,6 +170,13 @@ class Worker:
         options = LimiterOptions(timeout_s, limits.expiration_jitter_max_seconds, limits.pending_hits_max)
         clock: Clock = self._store_clock or SystemClock()
         return Limiter(store, clock, asyncio.get_running_loop(), cache, options)
+
+
+def _server(settings: Settings, metrics: Metrics) -> GrpcServer:
+    traced = settings.tracing.tracing_enabled
+    if settings.server.grpc_transport == "native":
+        return NativeServer(settings.server, metrics.grpc, traced=traced)
+    return GrpcioServer(settings.server, traced=traced)
 
 
 def rules(settings: Settings) -> Rules:

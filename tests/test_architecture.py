@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "metrics": set(),
     "logs": {"settings"},
     "statsd": FOUNDATION,
+    "dogstatsd": {*FOUNDATION, "statsd"},
     "descriptors": {"errors"},
     "limiter": {"errors", "clock", "descriptors"},
     "stores": {*FOUNDATION, "limiter"},
@@ -33,8 +34,9 @@ MAY_IMPORT = {
     "check": {*FOUNDATION, "descriptors", "sources"},
     "migration": {*FOUNDATION, "descriptors", "sources"},
     "pb": {"pb"},
+    "tracing": {*FOUNDATION, "transport", "service"},
     # What a worker process has; it is handed configurations, and knows neither where they come from nor the pages.
-    "worker": {*FOUNDATION, "lifetime", "descriptors", "limiter", "stores", "service", "transport"},
+    "worker": {*FOUNDATION, "lifetime", "descriptors", "limiter", "stores", "service", "tracing", "transport"},
     # Only the entry of the worker's process knows `worker`.
     "workers": {*FOUNDATION, "lifetime", "descriptors", "sources", "worker"},
 }
@@ -51,7 +53,7 @@ SEAM = {"service": ("ratelimit.transport.methods", "ratelimit.transport.awaited_
 # HTTP/2 and gRPC without input and output: bytes and moments in, bytes out.
 SANS_IO = {
     *("block_memo", "calls", "connection", "frames", "grpc", "headers", "housekeeping", "request_head", "sending"),
-    *("streams", "unary_lane"),
+    *("streams", "trace_fields", "unary_lane"),
 }
 IO = {"asyncio", "socket", "ssl", "time", "grpc", "structlog", "logging", "ratelimit.settings"}
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "pb" not in path.relative_to(PACKAGE).parts)

@@ -9,7 +9,7 @@ import uvloop
 from ratelimit import statsd
 from ratelimit.metrics import Metrics
 from ratelimit.settings import MetricsSettings
-from ratelimit.statsd import Differences, StatsdSink, tags_suffix
+from ratelimit.statsd import Differences, StatsdSink, tagged
 
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
@@ -62,7 +62,7 @@ def settings(port: int, **given: object) -> MetricsSettings:
 def lines_of(differences: Differences, metrics: Metrics) -> list[str]:
     """What would be sent, noted as sent."""
     lines = [line for line in differences.lines(metrics.snapshot()) if line.text]
-    statsd._note(lines)
+    statsd.note(lines)
     return [line.text for line in lines]
 
 
@@ -91,7 +91,7 @@ async def test_what_is_on_time_is_sent_by_itself(receiver: Receiver) -> None:
 
 def test_gauges_are_told_as_they_are() -> None:
     """Each time, whether they changed or not."""
-    metrics, differences = Metrics(), Differences("")
+    metrics, differences = Metrics(), Differences(tagged(""))
     metrics.store.cx_active = 2
     for _ in range(2):
         assert "ratelimit.redis_pool.cx_active:2|g" in lines_of(differences, metrics)
@@ -99,14 +99,14 @@ def test_gauges_are_told_as_they_are() -> None:
 
 def test_the_response_time_is_a_timer_in_milliseconds() -> None:
     """One line a bucket: the mean of its new calls, and a sample rate that tells how many."""
-    metrics, differences = Metrics(), Differences(".__a=b")
+    metrics, differences = Metrics(), Differences(tagged(".__a=b"))
     metrics.should_rate_limit.observe(0.002, calls=6)
     metrics.should_rate_limit.observe(0.3)
     name = "ratelimit_server.ShouldRateLimit.response_time.__a=b"
     shown = [line for line in lines_of(differences, metrics) if "|ms" in line]
-    assert shown == [f"{name}:2.000|ms|@0.166666666", f"{name}:300.000|ms"]
+    assert shown == [f"{name}:2.000000|ms|@0.166666666", f"{name}:300.000000|ms"]
     metrics.should_rate_limit.observe(0.0015)
-    assert [line for line in lines_of(differences, metrics) if "|ms" in line] == [f"{name}:1.500|ms"]
+    assert [line for line in lines_of(differences, metrics) if "|ms" in line] == [f"{name}:1.500000|ms"]
 
 
 def test_a_domain_cannot_forge_a_line() -> None:
@@ -114,7 +114,7 @@ def test_a_domain_cannot_forge_a_line() -> None:
     metrics = Metrics()
     metrics.domain_not_found("d\nforged:1|c\nx", 1)
     metrics.limit("d\rforged:1|c", configured=False).total_hits += 1
-    for line in lines_of(Differences(""), metrics):
+    for line in lines_of(Differences(tagged("")), metrics):
         assert line.startswith(("ratelimit.", "ratelimit_server."))
         assert len(line.splitlines()) == 1
         assert line.count("|") == line.count(":") == 1
@@ -122,7 +122,7 @@ def test_a_domain_cannot_forge_a_line() -> None:
 
 def test_a_series_that_went_and_came_back_starts_anew() -> None:
     """A counter below what was told is a new one; a negative amount is never sent."""
-    differences, before, after = Differences(""), Metrics(), Metrics()
+    differences, before, after = Differences(tagged("")), Metrics(), Metrics()
     before.limit("d.k").total_hits = 100
     lines_of(differences, before)
     after.limit("d.k").total_hits = 3
@@ -224,9 +224,3 @@ def amounts(texts: list[bytes]) -> dict[str, int]:
             if "total_hits" in name:
                 told[name] = told.get(name, 0) + int(rest.removesuffix("|c"))
     return told
-
-
-def test_tags_are_a_suffix_of_every_name() -> None:
-    """Sorted, and as safe as the names; without EXTRA_TAGS names stay as they are."""
-    assert tags_suffix({}) == ""
-    assert tags_suffix({"b": "x.y:1|c\n", "a": "10.0.0.1"}) == ".__a=10_0_0_1.__b=x_y_1_c_"

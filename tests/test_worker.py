@@ -19,7 +19,7 @@ from ratelimit.transport.native_server import NativeServer
 from ratelimit.worker import Worker
 from tests.service.test_rate_limit import ASK
 from tests.service.test_rate_limit import CONFIG as TEXT
-from tests.stores.memcached.test_store import start_memcached
+from tests.stores.memcached.running import start_memcached
 
 CONFIG = load_config([ConfigFile("f", TEXT)])
 PATH = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"

@@ -6,9 +6,11 @@ PROMETHEUS_ADDR          PROMETHEUS_PATH
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
+from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -20,10 +22,12 @@ from ratelimit.admin.json_api import Answering, JsonApi
 from ratelimit.admin.json_budget import BODY_BYTES_MAX
 from ratelimit.admin.listener import Bounds, Handler, HttpListener
 from ratelimit.descriptors.tree import Config
-from ratelimit.metrics import Metrics
+from ratelimit.metrics import Metrics, Snapshot, tags_suffix
 from ratelimit.metrics.lines import stat_lines
+from ratelimit.metrics.mapped import MappedExposition
+from ratelimit.metrics.mapper import Mapper, read_mapper
 from ratelimit.metrics.prometheus import exposition
-from ratelimit.settings import Settings
+from ratelimit.settings import MetricsSettings, Settings
 from ratelimit.settings.addresses import host_and_port, joined
 
 # A scrape holds a snapshot while it is written; so many hold one at a time, and others wait. Whoever reads so slowly
@@ -69,6 +73,7 @@ class AdminServer:
         self._views = views
         self._json = JsonApi(views.service)
         self._listeners: list[HttpListener] = []
+        self._exposition = _exposition(settings.metrics)
         self._process = CollectorRegistry()
         for collector in (ProcessCollector(registry=None), PlatformCollector(registry=None)):
             self._process.register(collector)
@@ -82,7 +87,7 @@ class AdminServer:
         await self._listen("http", api, (server.host, server.port), "HOST, PORT")
         pages = {"/": self._index, "/rlconfig": self._rlconfig, "/stats": self._stats, "/metrics": self._metrics}
         await self._listen("debug", pages, (server.debug_host, server.debug_port), "DEBUG_HOST, DEBUG_PORT")
-        if not metrics.prometheus_on:
+        if not self._settings.prometheus_on:
             return
         address = host_and_port(metrics.prometheus_addr)
         try:
@@ -132,11 +137,28 @@ class AdminServer:
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
         async with self._scrapes:
-            ours = exposition(self._views.metrics.snapshot())
+            ours = self._exposition(self._views.metrics.snapshot())
             return await _stream(request, chain(ours, self._process_metrics()), CONTENT_TYPE_LATEST)
 
     def _process_metrics(self) -> Iterator[bytes]:
         yield generate_latest(self._process)
+
+
+def _exposition(settings: MetricsSettings) -> Callable[[Snapshot], Iterator[bytes]]:
+    """How metrics are written. A mapping file that cannot be used maps nothing, as in the reference, and that is told.
+
+    Nothing about metrics shall keep calls from being answered.
+    """
+    path = settings.prometheus_mapper_yaml
+    if not path:
+        in_ms = settings.prometheus_response_time_as_milliseconds
+        return partial(exposition, response_time_in_ms=in_ms)
+    mapper = Mapper()
+    try:
+        mapper = read_mapper(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        _log.error("PROMETHEUS_MAPPER_YAML cannot be used: no name is mapped", file=path, error=str(error))
+    return MappedExposition(mapper, tags_suffix(settings.extra_tags))
 
 
 async def _stream(request: web.Request, pieces: Iterator[bytes], content_type: str) -> web.StreamResponse:

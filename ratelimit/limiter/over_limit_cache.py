@@ -14,7 +14,7 @@ ENTRY_BYTES = 250
 class OverLimitCache:
     """An LRU of at most `bytes_max` bytes, counting for each key its length and ENTRY_BYTES; 0 keeps nothing.
 
-    `hits` and `misses` count look-ups.
+    `hits` and `misses` count look-ups; `overwrites`, `evictions` and `expired` what became of entries.
     """
 
     def __init__(self, bytes_max: int) -> None:
@@ -25,6 +25,13 @@ class OverLimitCache:
         self.hits = 0
         self.misses = 0
         self.evictions = 0
+        self.expired = 0
+        self.overwrites = 0
+
+    @property
+    def lookups(self) -> int:
+        """All look-ups."""
+        return self.hits + self.misses
 
     def __len__(self) -> int:
         return len(self._known)
@@ -37,6 +44,7 @@ class OverLimitCache:
             return False
         count, end = known
         if end <= now:
+            self.expired += 1
             self.forget(name)
         elif count > limit:
             self._known.move_to_end(name)
@@ -49,6 +57,7 @@ class OverLimitCache:
         """Remember a count until the second `end`; the least recently used entries make room, one by one."""
         known = self._known.get(name)
         if known is not None:
+            self.overwrites += 1
             self._known[name] = (max(count, known[0]), end)
             return
         size = len(name) + ENTRY_BYTES

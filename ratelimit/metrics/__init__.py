@@ -5,6 +5,7 @@ declared           the tables: each stat once, with its names, kind and rule to 
 snapshot           plain values of one moment
 increments         what one process tells another, so that several are one scrape
 prometheus, lines  two readers; the third, statsd, is a file of its own
+mapper, mapped     a mapping file of statsd_exporter, and Prometheus with it
 """
 
 from ratelimit.metrics.counters import (
@@ -17,7 +18,7 @@ from ratelimit.metrics.counters import (
     WorkerStats,
 )
 from ratelimit.metrics.declared import LIMIT_STATS
-from ratelimit.metrics.names import OTHER, sanitise
+from ratelimit.metrics.names import OTHER, sanitise, tags_suffix
 from ratelimit.metrics.process import Metrics
 from ratelimit.metrics.snapshot import Snapshot
 
@@ -34,4 +35,5 @@ __all__ = [
     "StoreStats",
     "WorkerStats",
     "sanitise",
+    "tags_suffix",
 ]

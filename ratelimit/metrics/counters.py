@@ -4,7 +4,7 @@ import bisect
 from dataclasses import dataclass, field
 from typing import Protocol
 
-BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 @dataclass(slots=True)
@@ -100,9 +100,15 @@ class CallStats:
 
 
 class LocalCacheView(Protocol):
-    """The over-limit cache as the metrics see it: look-ups, and how many entries it holds."""
+    """The over-limit cache as the metrics see it: look-ups, what became of entries, and how many it holds."""
 
     hits: int
     misses: int
+    evictions: int
+    expired: int
+    overwrites: int
+
+    @property
+    def lookups(self) -> int: ...
 
     def __len__(self) -> int: ...

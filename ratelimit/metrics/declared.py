@@ -95,9 +95,9 @@ def _workers(source: str, help_text: str, kind: Kind = Kind.COUNTER) -> Stat:
     return Stat(source, f"ratelimit.workers.{source}", f"ratelimit_workers_{source}", help_text, kind=kind)
 
 
-def _cache(source: str, stat: str, prometheus: str, help_text: str) -> Stat:
-    # Gauges, although two of them only grow: the reference sends them so.
-    name = f"ratelimit_localcache_{prometheus}"
+def _cache(source: str, stat: str, help_text: str) -> Stat:
+    # Gauges, although most of them only grow: the reference sends them so.
+    name = f"ratelimit_localcache_{stat}"
     merge = Merge.LIVING if source == LENGTH else Merge.SUM
     return Stat(source, f"ratelimit.localcache.{stat}", name, help_text, kind=Kind.GAUGE, merge=merge)
 
@@ -145,9 +145,13 @@ WORKERS = (
 )
 # Attributes of LocalCacheView; absent where LOCAL_CACHE_SIZE_IN_BYTES is 0.
 LOCAL_CACHE = (
-    _cache("hits", "hitCount", "hit_count", "Over-limit cache: keys found."),
-    _cache("misses", "missCount", "miss_count", "Over-limit cache: keys missed."),
-    _cache(LENGTH, "entryCount", "entry_count", "Over-limit cache: entries."),
+    _cache("lookups", "lookupCount", "Over-limit cache: keys looked up."),
+    _cache("hits", "hitCount", "Over-limit cache: keys found."),
+    _cache("misses", "missCount", "Over-limit cache: keys missed."),
+    _cache(LENGTH, "entryCount", "Over-limit cache: entries."),
+    _cache("evictions", "evacuateCount", "Over-limit cache: entries that made room for others."),
+    _cache("expired", "expiredCount", "Over-limit cache: entries found after their window had ended."),
+    _cache("overwrites", "overwriteCount", "Over-limit cache: entries told again."),
 )
 # Attributes of CallStats.
 CALL = (

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 
 NAME_BYTES_MAX = 200
 OTHER = "__other__"
@@ -30,3 +31,8 @@ def stat_name(text: str) -> str:
 def sanitise(text: str) -> str:
     """`text` without what statsd or a line of text gives a meaning, and with the dots of IPv4 addresses as `_`."""
     return _IPV4.sub(lambda found: found[0].replace(".", "_"), _UNSAFE.sub("_", text))
+
+
+def tags_suffix(tags: Mapping[str, str]) -> str:
+    """EXTRA_TAGS as part of a stat name, sorted by key: `.__a=b.__foo=bar`."""
+    return "".join(f".__{sanitise(key)}={sanitise(value).replace('.', '_')}" for key, value in sorted(tags.items()))

@@ -5,6 +5,7 @@ and each piece is a few milliseconds of work at most: whoever reads lets the eve
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import groupby, islice
 
 from prometheus_client.core import Metric
@@ -12,19 +13,24 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from ratelimit.metrics.counters import BUCKETS_S
-from ratelimit.metrics.declared import DOMAIN_NOT_FOUND, LIMIT, RESPONSE_TIME, SINGLES, Kind, Stat
+from ratelimit.metrics.declared import DOMAIN_NOT_FOUND, LIMIT, RESPONSE_TIME, SINGLES, Stat
 from ratelimit.metrics.snapshot import Snapshot
 
 SAMPLES_AT_ONCE = 100
 GROUPED_AT_ONCE = 500
 _LABELS = ("domain", "key1", "key2")
 
-_Sample = tuple[Mapping[str, str], float]
+# At the end of the second line; a name and a HELP text hold no line end.
+_UNTYPED, _COUNTER = b" untyped\n", b" counter\n"
+
+_Labelled = tuple[Mapping[str, str], float]
+Sample = tuple[str, Mapping[str, str], float]
+"""What stands behind the family's name, the labels, the value."""
 # The labels of a limit: its domain and two keys. What lies deeper in the tree is summed, as the reference does.
 _Group = tuple[str, str, str]
 
 
-def exposition(snapshot: Snapshot) -> Iterator[bytes]:
+def exposition(snapshot: Snapshot, *, response_time_in_ms: bool = False) -> Iterator[bytes]:
     """The text, in pieces; some are empty, where a piece of work has no text yet."""
     yield from _limits(snapshot)
     domains = (({"domain": domain}, count) for domain, count in snapshot.domains_not_found.items())
@@ -34,7 +40,7 @@ def exposition(snapshot: Snapshot) -> Iterator[bytes]:
         if present:
             samples = [(stat.labels, snapshot.singles[stat.name]) for stat in present]
             yield from _family(present[0], samples)
-    yield _response_time(snapshot)
+    yield from _response_time(snapshot, in_ms=response_time_in_ms)
 
 
 def _limits(snapshot: Snapshot) -> Iterator[bytes]:
@@ -60,44 +66,71 @@ def _group(name: str) -> _Group:
 
 def _samples(
     configured: Mapping[_Group, list[int]], dynamic: Mapping[_Group, list[int]], index: int
-) -> Iterator[_Sample]:
+) -> Iterator[_Labelled]:
     for group, sums in configured.items():
-        yield dict(zip(_LABELS, group, strict=True)), sums[index]
+        yield _labels(group), sums[index]
     # A caller can make thousands of these, and most of their counters are never touched: zeros are left out.
     for group, sums in dynamic.items():
         if sums[index]:
-            yield dict(zip(_LABELS, group, strict=True)), sums[index]
+            yield _labels(group), sums[index]
 
 
-def _family(stat: Stat, samples: Iterable[_Sample]) -> Iterator[bytes]:
-    """One family: its HELP and TYPE with the first piece, then samples only."""
+def _labels(group: _Group) -> dict[str, str]:
+    return {label: text for label, text in zip(_LABELS, group, strict=True) if text}
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Name, HELP and TYPE of samples that belong together; `kind` is counter, gauge, histogram or summary."""
+
+    name: str
+    help: str
+    kind: str
+
+
+def family_text(family: Family, samples: Iterable[Sample]) -> Iterator[bytes]:
+    """One family, in pieces: its HELP and TYPE with the first, then samples only."""
     rest = iter(samples)
     piece = list(islice(rest, SAMPLES_AT_ONCE))
-    text = _text(stat, piece)
+    text = _text(family, piece)
     while text:
         yield text
         piece = list(islice(rest, SAMPLES_AT_ONCE))
-        text = _text(stat, piece).split(b"\n", 2)[2] if piece else b""
+        text = _text(family, piece).split(b"\n", 2)[2] if piece else b""
 
 
-def _text(stat: Stat, samples: Iterable[_Sample]) -> bytes:
-    # Untyped: prometheus-client would put `_total` behind the name of a counter, and the reference has none.
-    metric = Metric(stat.prometheus, stat.help, "gauge" if stat.kind is Kind.GAUGE else "unknown")
-    for labels, value in samples:
-        metric.add_sample(metric.name, dict(labels), value)
-    return generate_latest(_One(metric))
+def bound_text(bound: float) -> str:
+    """The bound of a bucket as Go writes it: `0.005`, `1`."""
+    return repr(bound).removesuffix(".0")
 
 
-def _response_time(snapshot: Snapshot) -> bytes:
+def _family(stat: Stat, samples: Iterable[_Labelled]) -> Iterator[bytes]:
+    family = Family(stat.prometheus, stat.help, stat.kind.value)
+    return family_text(family, (("", labels, value) for labels, value in samples))
+
+
+def _text(family: Family, samples: Iterable[Sample]) -> bytes:
+    # prometheus-client would put `_total` behind the name of a counter, and the reference has none.
+    written = "unknown" if family.kind == "counter" else family.kind
+    metric = Metric(family.name, family.help, written)
+    for suffix, labels, value in samples:
+        metric.add_sample(family.name + suffix, dict(labels), value)
+    text = generate_latest(_One(metric))
+    return text.replace(_UNTYPED, _COUNTER, 1) if family.kind == "counter" else text
+
+
+def _response_time(snapshot: Snapshot, *, in_ms: bool) -> Iterator[bytes]:
     stat = RESPONSE_TIME
-    metric = Metric(stat.prometheus, stat.help, "histogram")
+    factor = 1000 if in_ms else 1
+    samples: list[Sample] = []
     below = 0
-    for bound, count in zip((*map(str, BUCKETS_S), "+Inf"), snapshot.calls, strict=True):
+    bounds = (*(bound_text(round(bound * factor, 6)) for bound in BUCKETS_S), "+Inf")
+    for bound, count in zip(bounds, snapshot.calls, strict=True):
         below += count
-        metric.add_sample(f"{metric.name}_bucket", {**stat.labels, "le": bound}, below)
-    metric.add_sample(f"{metric.name}_sum", dict(stat.labels), sum(snapshot.seconds))
-    metric.add_sample(f"{metric.name}_count", dict(stat.labels), below)
-    return generate_latest(_One(metric))
+        samples.append(("_bucket", {**stat.labels, "le": bound}, below))
+    samples.append(("_sum", stat.labels, sum(snapshot.seconds) * factor))
+    samples.append(("_count", stat.labels, below))
+    return family_text(Family(stat.prometheus, stat.help, "histogram"), samples)
 
 
 class _One(Collector):

@@ -1,6 +1,7 @@
 """The gRPC services beside ShouldRateLimit: grpc.health.v1, and reflection v1 and v1alpha."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -12,16 +13,26 @@ from grpc_reflection.v1alpha._async import ReflectionServicer
 from ratelimit.service.health import SERVICES, Health
 from ratelimit.service.messages import SERVICE_NAME, SHOULD_RATE_LIMIT_PATH
 from ratelimit.service.rate_limit import RateLimitService
-from ratelimit.transport.methods import GrpcServer
+from ratelimit.transport.methods import DirectMethod, GrpcServer
 
 HEALTH = "grpc.health.v1.Health"
 REFLECTION = "grpc.reflection.v1.ServerReflection"
 REFLECTION_V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"
 
 
-def add_services(server: GrpcServer, service: RateLimitService, health: Health, *, with_reflection: bool) -> None:
-    """Register everything this process serves over gRPC. Needs the running event loop."""
-    server.add_direct_method(SHOULD_RATE_LIMIT_PATH, service.should_rate_limit)
+def add_services(
+    server: GrpcServer,
+    service: RateLimitService,
+    health: Health,
+    *,
+    with_reflection: bool,
+    traced: Callable[[DirectMethod], DirectMethod] = lambda method: method,
+) -> None:
+    """Register everything this process serves over gRPC. Needs the running event loop.
+
+    `traced` makes of ShouldRateLimit a method that tells of its calls.
+    """
+    server.add_direct_method(SHOULD_RATE_LIMIT_PATH, traced(service.should_rate_limit))
     _add_health(server, health)
     if with_reflection:
         _add_reflection(server)

@@ -38,6 +38,15 @@ def parse_message(message: bytes) -> rls_pb2.RateLimitRequest:
         raise RpcError(GrpcStatus.INTERNAL, f"not a RateLimitRequest: {error}") from None
 
 
+def request_text(message: bytes) -> tuple[str, str]:
+    """The domain of a serialised RateLimitRequest and its text on one line, for people. Never raises."""
+    try:
+        request = rls_pb2.RateLimitRequest.FromString(message)
+    except DecodeError:
+        return "", ""
+    return request.domain, str(request).replace("\n", " ").strip()
+
+
 def _descriptor(index: int, message: ratelimit_pb2.RateLimitDescriptor) -> Descriptor:
     entries = tuple((entry.key, entry.value) for entry in message.entries)
     limit = _override(index, message.limit) if message.HasField("limit") else None

@@ -66,6 +66,17 @@ class Settings(BaseModel):
     hints: tuple[tuple[str, str], ...] = ()
 
     @property
+    def prometheus_on(self) -> bool:
+        """Whether PROMETHEUS_ADDR is served: by default, where no other sink is chosen and it can be."""
+        unasked = self.metrics.use_prometheus is None
+        return self.metrics.prometheus_on and not (unasked and self.dog_statsd.use_dog_statsd)
+
+    @property
+    def dog_statsd_on(self) -> bool:
+        """Whether DogStatsD is told."""
+        return self.dog_statsd.use_dog_statsd and not self.metrics.disable_stats
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """Notes and hints as sentences, for the log."""
         misspelt = (f"{name} is not a setting; did you mean {near}?" for name, near in self.hints)

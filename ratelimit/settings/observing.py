@@ -8,7 +8,7 @@ from pydantic import BeforeValidator
 
 from ratelimit.settings.addresses import host_and_port
 from ratelimit.settings.go_values import Boolean, Integer, Items, Number, Pairs
-from ratelimit.settings.group import Bound, Group, Lower, Positive, not_yet, read_as, setting
+from ratelimit.settings.group import Bound, Group, Lower, Positive, read_as, setting
 
 PORT_MAX = 65535
 _PATH = re.compile(r"/[^\s{}?#]*")
@@ -41,7 +41,12 @@ class MetricsSettings(Group):
     prometheus_path: Annotated[str, BeforeValidator(lambda value: value or "/metrics")] = setting(
         "/metrics", "their path"
     )
-    prometheus_mapper_yaml: str = setting("", "refused for now")
+    prometheus_mapper_yaml: str = setting(
+        "", "a file with rules of statsd_exporter, that make names and labels of the names of statistics"
+    )
+    prometheus_response_time_as_milliseconds: Boolean = setting(
+        False, "response times in milliseconds, under the same name"
+    )
     metrics_series_max: Positive = setting(
         10_000,
         "names that callers choose (values in metrics, overrides, unknown domains) with counters of their own; the "
@@ -82,13 +87,30 @@ class MetricsSettings(Group):
 class DogStatsdSettings(Group):
     """DogStatsD, with rules that make tags of names: DOG_STATSD_MOGRIFIER_<name>_PATTERN, _NAME and _TAGS."""
 
-    use_dog_statsd: Boolean = setting(False, "true is refused for now, unless `DISABLE_STATS` is true")
+    use_dog_statsd: Boolean = setting(False, "DogStatsD over UDP in place of Prometheus")
     use_dog_statsd_mogrifiers: Items = setting(
         (),
         "names of mogrifiers, `a,b`: of each the variables `DOG_STATSD_MOGRIFIER_<name>_PATTERN` (what a name must "
         "match), `_NAME` (what it becomes, with `$1` for its parts) and `_TAGS` (`k:v,k:v`, likewise), the name in "
         "upper case",
     )
+    dd_entity_id: str = setting(
+        "", "the tag `dd.internal.entity_id` of every line, as Datadog's library has it", ours=True
+    )
+    dd_env: str = setting("", "the tag `env` of every line", ours=True)
+    dd_service: str = setting("", "the tag `service` of every line", ours=True)
+    dd_version: str = setting("", "the tag `version` of every line", ours=True)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """What the client library of Datadog puts before the tags of every line, from its own variables."""
+        named = (
+            ("dd.internal.entity_id", self.dd_entity_id),
+            ("env", self.dd_env),
+            ("service", self.dd_service),
+            ("version", self.dd_version),
+        )
+        return tuple(f"{tag}:{value}" for tag, value in named if value)
 
 
 class LogSettings(Group):
@@ -105,7 +127,7 @@ class LogSettings(Group):
 class TracingSettings(Group):
     """Traces. Where they go to is told by OTEL_EXPORTER_OTLP_ENDPOINT and the like."""
 
-    tracing_enabled: Annotated[Boolean, not_yet(True)] = setting(False, "true is refused for now")
+    tracing_enabled: Boolean = setting(False, "traces over OTLP")
     tracing_exporter_protocol: str = setting("http", "`http` (or empty) or `grpc`")
     tracing_service_name: str = setting("RateLimit", "service.name of the traces")
     tracing_service_namespace: str = setting("", "their service.namespace")

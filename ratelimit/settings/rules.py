@@ -131,11 +131,6 @@ def _at_most_one_sink(settings: Any) -> str | None:
     return "at most one of USE_STATSD, USE_PROMETHEUS and USE_DOG_STATSD may be true" if several else None
 
 
-def _no_dog_statsd_yet(settings: Any) -> str | None:
-    wanted = settings.dog_statsd.use_dog_statsd and not settings.metrics.disable_stats
-    return "not supported yet" if wanted else None
-
-
 def _prometheus(field: str, *, asked_for: bool) -> Rule:
     """PROMETHEUS_ADDR and PROMETHEUS_PATH must do where they are asked for, and are done without where they are not."""
 
@@ -148,12 +143,6 @@ def _prometheus(field: str, *, asked_for: bool) -> Rule:
         return metrics.unusable[field] or None if served else None
 
     return Rule((field, "use_prometheus", "use_statsd", "disable_stats"), said)
-
-
-def _no_mapper_yet(settings: Any) -> str | None:
-    metrics = settings.metrics
-    wanted = metrics.use_prometheus and not metrics.disable_stats and metrics.prometheus_mapper_yaml
-    return "not supported yet" if wanted else None
 
 
 def _traces_have_a_protocol(settings: Any) -> str | None:
@@ -173,10 +162,8 @@ _TOGETHER = (
     Rule(("memcache_srv", "backend_type"), _memcache_srv_is_a_name),
     Rule(("memcache_host_port", "memcache_srv", "backend_type"), _memcache_hosts_are_usable),
     Rule(("use_statsd", "use_prometheus", "use_dog_statsd", "disable_stats"), _at_most_one_sink),
-    Rule(("use_dog_statsd", "disable_stats"), _no_dog_statsd_yet),
     _prometheus("prometheus_addr", asked_for=True),
     _prometheus("prometheus_path", asked_for=True),
-    Rule(("prometheus_mapper_yaml", "use_prometheus", "disable_stats"), _no_mapper_yet),
     Rule(("tracing_exporter_protocol", "tracing_enabled"), _traces_have_a_protocol),
 )
 

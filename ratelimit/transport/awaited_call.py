@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from typing import Any
 
 from ratelimit.errors import RpcError
 
@@ -9,10 +10,12 @@ from ratelimit.errors import RpcError
 class AwaitedCall:
     """A `transport.methods.Call` that is awaited. Made inside the running event loop."""
 
-    __slots__ = ("_ended", "deadline", "waiting")
+    __slots__ = ("_ended", "deadline", "head", "peer", "waiting")
 
-    def __init__(self, deadline: float = math.inf) -> None:
+    def __init__(self, deadline: float = math.inf, head: Any = None, peer: str = "") -> None:
         self.deadline = deadline
+        self.head = head
+        self.peer = peer
         self.waiting = True
         self._ended: asyncio.Future[bytes | RpcError] = asyncio.get_running_loop().create_future()
 

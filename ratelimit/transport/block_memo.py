@@ -18,7 +18,7 @@ BLOCKS_MAX = 64
 BLOCK_BYTES_MAX = 1024
 TEMPLATES_MAX = 8
 # A text whose length takes one octet.
-_SHORT_MAX = 126
+SHORT_MAX = 126
 
 
 class Template:
@@ -31,6 +31,12 @@ class Template:
         self.parts = [block[one[1] : next_[0]] for one, next_ in pairwise(texts)]
         self.heads: dict[bytes, RequestHead] = {}
 
+    def keep(self, end: bytes, head: RequestHead) -> None:
+        """Remember the head of blocks that end so."""
+        if len(self.heads) >= BLOCKS_MAX:
+            self.heads.clear()
+        self.heads[end] = head
+
     def match(self, data: bytes, start: int, end: int) -> RequestHead | None:
         """The head of the block `data[start:end]`, None where it is of another kind."""
         first = self.first
@@ -41,14 +47,14 @@ class Template:
             for part in self.parts:
                 size = data[at] & 0x7F
                 at += size + 1
-                if size > _SHORT_MAX or not data.startswith(part, at):
+                if size > SHORT_MAX or not data.startswith(part, at):
                     return None
                 at += len(part)
             size = data[at] & 0x7F
         except IndexError:
             return None
         at += size + 1
-        if size > _SHORT_MAX or at > end:
+        if size > SHORT_MAX or at > end:
             return None
         return self.heads.get(data[at:end])
 
@@ -112,15 +118,17 @@ class BlockMemo:
         texts = _differing(known[1], decoded)
         if not texts:
             return
-        template = Template(block, texts)
+        template = self.template_of(block, texts, decoded)
         for other in self._templates:
             if other.first == template.first and other.parts == template.parts:
                 template = other
         if template not in self._templates:
             self._templates = [template, *self._templates][:TEMPLATES_MAX]
-        if len(template.heads) >= BLOCKS_MAX:
-            template.heads.clear()
-        template.heads[block[texts[-1][1] :]] = head
+        template.keep(block[texts[-1][1] :], head)
+
+    def template_of(self, block: bytes, texts: Sequence[tuple[int, int]], _: HeaderBlock) -> Template:
+        """A new template of `block`, whose texts that change stand at `texts`."""
+        return Template(block, texts)
 
 
 def _differing(one: HeaderBlock, other: HeaderBlock) -> list[tuple[int, int]]:
@@ -129,7 +137,7 @@ def _differing(one: HeaderBlock, other: HeaderBlock) -> list[tuple[int, int]]:
     for (name, value), (_, before), text in zip(other.fields, one.fields, other.texts, strict=True):
         if value == before:
             continue
-        if text == NO_TEXT or text[1] - text[0] - 1 > _SHORT_MAX or not is_ordinary(name):
+        if text == NO_TEXT or text[1] - text[0] - 1 > SHORT_MAX or not is_ordinary(name):
             return []
         texts.append(text)
     return texts

@@ -66,6 +66,11 @@ class Call(Stream):
 
     __slots__ = ()
 
+    @property
+    def peer(self) -> str:
+        """The client's address as gRPC writes it."""
+        return str(self.connection.peer)
+
     def reply(self, message: bytes) -> None:
         """End the call with status OK and this message. `make bench` earns the shape of the common case."""
         connection, size = self.connection, len(message)

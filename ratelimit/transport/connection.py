@@ -23,6 +23,7 @@ from ratelimit.transport.headers import HeaderDecoder
 from ratelimit.transport.housekeeping import DATA, REQUEST, Caps, Event, Housekeeping, plain, protocol_error
 from ratelimit.transport.request_head import Judge, RequestHead, RequestHeads, malformed
 from ratelimit.transport.streams import AFTER_END_RECEIVED, Body, State, Stream
+from ratelimit.transport.trace_fields import TracedMemo, read_parent
 from ratelimit.transport.unary_lane import UnaryLane
 
 # A piece of a body that is smaller and not the last is a glitch.
@@ -59,6 +60,7 @@ class Connection(Housekeeping):
         self._preface_received = False
         self._owed = 0
         self._table_refused = False
+        self._traced = False
         self._decoder = HeaderDecoder(caps.header_bytes_max, caps.header_fields_max)
         self._heads = RequestHeads(judge)
         self._handlers = (
@@ -76,6 +78,11 @@ class Connection(Housekeeping):
         }
         more = frames.window_update(frames.CONNECTION, caps.connection_window - frames.DEFAULT_WINDOW)
         self.put(frames.settings(announced) + more)
+
+    def read_parents(self) -> None:
+        """Let heads tell the parents of their calls, from now on."""
+        self.memo = TracedMemo()
+        self._traced = True
 
     def receive_data(self, data: bytes, now: float) -> list[Event]:
         """Take what came at the time `now`, in pieces of any size; what happened, in order."""
@@ -287,6 +294,8 @@ class Connection(Housekeeping):
     def _head(self, block: bytes) -> RequestHead:
         decoded = self._decode(block)
         head = self._heads.head(decoded.fields)
+        if self._traced and head.metadata:
+            head = read_parent(head)
         if head.call.direct is not None and not self._table_refused:
             self._refuse_table()
         if not decoded.changes_table:

@@ -5,7 +5,7 @@ import errno
 import math
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -15,9 +15,11 @@ from ratelimit.errors import RpcError
 from ratelimit.settings import ServerSettings
 from ratelimit.settings.addresses import joined
 from ratelimit.sockets import is_served
+from ratelimit.transport.awaited_call import AwaitedCall
 from ratelimit.transport.methods import DirectMethod, InStep
 from ratelimit.transport.open_calls import EndingHandler, OpenCalls
 from ratelimit.transport.tls import client_is_allowed, server_credentials
+from ratelimit.transport.trace_fields import Caller, parent_of
 
 # What answers need to reach the socket once everything is decided.
 ANSWER_S = 0.5
@@ -27,8 +29,9 @@ _STATUS = {code.value[0]: code for code in grpc.StatusCode}
 class GrpcioServer:
     """A `GrpcServer` over grpcio."""
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, *, traced: bool = False) -> None:
         self._settings = settings
+        self._traced = traced
         self._server = grpc.aio.server(options=_options(settings))
         self._open = OpenCalls()
         self._stops: list[asyncio.Future[None]] = []
@@ -111,7 +114,9 @@ class GrpcioServer:
             if san and not client_is_allowed(context.auth_context(), san):
                 reason = "the client certificate does not carry GRPC_CLIENT_TLS_SAN"
                 await context.abort(grpc.StatusCode.UNAVAILABLE, reason)
-            answer = await self._open.serve(method, message, _deadline(context))
+            head = Caller(parent_of(_fields(context))) if self._traced else None
+            call = AwaitedCall(_deadline(context), head, context.peer())
+            answer = await self._open.serve(method, message, call)
             if isinstance(answer, RpcError):
                 await context.abort(_STATUS[answer.grpc_status.value], answer.details)
             return answer
@@ -140,6 +145,11 @@ def _deadline(context: "grpc.aio.ServicerContext[Any, Any]") -> float:
     """When the caller stops waiting, in the event loop's time."""
     left = context.time_remaining()
     return math.inf if left is None else asyncio.get_running_loop().time() + left
+
+
+def _fields(context: "grpc.aio.ServicerContext[Any, Any]") -> Iterator[tuple[bytes, bytes]]:
+    for key, value in context.invocation_metadata() or ():
+        yield key.encode(), value if isinstance(value, bytes) else value.encode()
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:

@@ -29,6 +29,18 @@ class Call(Protocol):
         """End the call with the error's status and details."""
 
 
+class TraceableCall(Call, Protocol):
+    """What the calls of a traced server are beside that."""
+
+    @property
+    def head(self) -> Any:
+        """Its `parent` is the span that called (trace_fields.py), None for none."""
+
+    @property
+    def peer(self) -> str:
+        """The client's address as gRPC writes it, `ipv4:127.0.0.1:50051`; empty where it is not known."""
+
+
 InStep = Callable[[], Awaitable[None]]
 """Waits, for a moment at most, until every server that shares the port has come as far."""
 

@@ -94,6 +94,10 @@ class NativeConnection(asyncio.Protocol):
         """What TLS knows of the client."""
         return self._core.auth_context
 
+    def read_parents(self) -> None:
+        """Let calls tell their parents, from now on."""
+        self._core.read_parents()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._core.peer, self._core.auth_context = peer_of(transport), auth_context_of(transport)

@@ -45,8 +45,9 @@ _log = structlog.get_logger(__name__)
 class NativeServer:
     """A `GrpcServer` over transport/connection.py. Made inside the running event loop."""
 
-    def __init__(self, settings: ServerSettings, stats: GrpcStats | None = None) -> None:
+    def __init__(self, settings: ServerSettings, stats: GrpcStats | None = None, *, traced: bool = False) -> None:
         self._settings = settings
+        self._traced = traced
         self.stats = stats or GrpcStats()
         self._violations_told: set[str] = set()
         self._loop = asyncio.get_running_loop()
@@ -207,7 +208,10 @@ class NativeServer:
         return sockets
 
     def _accepted(self) -> NativeConnection:
-        return NativeConnection(self, _aged(self._patience))
+        connection = NativeConnection(self, _aged(self._patience))
+        if self._traced:
+            connection.read_parents()
+        return connection
 
     def flush(self) -> None:
         """Write what there is for each client, once."""

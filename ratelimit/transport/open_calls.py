@@ -39,9 +39,8 @@ class OpenCalls:
         self._may_answer.set()
         self._streams_end = False
 
-    async def serve(self, method: DirectMethod, message: bytes, deadline: float) -> bytes | RpcError:
+    async def serve(self, method: DirectMethod, message: bytes, call: AwaitedCall) -> bytes | RpcError:
         """One direct call: its answer, not before it may go out."""
-        call = AwaitedCall(deadline)
         self._calls.add(call)
         self._arrived = asyncio.get_running_loop().time()
         answer: bytes | RpcError

@@ -7,6 +7,7 @@ every call. So what those few mean for a call is worked out once per connection,
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ratelimit.errors import StreamViolation
 from ratelimit.transport.frames import ErrorCode
@@ -33,11 +34,15 @@ Judge = Callable[[Mapping[bytes, bytes]], CallHead]
 
 @dataclass(slots=True)
 class RequestHead:
-    """A sound head: what it means for a call, the bytes its body must have, its ordinary fields in their order."""
+    """A sound head: what it means for a call, the bytes its body must have, its ordinary fields in their order.
+
+    `parent` is trace_fields.py's, where calls are traced.
+    """
 
     call: CallHead
     content_length: int | None
     metadata: tuple[Field, ...] = ()
+    parent: Any = None
 
 
 class RequestHeads:

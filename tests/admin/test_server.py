@@ -1,6 +1,7 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +27,7 @@ async def test_pages_show_limits_and_counts(admin: Admin) -> None:
     assert "ratelimit.service.rate_limit.d.k.total_hits: 1\n" in (await admin.get("debug", "/stats"))[1]
     for listener in ("debug", "metrics"):
         text = (await admin.get(listener, "/metrics"))[1]
-        assert 'ratelimit_service_rate_limit_total_hits{domain="d",key1="k",key2=""} 1.0' in text
+        assert 'ratelimit_service_rate_limit_total_hits{domain="d",key1="k"} 1.0' in text
         assert "process_resident_memory_bytes" in text
 
 
@@ -174,3 +175,32 @@ async def test_all_interfaces_are_those_of_both_families(started: Start, host: s
             writer.write(b"GET /none HTTP/1.0\r\n\r\n")
             assert b"404" in await asyncio.wait_for(reader.readline(), 30)
             writer.close()
+
+
+async def test_a_mapping_file_names_the_metrics(tmp_path: Path) -> None:
+    """On both ports; what belongs to the process stands beside them."""
+    file = tmp_path / "mapping.yaml"
+    file.write_text("mappings: [{match: ratelimit.service.config_load_success, name: loads}]")
+    admin = Admin(settings(prometheus_mapper_yaml=str(file), extra_tags={}))
+    await admin.server.start()
+    admin.metrics.config_load_success = 3
+    text = (await admin.get("metrics", "/metrics"))[1]
+    await admin.server.close()
+    assert "\nloads 3.0\n" in text
+    assert "process_open_fds" in text
+
+
+@pytest.mark.parametrize("text", [None, "mappings: [{match: a}]"])
+async def test_a_mapping_file_that_cannot_be_used_is_told(
+    text: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Metrics shall not keep calls from being answered: each stat has its own name, as in the reference."""
+    file = tmp_path / "mapping.yaml"
+    if text is not None:
+        file.write_text(text)
+    admin = Admin(settings(prometheus_mapper_yaml=str(file)))
+    await admin.server.start()
+    shown = (await admin.get("metrics", "/metrics"))[1]
+    await admin.server.close()
+    assert "ratelimit_redis_pool_cx_active 0.0" in shown
+    assert "PROMETHEUS_MAPPER_YAML cannot be used" in capsys.readouterr().out

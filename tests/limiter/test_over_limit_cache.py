@@ -8,6 +8,7 @@ def test_it_knows_a_counter_until_its_window_ends() -> None:
     assert cache.is_over(b"k", 5, 99)
     assert not cache.is_over(b"k", 5, 100)
     assert (cache.hits, cache.misses, len(cache)) == (1, 1, 0)
+    assert (cache.lookups, cache.expired) == (2, 1)
 
 
 def test_a_larger_limit_of_the_same_counter_is_not_blocked() -> None:
@@ -18,6 +19,7 @@ def test_a_larger_limit_of_the_same_counter_is_not_blocked() -> None:
     cache.add(b"k", 9, 100)
     cache.add(b"k", 7, 100)
     assert cache.is_over(b"k", 8, 1)
+    assert cache.overwrites == 2
 
 
 def test_a_refund_forgets() -> None:

@@ -59,4 +59,4 @@ def test_names_are_well_formed() -> None:
     """As statsd and Prometheus want them."""
     for stat in ALL:
         assert re.fullmatch(r"[A-Za-z_.]+(\{\}\.[a-z_]+)?", stat.name)
-        assert re.fullmatch("ratelimit_[a-z_]+", stat.prometheus)
+        assert re.fullmatch("ratelimit_[a-z_]+(Count)?", stat.prometheus)

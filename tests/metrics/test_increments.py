@@ -14,6 +14,8 @@ OPEN = "ratelimit.redis_pool.cx_active"
 class FakeCache:
     hits = 5
     misses = 6
+    lookups = 11
+    evictions = expired = overwrites = 0
 
     def __len__(self) -> int:
         return 7

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.metrics.names import NAME_BYTES_MAX, sanitise, stat_name
+from ratelimit.metrics.names import NAME_BYTES_MAX, sanitise, stat_name, tags_suffix
 
 
 def test_names_are_safe_for_statsd() -> None:
@@ -34,3 +34,9 @@ def test_every_name_is_short_printable_utf8(text: str) -> None:
     assert len(name.encode()) <= NAME_BYTES_MAX
     assert not set(name) & set(":|\n\r\x00")
     assert len(name.splitlines()) <= 1
+
+
+def test_tags_are_a_suffix_of_every_name() -> None:
+    """Sorted, and as safe as the names; without EXTRA_TAGS names stay as they are."""
+    assert tags_suffix({}) == ""
+    assert tags_suffix({"b": "x.y:1|c\n", "a": "10.0.0.1"}) == ".__a=10_0_0_1.__b=x_y_1_c_"

@@ -78,9 +78,9 @@ def test_a_deployment_without_differences_is_silent(tmp_path: Path) -> None:
 
 def test_what_stops_comes_first(tmp_path: Path) -> None:
     """Exit code 1: a variable that is refused, a file that does not load."""
-    code, text = checked(tmp_path, {**TCP, "TRACING_ENABLED": "true"}, "domain: d\ndescriptors: [{}]")
+    code, text = checked(tmp_path, {**TCP, "REDIS_TYPE": "x"}, "domain: d\ndescriptors: [{}]")
     assert code == 1
-    assert re.match(r"must be mended first:\n- TRACING_ENABLED: not supported yet.*\n- d.yaml:2: ", text)
+    assert re.match(r"must be mended first:\n- REDIS_TYPE: SINGLE, SENTINEL or CLUSTER is wanted.*\n- d.yaml:2: ", text)
 
 
 def test_a_mistake_that_the_reference_lets_pass_has_its_switch(tmp_path: Path) -> None:

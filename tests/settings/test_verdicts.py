@@ -34,7 +34,7 @@ def test_what_is_refused_is_named() -> None:
     """The variable that is wrong, or one that it belongs to."""
     for case in of_kinds():
         assert blamed(case) in (None, set(case.environ), {"GRPC_SERVER_TLS_CERT", "GRPC_SERVER_TLS_KEY"})
-    beside = {"MEMCACHE_HOST_PORT", "REDIS_URL", "DOG_STATSD_MOGRIFIER_A_NAME"}
+    beside = {"USE_STATSD", "MEMCACHE_HOST_PORT", "REDIS_URL", "DOG_STATSD_MOGRIFIER_A_NAME"}
     for case in of_meaning():
         assert (blamed(case) or set(case.environ)) & (case.environ.keys() | beside)
 

@@ -8,6 +8,7 @@ import pytest
 
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.transport import open_calls
+from ratelimit.transport.awaited_call import AwaitedCall
 from ratelimit.transport.methods import Call
 from ratelimit.transport.open_calls import STOPS, OpenCalls
 
@@ -20,7 +21,7 @@ def echo(calls: Sequence[Call], messages: Sequence[bytes]) -> None:
 
 def serve(calls: OpenCalls, message: bytes) -> "asyncio.Task[bytes | RpcError]":
     """One call that is answered at once."""
-    return asyncio.ensure_future(calls.serve(echo, message, 0.0))
+    return asyncio.ensure_future(calls.serve(echo, message, AwaitedCall(0.0)))
 
 
 async def test_answers_wait_for_the_release() -> None:
@@ -56,7 +57,7 @@ async def test_callers_who_never_pause_do_not_hold_for_ever() -> None:
 async def test_without_an_answer_a_call_fails() -> None:
     """UNAVAILABLE, so that its client goes elsewhere."""
     calls = OpenCalls()
-    waiting = asyncio.ensure_future(calls.serve(lambda *_: None, b"", 0.0))
+    waiting = asyncio.ensure_future(calls.serve(lambda *_: None, b"", AwaitedCall(0.0)))
     await asyncio.sleep(0)
     calls.fail()
     answer = await waiting
@@ -67,7 +68,7 @@ async def test_without_an_answer_a_call_fails() -> None:
 async def test_a_cancelled_call_is_forgotten() -> None:
     """Whoever went away is told nothing, and the method can see it."""
     calls, seen = OpenCalls(), list[Call]()
-    waiting = asyncio.ensure_future(calls.serve(lambda given, _: seen.extend(given), b"", 0.0))
+    waiting = asyncio.ensure_future(calls.serve(lambda given, _: seen.extend(given), b"", AwaitedCall(0.0)))
     await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.wait((waiting,))

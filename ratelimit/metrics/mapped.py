@@ -1,0 +1,118 @@
+"""A snapshot in the text format of Prometheus, with names and labels as a mapping file has them.
+
+The stats go through the mapper as envoyproxy/ratelimit's do: those of statsd by their whole names, EXTRA_TAGS behind
+them, counters that are not 0, gauges always. What no mapping takes has its own name, with `_` for what it may not have.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+
+from ratelimit.metrics.counters import BUCKETS_S
+from ratelimit.metrics.declared import DOMAIN_NOT_FOUND, LIMIT, RESPONSE_TIME, SINGLES, Kind
+from ratelimit.metrics.mapper import Mapped, Mapper
+from ratelimit.metrics.prometheus import Family, Sample, bound_text, family_text
+from ratelimit.metrics.snapshot import Snapshot
+
+STATS_AT_ONCE = 200
+_Labels = tuple[tuple[str, str], ...]
+
+
+@dataclass(slots=True)
+class _Numbers:
+    """A family while it is added up; samples by labels. The suffix of a sample's name stands before its labels."""
+
+    family: Family
+    samples: dict[tuple[str, _Labels], float] = field(default_factory=dict)
+
+
+class MappedExposition:
+    """Writes snapshots. Names are mapped once: what a scrape had is known to the next one."""
+
+    def __init__(self, mapper: Mapper, tags: str) -> None:
+        self._mapper = mapper
+        self._tags = tags
+        self._known: dict[tuple[str, str], Mapped | None] = {}
+
+    def __call__(self, snapshot: Snapshot) -> Iterator[bytes]:
+        """The text, in pieces; some are empty, where a piece of work has no text yet."""
+        families: dict[str, _Numbers] = {}
+        known: dict[tuple[str, str], Mapped | None] = {}
+        adders = chain(_counted(snapshot), _gauges(snapshot))
+        for index, (name, kind, number) in enumerate(adders):
+            if index % STATS_AT_ONCE == 0:
+                yield b""
+            mapped = self._mapped(name, kind, known)
+            if mapped is not None:
+                _add(families, mapped, kind, number)
+        timer = self._mapped(RESPONSE_TIME.name, "observer", known)
+        if timer is not None and any(snapshot.calls):
+            _observe(families, timer, snapshot)
+        self._known = known
+        for numbers in families.values():
+            samples: Iterator[Sample] = (
+                (suffix, dict(labels), number) for (suffix, labels), number in numbers.samples.items()
+            )
+            yield from family_text(numbers.family, samples)
+
+    def _mapped(self, name: str, kind: str, known: dict[tuple[str, str], Mapped | None]) -> Mapped | None:
+        key = name, kind
+        mapped = self._known[key] if key in self._known else self._mapper.find(name + self._tags, kind)
+        known[key] = mapped
+        return mapped
+
+
+def _counted(snapshot: Snapshot) -> Iterator[tuple[str, str, float]]:
+    for series in (snapshot.configured, snapshot.dynamic):
+        for name, numbers in series.items():
+            for stat, number in zip(LIMIT, numbers, strict=True):
+                if number:
+                    yield stat.name.format(name), "counter", number
+    for domain, number in snapshot.domains_not_found.items():
+        yield DOMAIN_NOT_FOUND.name.format(domain), "counter", number
+    for stat in SINGLES:
+        if stat.kind is Kind.COUNTER and snapshot.singles.get(stat.name):
+            yield stat.name, "counter", snapshot.singles[stat.name]
+
+
+def _gauges(snapshot: Snapshot) -> Iterator[tuple[str, str, float]]:
+    for stat in SINGLES:
+        if stat.kind is Kind.GAUGE and stat.name in snapshot.singles:
+            yield stat.name, "gauge", snapshot.singles[stat.name]
+
+
+def _of(families: dict[str, _Numbers], mapped: Mapped, kind: str) -> dict[tuple[str, _Labels], float] | None:
+    """Where to add; None for a name that is of another kind already, or no name at all."""
+    if not mapped.name:
+        return None
+    numbers = families.setdefault(mapped.name, _Numbers(Family(mapped.name, mapped.rule.help, kind)))
+    return numbers.samples if numbers.family.kind == kind else None
+
+
+def _add(families: dict[str, _Numbers], mapped: Mapped, kind: str, number: float) -> None:
+    samples = _of(families, mapped, kind)
+    scaled = number * mapped.rule.scale
+    if samples is None or (kind == "counter" and scaled < 0):
+        return
+    key = "", mapped.labels
+    samples[key] = scaled if kind == "gauge" else samples.get(key, 0.0) + scaled
+
+
+def _observe(families: dict[str, _Numbers], mapped: Mapped, snapshot: Snapshot) -> None:
+    """The timer, in milliseconds before it is scaled. A bucket holds what is surely not above its bound."""
+    kind = mapped.rule.observer or "summary"
+    samples = _of(families, mapped, kind)
+    if samples is None:
+        return
+    factor = 1000 * mapped.rule.scale
+    if kind == "histogram":
+        for bound in mapped.rule.buckets:
+            below: int = sum(
+                calls
+                for ours_s, calls in zip(BUCKETS_S, snapshot.calls, strict=False)
+                if ours_s * factor <= bound * (1 + 1e-9)
+            )
+            samples["_bucket", (*mapped.labels, ("le", bound_text(bound)))] = below
+        samples["_bucket", (*mapped.labels, ("le", "+Inf"))] = sum(snapshot.calls)
+    samples["_sum", mapped.labels] = sum(snapshot.seconds) * factor
+    samples["_count", mapped.labels] = sum(snapshot.calls)
