@@ -38,12 +38,18 @@ class _Slot:
     missing = 1
 
     def take(self, answer: Any) -> None:
-        """Give it its answer."""
-        _tell(self, answer)
+        """Give it its answer, once. A callback that raises must not cost its neighbours their connection."""
+        reply, self.reply = self.reply, None
+        if reply is None:
+            return
+        try:
+            reply(answer)
+        except Exception:  # noqa: BLE001 - see above
+            _log.exception("what was done with a reply of the store raised")
 
     def fail(self, error: StoreError) -> None:
         """There is no answer."""
-        _tell(self, error)
+        self.take(error)
 
 
 class _Slots(_Slot):
@@ -60,10 +66,10 @@ class _Slots(_Slot):
         self._answers.append(answer)
         self.missing -= 1
         if self.missing == 0:
-            _tell(self, self._answers)
+            super().take(self._answers)
 
     def fail(self, error: StoreError) -> None:
-        _tell(self, [*self._answers, *[error] * self.missing])
+        super().take([*self._answers, *[error] * self.missing])
 
 
 class RedisPipeline(asyncio.Protocol):
@@ -207,14 +213,3 @@ class RedisPipeline(asyncio.Protocol):
             self.close(f"no answer for {self._silence_s:g} s")
         else:
             self._wake_at(min(following, silent_until))
-
-
-def _tell(slot: _Slot, answer: Any) -> None:
-    """Give a slot its answer, once. A callback that raises must not cost its neighbours their connection."""
-    reply, slot.reply = slot.reply, None
-    if reply is None:
-        return
-    try:
-        reply(answer)
-    except Exception:  # noqa: BLE001 - see above
-        _log.exception("what was done with a reply of the store raised")
