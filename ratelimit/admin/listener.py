@@ -135,8 +135,8 @@ class HttpListener:
         guard = None if request.transport is None else self._guards.get(request.transport)
         if guard is None:
             return await _answer(request, handler)
+        _guard.set(guard)
         if request.can_read_body:
-            _guard.set(guard)
             guard.header_is_read()
         else:
             guard.busy()
@@ -197,11 +197,11 @@ class _Guard(asyncio.Protocol):
         self._between_requests = False
         self._wait(self._listener.bounds.header_timeout_s)
 
-    def busy(self) -> None:
-        """A request is being answered."""
+    def busy(self, more_s: float = 0.0) -> None:
+        """A request is being answered, for BUSY_S and so much more at most."""
         self._between_requests = False
         self._listener.waits_no_more(self)
-        self._start_timer(BUSY_S)
+        self._start_timer(BUSY_S + more_s)
 
     def answered(self) -> None:
         """The handler is done; what it said may still be on its way."""
@@ -252,6 +252,13 @@ def body_is_read() -> None:
     guard = _guard.get(None)
     if guard is not None:
         guard.busy()
+
+
+def takes_longer(more_s: float) -> None:
+    """Tell that a handler needs so many seconds more than BUSY_S; it has its whole request."""
+    guard = _guard.get(None)
+    if guard is not None:
+        guard.busy(more_s)
 
 
 def _client_errors_aside() -> logging.Logger:

@@ -1,7 +1,7 @@
 """HTTP for people and probes, on three addresses as envoyproxy/ratelimit has them.
 
 HOST:PORT                /healthcheck, /json
-DEBUG_HOST:DEBUG_PORT    /, /rlconfig, /stats, /metrics
+DEBUG_HOST:DEBUG_PORT    /, /rlconfig, /stats, /metrics, /debug
 PROMETHEUS_ADDR          PROMETHEUS_PATH
 """
 
@@ -18,6 +18,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from ratelimit.admin.debug_pages import INDEX, DebugPages
 from ratelimit.admin.json_api import Answering, JsonApi
 from ratelimit.admin.json_budget import BODY_BYTES_MAX
 from ratelimit.admin.listener import Bounds, Handler, HttpListener
@@ -72,6 +73,7 @@ class AdminServer:
         self._settings = settings
         self._views = views
         self._json = JsonApi(views.service)
+        self._debug = DebugPages()
         self._listeners: list[HttpListener] = []
         self._exposition = _exposition(settings.metrics)
         self._process = CollectorRegistry()
@@ -86,7 +88,9 @@ class AdminServer:
         api = {"/healthcheck": self._healthcheck, "/json": self._json.handle}
         await self._listen("http", api, (server.host, server.port), "HOST, PORT")
         pages = {"/": self._index, "/rlconfig": self._rlconfig, "/stats": self._stats, "/metrics": self._metrics}
-        await self._listen("debug", pages, (server.debug_host, server.debug_port), "DEBUG_HOST, DEBUG_PORT")
+        await self._listen(
+            "debug", {**pages, **self._debug.routes}, (server.debug_host, server.debug_port), "DEBUG_HOST, DEBUG_PORT"
+        )
         if not self._settings.prometheus_on:
             return
         address = host_and_port(metrics.prometheus_addr)
@@ -99,6 +103,7 @@ class AdminServer:
 
     async def close(self) -> None:
         """Stop listening and let requests end."""
+        self._debug.close()
         await asyncio.gather(*(listener.close() for listener in self._listeners))
 
     async def _listen(self, name: str, routes: Mapping[str, Handler], address: tuple[str, int], variables: str) -> None:
@@ -121,7 +126,7 @@ class AdminServer:
 
     async def _index(self, _: web.Request) -> web.Response:
         return web.Response(
-            text="/rlconfig: the limits in force\n/stats: every counter\n/metrics: the same for Prometheus\n"
+            text=f"/rlconfig: the limits in force\n/stats: every counter\n/metrics: the same for Prometheus\n{INDEX}"
         )
 
     async def _rlconfig(self, request: web.Request) -> web.StreamResponse:
