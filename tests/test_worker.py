@@ -79,6 +79,39 @@ async def test_counters_of_a_cluster_lie_in_buckets(
     assert [re.fullmatch(names, name) is not None for name in counters] == [True], counters
 
 
+@pytest.mark.parametrize(("together", "left"), [("STOP", [3, 1]), ("all_or_nothing", [1, 1])])
+async def test_limits_across_the_slots_of_a_cluster_are_charged_together(
+    valkey_cluster: ValkeyCluster, together: str, left: list[int]
+) -> None:
+    """COUNTER_KEY_FORMAT=reference: of what goes over it is charged alone, or nothing at all."""
+    whole = f"all_or_nothing: {str(together == 'all_or_nothing').lower()}"
+    limits = [
+        f"{{key: {key}, rate_limit: {{unit: day, requests_per_unit: {limit}}}}}" for key, limit in (("a", 1), ("b", 9))
+    ]
+    text = f"domain: d\n{whole}\ndescriptors: [{', '.join(limits)}]"
+    redis_at = {
+        "BACKEND_TYPE": "redis",
+        "REDIS_TYPE": "CLUSTER",
+        "REDIS_URL": valkey_cluster.url,
+        "REDIS_TIMEOUT": "5s",
+    }
+    stop = str(together == "STOP").lower()
+    made = worker(COUNTER_KEY_FORMAT="reference", STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT=stop, **redis_at)
+    await made.start()
+    made.swap(load_config([ConfigFile("f", text.encode())]))
+    asked = rls_pb2.RateLimitRequest(domain="d")
+    for key in "ab":
+        asked.descriptors.add().entries.add(key=key, value="v")
+    answers = [await made.service.ask(asked.SerializeToString()) for _ in range(3)]
+    assert [rls_pb2.RateLimitResponse.FromString(each).overall_code for each in answers] == [1, 2, 2]
+    await made.close()
+    held = {}
+    for node in valkey_cluster.masters:
+        for name in await asyncio.to_thread(node.ask, "KEYS", "d_*"):
+            held[name[:3]] = int(await asyncio.to_thread(node.ask, "GET", name))
+    assert [held[b"d_a"], held[b"d_b"]] == left
+
+
 async def test_the_configuration_counts_for_health_where_it_must() -> None:
     """HEALTHY_WITH_AT_LEAST_ONE_CONFIG_LOADED: healthy with a domain, not without."""
     made = worker(HEALTHY_WITH_AT_LEAST_ONE_CONFIG_LOADED="true")

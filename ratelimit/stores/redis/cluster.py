@@ -132,13 +132,17 @@ class Cluster:
             return self._loop.time() < batch.deadline
 
         results: list[Counted | StoreError] = [StoreError(LATE)] * len(batch.hits)
-        for crosses, places in stages:
-            if not in_time():
-                break
-            hits = [batch.hits[place] for place in places]
-            counted = await charge_crossing(hits, batch.now, count, in_time) if crosses else await count(hits)
-            for place, result in zip(places, counted, strict=True):
-                results[place] = result
+        try:
+            for crosses, places in stages:
+                if not in_time():
+                    break
+                hits = [batch.hits[place] for place in places]
+                counted = await charge_crossing(hits, batch.now, count, in_time) if crosses else await count(hits)
+                for place, result in zip(places, counted, strict=True):
+                    results[place] = result
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not leave callers waiting
+            _log.exception("groups across slots were not counted")
+            results = [StoreError(f"the store failed: {type(error).__name__}", outcome_unknown=True)] * len(results)
         done(results)
 
     def _count(self, batch: Batch, done: Callable[[Results], None], *, plain: bool) -> None:

@@ -8,7 +8,6 @@ Such keys are of COUNTER_KEY_FORMAT=reference only, which knows no hash tags.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from itertools import groupby
 
 from ratelimit.limiter.algorithm import Counted
@@ -52,10 +51,9 @@ async def charge_crossing(hits: Sequence[Hit], now: int, count: Counts, in_time:
     by_name = {hit.key.name: hit for hit in hits}
 
     async def charge(asked: Sequence[tuple[Hit, int]]) -> list[Answer]:
-        return [
-            each.count if isinstance(each, Counted) else each
-            for each in await count([replace(hit, amount=amount, group=UNGROUPED) for hit, amount in asked])
-        ]
+        # Made anew: the limiter's own hits are of kinds that know more.
+        results = await count([Hit(hit.key, amount, hit.limit) for hit, amount in asked])
+        return [each.count if isinstance(each, Counted) else each for each in results]
 
     async def look(names: Sequence[bytes]) -> list[Answer]:
         return await charge([(by_name[name], 0) for name in names])

@@ -155,8 +155,9 @@ async def test_a_killed_master_costs_its_own_keys_until_a_replica_has_them(tmp_p
         mine, others = name_of(cluster, replica), [name_of(cluster, node) for node in (second, third)]
         load = Load(held, [(name, 0) for name in others])
         assert await count(held.store, hit(mine, 5)) == [5]
-        while int(await ask(first, "WAIT", 1, 100)) < 1:
-            pass
+        async with asyncio.timeout(30):
+            while int(await ask(first, "WAIT", 1, 100)) < 1:
+                pass
         first.stop()
         await fails(held, mine)
         assert await counted(held, mine) == 6

@@ -5,10 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratelimit.errors import StoreError
+from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.counter_store import Batch, Hit, Results
+from ratelimit.limiter.tick import OwnHit
 from ratelimit.stores.memory import MemoryStore
 from ratelimit.stores.redis.cross_slot import charge_crossing, stages_of
-from tests.limiter.plans import NOW, hit
+from tests.limiter.plans import NOW, charge, hit
 
 A, B, SAME_AS_A = b"{a}1", b"{b}1", b"{a}2"
 HITS = st.tuples(st.sampled_from([A, B, SAME_AS_A]), st.integers(-2, 4), st.integers(0, 6))
@@ -68,6 +70,19 @@ def test_stages_give_the_results_of_the_batch(drawn: list[tuple[int, list[tuple[
     assert got == list(expected)
     looks = [hit(name, 0) for name in (A, B, SAME_AS_A)]
     assert counted(store, looks) == counted(model, looks)
+
+
+async def test_the_limiter_s_own_hits_are_charged() -> None:
+    """They are of a kind that is made from a charge; what is counted are plain ones."""
+    store = MemoryStore()
+
+    async def count(hits: Sequence[Hit]) -> Results:
+        assert {type(each) for each in hits} == {Hit}
+        return counted(store, hits)
+
+    hits = [OwnHit(charge(counter=counter), 1, NOW * 1000) for counter in (b"a:", b"b:")]
+    results = await charge_crossing(hits, NOW, count)
+    assert [each.count for each in results if isinstance(each, Counted)] == [1, 1]
 
 
 async def test_a_counter_that_cannot_be_looked_at_stops_its_group() -> None:
