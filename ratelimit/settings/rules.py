@@ -233,18 +233,21 @@ def _readable(side: _Side) -> list[Rule]:
     def given(settings: Any, field: str) -> str:
         return str(getattr(getattr(settings, side.group), field)) if side.on(settings) else ""
 
+    def shown(trouble: str, path: str) -> str | None:
+        return f"{trouble} (is {path!r})" if trouble else None
+
     def authority(settings: Any) -> str | None:
         path = given(settings, side.cacert)
-        return certificate_trouble(path) or None if path else None
+        return shown(certificate_trouble(path), path) if path else None
 
     def certificate(settings: Any) -> str | None:
         path = given(settings, side.cert)
-        return certificate_trouble(path) or None if path and given(settings, side.key) else None
+        return shown(certificate_trouble(path), path) if path and given(settings, side.key) else None
 
     def key(settings: Any) -> str | None:
         path, of = given(settings, side.key), given(settings, side.cert)
         whole = path and of and not certificate_trouble(of)
-        return key_trouble(path, of, side.cert.upper()) or None if whole else None
+        return shown(key_trouble(path, of, side.cert.upper()), path) if whole else None
 
     return [
         Rule((side.cacert, *side.switches), authority),

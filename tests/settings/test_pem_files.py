@@ -33,7 +33,8 @@ def problems(files: dict[str, str], **environ: str) -> list[tuple[str, str]]:
     try:
         load_settings({"REDIS_URL": "rediss://h", "REDIS_SOCKET_TYPE": "tcp", **given})
     except SettingsError as error:
-        return [(name.removeprefix("REDIS_TLS_"), reason) for name, reason in error.problems]
+        # Behind what is wrong stands the path.
+        return [(name.removeprefix("REDIS_TLS_"), reason.partition(" (is '/")[0]) for name, reason in error.problems]
     return []
 
 
