@@ -81,7 +81,7 @@ async def test_the_limiter_s_own_hits_are_charged() -> None:
         return counted(store, hits)
 
     hits = [OwnHit(charge(counter=counter), 1, NOW * 1000) for counter in (b"a:", b"b:")]
-    results = await charge_crossing(hits, NOW, count)
+    results = await charge_crossing(hits, NOW, count, lambda: True)
     assert [each.count for each in results if isinstance(each, Counted)] == [1, 1]
 
 
