@@ -73,7 +73,7 @@ DIFFERENCES = (
         ),
     ),
     Difference(
-        "the debug port listens on loopback, without pprof",
+        "the debug port listens on loopback",
         "DEBUG_HOST=0.0.0.0",
         "DEBUG_HOST is not set: the debug port cannot be reached from outside of the pod",
         _not_given("DEBUG_HOST"),

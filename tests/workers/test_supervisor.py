@@ -4,7 +4,6 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import psutil
 import pytest
 from structlog.testing import capture_logs
 
@@ -15,6 +14,7 @@ from ratelimit.settings import ServerSettings, Settings
 from ratelimit.workers import rounds, supervisor
 from ratelimit.workers.supervisor import Supervisor
 from tests.workers.fakes import fake
+from tests.workers.left import left
 
 CONFIG = load_config([ConfigFile("f", b"domain: d\ndescriptors: [{key: k}]")])
 SETTINGS = Settings(server=ServerSettings(grpc_host="127.0.0.1", grpc_port=0, drain_delay=0, drain_grace=0))
@@ -44,7 +44,7 @@ async def supervised(code: str = "", workers: int = 2, *, start: bool = True) ->
         yield made
     finally:
         await made.close()
-        assert psutil.Process().children() == []
+        assert left() == []
 
 
 async def until(true: Callable[[], bool]) -> None:

@@ -1,7 +1,6 @@
 import asyncio
 from collections.abc import Callable
 
-import psutil
 import pytest
 
 from ratelimit.descriptors.loader import ConfigFile, load_config
@@ -11,6 +10,7 @@ from ratelimit.workers import worker_process as module
 from ratelimit.workers.child import Child
 from ratelimit.workers.worker_process import WorkerProcess
 from tests.workers.fakes import fake
+from tests.workers.left import left
 
 OPEN = "ratelimit.redis_pool.cx_active"
 NODES = 2000
@@ -57,7 +57,7 @@ async def test_a_worker_is_fed_swapped_and_told_to_serve_and_to_end() -> None:
     assert await one.life == "it ended with code 0"
     assert not one.worker.serving
     assert one.metrics.snapshot().singles[OPEN] == 0
-    assert psutil.Process().children() == []
+    assert left() == []
 
 
 async def test_a_configuration_breaks_off_the_one_before() -> None:
@@ -89,7 +89,7 @@ async def test_whatever_its_process_does_is_its_end_in_words(code: str, reason: 
     """A crash, an exit, a reason of its own, nonsense of every kind."""
     one = await running(code)
     assert (await asyncio.wait_for(one.life, 30)).startswith(reason)
-    assert psutil.Process().children() == []
+    assert left() == []
 
 
 async def test_a_worker_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +108,7 @@ async def test_a_life_that_is_cancelled_leaves_no_process() -> None:
     one.life.cancel()
     await asyncio.wait([one.life], timeout=30)
     assert one.life.cancelled()
-    assert psutil.Process().children() == []
+    assert left() == []
 
 
 async def test_a_request_is_answered_or_refused() -> None:
