@@ -70,6 +70,7 @@ DIFFERENCES = (
             settings.metrics.use_statsd is None
             and settings.metrics.use_prometheus is None
             and not settings.metrics.disable_stats
+            and not settings.dog_statsd.use_dog_statsd
         ),
     ),
     Difference(
