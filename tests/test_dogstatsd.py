@@ -51,10 +51,12 @@ def settings(port: int, mogrifiers: tuple[Mogrifier, ...] = (), **given: object)
 
 def test_a_line_is_what_the_reference_sends() -> None:
     """Captured from envoyproxy/ratelimit: tags behind the value, sorted, dots in their values as `_`."""
-    write = tagged(extra_tags({"b": "x.y", "a": "1"}), ())
+    write = tagged((), extra_tags({"b": "x.y", "a": "1"}), ())
     name = "ratelimit.service.rate_limit.d.k_v.over_limit"
     assert write(name, "3|c") == f"{name}:3|c|#a:1,b:x_y"
-    assert tagged((), ())(name, "10|g") == f"{name}:10|g"
+    assert tagged((), (), ())(name, "10|g") == f"{name}:10|g"
+    add = "ratelimit.memcache.add.__code=success"
+    assert write(add, "1|c") == "ratelimit.memcache.add:1|c|#a:1,b:x_y,code:success"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from itertools import chain
 from ratelimit.metrics.counters import BUCKETS_S
 from ratelimit.metrics.declared import DOMAIN_NOT_FOUND, LIMIT, RESPONSE_TIME, SINGLES, Kind
 from ratelimit.metrics.mapper import Mapped, Mapper
+from ratelimit.metrics.names import name_with_tags
 from ratelimit.metrics.prometheus import Family, Sample, bound_text, family_text
 from ratelimit.metrics.snapshot import Snapshot
 
@@ -57,7 +58,7 @@ class MappedExposition:
 
     def _mapped(self, name: str, kind: str, known: dict[tuple[str, str], Mapped | None]) -> Mapped | None:
         key = name, kind
-        mapped = self._known[key] if key in self._known else self._mapper.find(name + self._tags, kind)
+        mapped = self._known[key] if key in self._known else self._mapper.find(name_with_tags(name, self._tags), kind)
         known[key] = mapped
         return mapped
 
