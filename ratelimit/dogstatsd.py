@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import structlog
 
+from ratelimit.container import container
 from ratelimit.metrics import Metrics, sanitise, split_tags
 from ratelimit.settings import Mogrifier, Settings
 from ratelimit.statsd import Differences, FlushingSink, Write, note, packets
@@ -35,7 +36,9 @@ class DogStatsdSink(FlushingSink):
         self._address = settings.metrics.statsd_host.strip("[]"), settings.metrics.statsd_port
         self._metrics = metrics
         extra = extra_tags(settings.metrics.extra_tags)
-        self._differences = Differences(tagged(settings.dog_statsd.tags, extra, settings.mogrifiers))
+        write = tagged(settings.dog_statsd.tags, extra, settings.mogrifiers)
+        origin = container() if settings.dog_statsd.tells_container else ""
+        self._differences = Differences(from_container(origin, write) if origin else write)
         self._transport: asyncio.DatagramTransport | None = None
         self._away = False
 
@@ -99,6 +102,11 @@ def tagged(first: Sequence[str], extra: Sequence[str], mogrifiers: Sequence[Mogr
         return f"{changed}:{value}{all_tags}"
 
     return write
+
+
+def from_container(origin: str, write: Write) -> Write:
+    """Lines that say where they come from."""
+    return lambda name, value: f"{write(name, value)}|c:{origin}"
 
 
 def mogrified(name: str, mogrifiers: Sequence[Mogrifier]) -> tuple[str, tuple[str, ...]]:

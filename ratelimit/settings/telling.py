@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ratelimit.settings.go_values import Boolean, Items
+from ratelimit.settings.go_values import Boolean, Items, boolean
 from ratelimit.settings.groups import Group
 
 
@@ -17,6 +17,16 @@ class DogStatsdSettings(Group):
     dd_env: str = ""
     dd_service: str = ""
     dd_version: str = ""
+    dd_origin_detection_enabled: str = ""
+
+    @property
+    def tells_container(self) -> bool:
+        """Whether lines name their container: unless DD_ENTITY_ID names the pod, or false is what is said."""
+        try:
+            wanted = not self.dd_origin_detection_enabled or bool(boolean(self.dd_origin_detection_enabled))
+        except ValueError:
+            wanted = True
+        return wanted and not self.dd_entity_id
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -16,6 +16,13 @@ def test_the_variables_of_datadogs_client_are_tags() -> None:
     assert settings.tags == ("dd.internal.entity_id:pod", "env:prod", "version:7")
 
 
+def test_the_container_is_told_unless_the_pod_is() -> None:
+    """Or unless it is not wanted; what is no boolean counts for nothing, as in Datadog's client."""
+    for said, wanted in (("", True), ("false", False), ("0", False), ("true", True), ("what", True)):
+        assert DogStatsdSettings(dd_origin_detection_enabled=said).tells_container is wanted
+    assert not DogStatsdSettings(dd_entity_id="pod").tells_container
+
+
 def test_nobody_looks_at_the_protocol_of_traces_that_are_off() -> None:
     """The reference does not either."""
     assert load_settings({"TRACING_EXPORTER_PROTOCOL": "udp"}).tracing.tracing_enabled is False
