@@ -86,11 +86,13 @@ def test_a_family_has_one_kind() -> None:
         "mappings: [{match: ratelimit.service.config_load_success, name: one},"
         " {match: ratelimit.redis_pool.cx_active, name: one}, {match: ratelimit.http.cx_active, name: $1},"
         " {match: ratelimit_server.*.response_time, name: one},"
+        " {match: ratelimit.service.rate_limit.nope.x.*, name: gone, action: drop},"
         " {match: ratelimit.service.call.should_rate_limit.*, name: below, scale: -1}]"
     )
     text = text_of(mapper, counted())
     assert "# TYPE one counter\none 1\n" in text
     assert text.count("\none") == 1
+    assert "domain_not_found" not in text
     assert "below 2" not in text
     assert "below -2" not in text
 
