@@ -12,7 +12,8 @@ from functools import lru_cache
 
 import structlog
 
-from ratelimit.metrics import Metrics, sanitise
+from ratelimit.container import container
+from ratelimit.metrics import Metrics, sanitise, split_tags
 from ratelimit.settings import Mogrifier, Settings
 from ratelimit.statsd import Differences, FlushingSink, Write, note, packets
 
@@ -34,8 +35,10 @@ class DogStatsdSink(FlushingSink):
         super().__init__(settings.metrics.stats_flush_interval)
         self._address = settings.metrics.statsd_host.strip("[]"), settings.metrics.statsd_port
         self._metrics = metrics
-        tags = (*settings.dog_statsd.tags, *extra_tags(settings.metrics.extra_tags))
-        self._differences = Differences(tagged(tags, settings.mogrifiers))
+        extra = extra_tags(settings.metrics.extra_tags)
+        write = tagged(settings.dog_statsd.tags, extra, settings.mogrifiers)
+        origin = container() if settings.dog_statsd.tells_container else ""
+        self._differences = Differences(from_container(origin, write) if origin else write)
         self._transport: asyncio.DatagramTransport | None = None
         self._away = False
 
@@ -83,13 +86,15 @@ class _Errors(asyncio.DatagramProtocol):
         self._sink.is_away(exc)
 
 
-def tagged(tags: Sequence[str], mogrifiers: Sequence[Mogrifier]) -> Write:
-    """Lines of DogStatsD, with `tags` in each."""
+def tagged(first: Sequence[str], extra: Sequence[str], mogrifiers: Sequence[Mogrifier]) -> Write:
+    """Lines of DogStatsD, with the tags `first` and `extra` in each."""
 
     @lru_cache(NAMES_MAX)
     def parts(name: str) -> tuple[str, str]:
-        changed, more = mogrified(name, mogrifiers)
-        all_tags = ",".join((*tags, *more)).replace("\n", "")
+        plain, own = split_tags(name)
+        changed, more = mogrified(plain, mogrifiers)
+        sorted_tags = sorted((*extra, *(tag.replace("=", ":", 1) for tag in own)))
+        all_tags = ",".join((*first, *sorted_tags, *more)).replace("\n", "")
         return changed, f"|#{all_tags}" if all_tags else ""
 
     def write(name: str, value: str) -> str:
@@ -97,6 +102,11 @@ def tagged(tags: Sequence[str], mogrifiers: Sequence[Mogrifier]) -> Write:
         return f"{changed}:{value}{all_tags}"
 
     return write
+
+
+def from_container(origin: str, write: Write) -> Write:
+    """Lines that say where they come from."""
+    return lambda name, value: f"{write(name, value)}|c:{origin}"
 
 
 def mogrified(name: str, mogrifiers: Sequence[Mogrifier]) -> tuple[str, tuple[str, ...]]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from ratelimit.metrics import Metrics, Snapshot, tags_suffix
+from ratelimit.metrics import Metrics, Snapshot, name_with_tags, tags_suffix
 from ratelimit.metrics.declared import DOMAIN_NOT_FOUND, LIMIT, RESPONSE_TIME, SINGLES, Kind
 from ratelimit.settings import MetricsSettings
 
@@ -234,4 +234,4 @@ def note(packet: list[Line]) -> None:
 
 def tagged(suffix: str) -> Write:
     """Lines of statsd, with `suffix` behind every name."""
-    return lambda name, value: f"{name}{suffix}:{value}"
+    return lambda name, value: f"{name_with_tags(name, suffix)}:{value}"

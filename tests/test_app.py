@@ -10,10 +10,12 @@ from structlog.testing import capture_logs
 from deploy.demo.processes import config_map, free_port
 from ratelimit.app import App, make_app
 from ratelimit.descriptors.loader import ConfigFile, load_config
+from ratelimit.dogstatsd import DogStatsdSink
 from ratelimit.errors import ConfigError, StoreError
 from ratelimit.settings import load_settings
 from ratelimit.sources import directory
 from ratelimit.sources.directory import DirectorySource
+from ratelimit.statsd import StatsdSink
 from ratelimit.stores.redis import node as redis_node
 from ratelimit.worker import Worker
 from ratelimit.workers.supervisor import Supervisor
@@ -172,3 +174,15 @@ async def test_a_clean_life_is_silent_at_the_default_level(tmp_path: Path, valke
     own = [line for line in logs if "store" not in line["event"]]
     assert [line["log_level"] for line in own] == ["info"] * len(own)
     assert [line["event"] for line in own][-2:] == ["draining", "stopped"]
+
+
+async def test_one_sink_is_fed(tmp_path: Path) -> None:
+    """As the settings say; Prometheus asks by itself."""
+    chosen: tuple[dict[str, str], ...] = (
+        {},
+        {"USE_STATSD": "true"},
+        {"USE_DOG_STATSD": "true"},
+        {"USE_DOG_STATSD": "true", "DISABLE_STATS": "t"},
+    )
+    sinks = [app(tmp_path / str(number), **given)._sink for number, given in enumerate(chosen)]
+    assert [type(sink) for sink in sinks] == [type(None), StatsdSink, DogStatsdSink, type(None)]

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from ratelimit import dogstatsd
 from ratelimit.dogstatsd import DATAGRAM_BYTES, DogStatsdSink, extra_tags, mogrified, tagged
 from ratelimit.metrics import Metrics
 from ratelimit.settings import DogStatsdSettings, MetricsSettings, Mogrifier, Settings
@@ -51,10 +52,12 @@ def settings(port: int, mogrifiers: tuple[Mogrifier, ...] = (), **given: object)
 
 def test_a_line_is_what_the_reference_sends() -> None:
     """Captured from envoyproxy/ratelimit: tags behind the value, sorted, dots in their values as `_`."""
-    write = tagged(extra_tags({"b": "x.y", "a": "1"}), ())
+    write = tagged((), extra_tags({"b": "x.y", "a": "1"}), ())
     name = "ratelimit.service.rate_limit.d.k_v.over_limit"
     assert write(name, "3|c") == f"{name}:3|c|#a:1,b:x_y"
-    assert tagged((), ())(name, "10|g") == f"{name}:10|g"
+    assert tagged((), (), ())(name, "10|g") == f"{name}:10|g"
+    add = "ratelimit.memcache.add.__code=success"
+    assert write(add, "1|c") == "ratelimit.memcache.add:1|c|#a:1,b:x_y,code:success"
 
 
 @pytest.mark.parametrize(
@@ -92,6 +95,17 @@ async def test_tags_come_in_their_order(receiver: tuple[Receiver, int]) -> None:
     assert "limits.total_hits:2|c|#env:prod,zone:eu,dom:d,key:k,w:$9" in lines
     assert "ratelimit_server.ShouldRateLimit.total_requests:2|c|#env:prod,zone:eu" in lines
     assert "ratelimit_server.ShouldRateLimit.response_time:2.000000|ms|@0.500000000|#env:prod,zone:eu" in lines
+
+
+async def test_lines_say_where_they_come_from(receiver: tuple[Receiver, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """At their end, where this is a container."""
+    agent, port = receiver
+    monkeypatch.setattr(dogstatsd, "container", lambda: "in-7")
+    sink = DogStatsdSink(settings(port), Metrics())
+    await sink.flush()
+    await sink.end()
+    lines = await agent.lines("ratelimit.grpc.cx_active")
+    assert all(line.endswith("|#env:prod|c:in-7") for line in lines)
 
 
 async def test_a_datagram_holds_whole_lines(receiver: tuple[Receiver, int]) -> None:

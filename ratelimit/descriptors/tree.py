@@ -7,6 +7,7 @@ bare `key`. A level that matched is not left again, and the depth must equal the
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import dropwhile
 
 from ratelimit.descriptors.limit import FIXED_WINDOW, Limit
 from ratelimit.descriptors.request import Descriptor
@@ -174,7 +175,9 @@ class Config:
         entries = descriptor.entries
         if descriptor.limit is not None:
             # The dot stands there without entries too, as the reference has it.
-            stat_key = f"{domain}.{'.'.join(_named(key, value) for key, value in entries)}"
+            # The reference puts a dot before what follows a name, and an empty one at the beginning is none.
+            names = dropwhile(lambda name: not name, (_named(key, value) for key, value in entries))
+            stat_key = f"{domain}.{'.'.join(names)}"
             return Match(descriptor.limit, entries, stat_key, configured=False)
         levels = walk(root, entries)
         if not levels:

@@ -14,11 +14,12 @@ from ratelimit.metrics.counters import (
     HttpStats,
     LimitStats,
     LocalCacheView,
+    MemcacheStats,
     StoreStats,
     WorkerStats,
 )
 from ratelimit.metrics.declared import LIMIT_STATS
-from ratelimit.metrics.names import OTHER, sanitise, tags_suffix
+from ratelimit.metrics.names import OTHER, name_with_tags, sanitise, split_tags, tags_suffix
 from ratelimit.metrics.process import Metrics
 from ratelimit.metrics.snapshot import Snapshot
 
@@ -30,10 +31,13 @@ __all__ = [
     "HttpStats",
     "LimitStats",
     "LocalCacheView",
+    "MemcacheStats",
     "Metrics",
     "Snapshot",
     "StoreStats",
     "WorkerStats",
+    "name_with_tags",
     "sanitise",
+    "split_tags",
     "tags_suffix",
 ]

@@ -44,6 +44,33 @@ class StoreStats:
 
 
 @dataclass(slots=True)
+class MemcacheStats:
+    """What was asked of memcached, as envoyproxy/ratelimit would have asked: look, then increment, then add.
+
+    Ours is one command. A counter that was there is a key found and an increment; one that was not is a miss and an
+    add. `multigets` and their errors count batches.
+    """
+
+    keys_requested: int = 0
+    keys_found: int = 0
+    multigets: int = 0
+    multiget_errors: int = 0
+    increments: int = 0
+    increment_misses: int = 0
+    increment_errors: int = 0
+    adds: int = 0
+
+    def asked(self, found: int, missed: int, failed: int) -> None:
+        """Count a batch of keys."""
+        self.keys_requested += found + missed + failed
+        self.keys_found += found
+        if found or missed:
+            self.multigets += 1
+        else:
+            self.multiget_errors += 1
+
+
+@dataclass(slots=True)
 class HttpStats:
     """The HTTP listeners: connections open now, refused by the cap, and ended since they were silent for too long."""
 

@@ -102,6 +102,12 @@ def _cache(source: str, stat: str, help_text: str) -> Stat:
     return Stat(source, f"ratelimit.localcache.{stat}", name, help_text, kind=Kind.GAUGE, merge=merge)
 
 
+def _memcache(source: str, stat: str, help_text: str) -> Stat:
+    """`stat` may end with a tag, as the reference writes it into a name: `.__code=success`."""
+    name = f"ratelimit.memcache.{stat}"
+    return Stat(source, name, name.replace(".", "_").replace("=", "_"), help_text)
+
+
 def _limit(source: str) -> Stat:
     name = f"ratelimit_service_rate_limit_{source}"
     return Stat(source, f"ratelimit.service.rate_limit.{{}}.{source}", name, f"Hits: {source}, by limit.")
@@ -153,6 +159,17 @@ LOCAL_CACHE = (
     _cache("expired", "expiredCount", "Over-limit cache: entries found after their window had ended."),
     _cache("overwrites", "overwriteCount", "Over-limit cache: entries told again."),
 )
+# Attributes of MemcacheStats; absent where BACKEND_TYPE is not memcache.
+MEMCACHE = (
+    _memcache("keys_requested", "keys_requested", "memcached: keys asked for."),
+    _memcache("keys_found", "keys_found", "memcached: keys that were there."),
+    _memcache("multigets", "multiget.__code=success", "memcached: batches that were answered."),
+    _memcache("multiget_errors", "multiget.__code=error", "memcached: batches that failed."),
+    _memcache("increments", "increment.__code=success", "memcached: hits on counters that were there."),
+    _memcache("increment_misses", "increment.__code=miss", "memcached: hits on counters that were not."),
+    _memcache("increment_errors", "increment.__code=error", "memcached: hits that were not counted."),
+    _memcache("adds", "add.__code=success", "memcached: counters created."),
+)
 # Attributes of CallStats.
 CALL = (
     Stat(
@@ -187,5 +204,5 @@ DOMAIN_NOT_FOUND = Stat(
     "ratelimit_service_rate_limit_domain_not_found",
     "Descriptors of domains not configured.",
 )
-SINGLES = (*PROCESS, *STORE, *PER_SECOND_STORE, *HTTP, *GRPC, *WORKERS, *LOCAL_CACHE, *CALL)
+SINGLES = (*PROCESS, *STORE, *PER_SECOND_STORE, *HTTP, *GRPC, *WORKERS, *LOCAL_CACHE, *MEMCACHE, *CALL)
 LIMIT_STATS = tuple(stat.source for stat in LIMIT)

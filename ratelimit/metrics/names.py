@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 NAME_BYTES_MAX = 200
 OTHER = "__other__"
@@ -12,6 +12,9 @@ _IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)
 # be written as UTF-8. Each becomes one `_`, so a name never changes its length.
 _UNSAFE = re.compile("[:|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _DIGEST_CHARACTERS = 8
+# What stands before a tag in a name; and the names that may have some of their own.
+TAG = ".__"
+_WITH_TAGS = "ratelimit.memcache."
 
 
 def stat_name(text: str) -> str:
@@ -36,3 +39,19 @@ def sanitise(text: str) -> str:
 def tags_suffix(tags: Mapping[str, str]) -> str:
     """EXTRA_TAGS as part of a stat name, sorted by key: `.__a=b.__foo=bar`."""
     return "".join(f".__{sanitise(key)}={sanitise(value).replace('.', '_')}" for key, value in sorted(tags.items()))
+
+
+def name_with_tags(name: str, suffix: str) -> str:
+    """`name` with a suffix of tags; where it has some of its own, all of them by their names."""
+    head, own = split_tags(name)
+    if not own:
+        return head + suffix
+    return head + "".join(f"{TAG}{tag}" for tag in sorted((*own, *suffix.split(TAG)[1:])))
+
+
+def split_tags(name: str) -> tuple[str, Sequence[str]]:
+    """A name and the tags that stand in it, `key=value`: only our own names have some, whatever a caller chooses."""
+    if not name.startswith(_WITH_TAGS):
+        return name, ()
+    head, *tags = name.split(TAG)
+    return head, tags

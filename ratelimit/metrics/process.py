@@ -11,6 +11,7 @@ from ratelimit.metrics.counters import (
     HttpStats,
     LimitStats,
     LocalCacheView,
+    MemcacheStats,
     StoreStats,
     WorkerStats,
 )
@@ -45,6 +46,7 @@ class Metrics:
         self.http = HttpStats()
         self.grpc = GrpcStats()
         self.local_cache: LocalCacheView | None = None
+        self.memcache: MemcacheStats | None = None
         self.workers: WorkerStats | None = None
         # What other processes told of their singles (`add`).
         self._others: dict[str, int] = {}
@@ -116,6 +118,8 @@ class Metrics:
             yield from _numbers(declared.WORKERS, self.workers)
         if self.local_cache is not None:
             yield from _numbers(declared.LOCAL_CACHE, self.local_cache)
+        if self.memcache is not None:
+            yield from _numbers(declared.MEMCACHE, self.memcache)
 
     def _singles(self) -> dict[str, int]:
         singles = dict(self.own_singles())

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator
 
 from ratelimit.settings.addresses import host_and_port
-from ratelimit.settings.go_values import Boolean, Integer, Items, Number, Pairs
+from ratelimit.settings.go_values import Boolean, Integer, Items, Number, Pairs, boolean
 from ratelimit.settings.group import Bound, Group, Lower, Positive, read_as, setting
 
 PORT_MAX = 65535
@@ -42,10 +42,14 @@ class MetricsSettings(Group):
         "/metrics", "their path"
     )
     prometheus_mapper_yaml: str = setting(
-        "", "a file with rules of statsd_exporter, that make names and labels of the names of statistics"
+        "",
+        "a mapping file of statsd_exporter: names and labels as it says, from the names of statsd; one that cannot be "
+        "used is told in the log, and maps nothing",
     )
     prometheus_response_time_as_milliseconds: Boolean = setting(
-        False, "response times in milliseconds, under the same name"
+        False,
+        "response times in milliseconds under the same name, as old versions of the reference had them; no effect "
+        "with a mapping file",
     )
     metrics_series_max: Positive = setting(
         10_000,
@@ -87,7 +91,10 @@ class MetricsSettings(Group):
 class DogStatsdSettings(Group):
     """DogStatsD, with rules that make tags of names: DOG_STATSD_MOGRIFIER_<name>_PATTERN, _NAME and _TAGS."""
 
-    use_dog_statsd: Boolean = setting(False, "DogStatsD over UDP in place of Prometheus")
+    use_dog_statsd: Boolean = setting(
+        False,
+        "DogStatsD over UDP in place of Prometheus, at `STATSD_HOST` and `STATSD_PORT`; `EXTRA_TAGS` are its tags",
+    )
     use_dog_statsd_mogrifiers: Items = setting(
         (),
         "names of mogrifiers, `a,b`: of each the variables `DOG_STATSD_MOGRIFIER_<name>_PATTERN` (what a name must "
@@ -100,6 +107,19 @@ class DogStatsdSettings(Group):
     dd_env: str = setting("", "the tag `env` of every line", ours=True)
     dd_service: str = setting("", "the tag `service` of every line", ours=True)
     dd_version: str = setting("", "the tag `version` of every line", ours=True)
+
+    dd_origin_detection_enabled: str = setting(
+        "", "false: lines do not name their container; with `DD_ENTITY_ID` they do not either", ours=True
+    )
+
+    @property
+    def tells_container(self) -> bool:
+        """Whether lines name their container: unless DD_ENTITY_ID names the pod, or false is what is said."""
+        try:
+            wanted = not self.dd_origin_detection_enabled or bool(boolean(self.dd_origin_detection_enabled))
+        except ValueError:
+            wanted = True
+        return wanted and not self.dd_entity_id
 
     @property
     def tags(self) -> tuple[str, ...]:

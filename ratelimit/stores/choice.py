@@ -45,6 +45,7 @@ def choose_store(
             return Chosen(MemoryStore(settings.limiter.memory_store_bytes_max))
         case "memcache":
             memcached = MemcachedStore(settings.memcache, metrics.store, on_state, prefix)
+            metrics.memcache = memcached.asked
             return Chosen(memcached, (memcached,))
     redis = settings.redis
     if redis.persecond_place is None:

@@ -138,6 +138,25 @@ def test_an_override_without_entries_is_named_as_the_reference_names_it(config: 
     assert match.stat_key == "d."
 
 
+@pytest.mark.parametrize(
+    ("entries", "name"),
+    [
+        ((("", ""),), "d."),
+        ((("", ""), ("b", "")), "d.b"),
+        ((("a", ""), ("", "")), "d.a."),
+        ((("", "v"),), "d._v"),
+        ((("a", "1"), ("", "x")), "d.a_1._x"),
+    ],
+)
+def test_empty_keys_and_values_are_named_as_the_reference_names_them(
+    entries: tuple[tuple[str, str], ...], name: str, config: Config
+) -> None:
+    """Captured from it: a dot only behind a name that is there already."""
+    match = config.match("d", Descriptor(entries, Limit(42, Unit.HOUR)))
+    assert match is not None
+    assert match.stat_key == name
+
+
 @pytest.mark.parametrize("key", ["k*", "kk"])
 def test_a_key_with_a_wildcard_is_named_after_the_entry_and_the_pattern(key: str) -> None:
     """Whatever key the entry has, `*` itself included."""

@@ -187,7 +187,7 @@ async def test_a_killed_worker_comes_back_and_a_reload_reaches_all(services: Ser
     await load.more(200)
     assert load.limits == {ONE}
     config_map(services.root, config(TWO), "2")
-    await eventually(lambda: "configuration in force in all workers generation=2 workers=4" in service.log)
+    await eventually(lambda: '"configuration in force in all workers" generation=2 workers=4' in service.log)
     await load.more(CLIENTS)  # answers that were on their way
     load.limits.clear()
     await load.more(200)

@@ -58,5 +58,5 @@ def test_rows_of_one_family_stand_together_and_agree() -> None:
 def test_names_are_well_formed() -> None:
     """As statsd and Prometheus want them."""
     for stat in ALL:
-        assert re.fullmatch(r"[A-Za-z_.]+(\{\}\.[a-z_]+)?", stat.name)
+        assert re.fullmatch(r"[A-Za-z_.]+(\{\}\.[a-z_]+)?(=[a-z]+)?", stat.name)
         assert re.fullmatch("ratelimit_[a-z_]+(Count)?", stat.prometheus)

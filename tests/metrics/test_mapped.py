@@ -86,23 +86,49 @@ def test_a_family_has_one_kind() -> None:
         "mappings: [{match: ratelimit.service.config_load_success, name: one},"
         " {match: ratelimit.redis_pool.cx_active, name: one}, {match: ratelimit.http.cx_active, name: $1},"
         " {match: ratelimit_server.*.response_time, name: one},"
+        " {match: ratelimit.service.rate_limit.nope.x.*, name: gone, action: drop},"
         " {match: ratelimit.service.call.should_rate_limit.*, name: below, scale: -1}]"
     )
     text = text_of(mapper, counted())
     assert "# TYPE one counter\none 1\n" in text
     assert text.count("\none") == 1
+    assert "domain_not_found" not in text
     assert "below 2" not in text
     assert "below -2" not in text
 
 
-def test_a_timer_without_a_type_has_a_sum_and_a_count() -> None:
-    """A summary in milliseconds; with buckets of its own, each holds what is surely below it."""
+def test_a_timer_without_a_type_is_a_summary() -> None:
+    """In milliseconds; a histogram with buckets of its own has in each what is surely below it."""
     name = "ratelimit_server_ShouldRateLimit_response_time"
     text = text_of(Mapper(), counted())
-    assert f"# TYPE {name} summary\n{name}_sum 7.8" in text
+    assert f'# TYPE {name} summary\n{name}{{quantile="0.5"}} 0.3\n' in text
+    assert f"{name}_sum 7.8" in text
     assert f"{name}_count 26\n" in text
     mapper = read_mapper("defaults: {timer_type: histogram, buckets: [0.4, 0.7]}")
     text = text_of(mapper, counted())
     assert [f'{name}_bucket{{le="{bound}"}} {calls}\n' in text for bound, calls in (("0.4", 0), ("0.7", 26))] == [
         True, True,
     ]  # fmt: skip
+
+
+def test_a_summary_tells_quantiles_of_the_last_ten_minutes() -> None:
+    """Each the mean of its bucket; NaN where nothing came."""
+    metrics, now = Metrics(), [0.0]
+    write = MappedExposition(read_mapper("defaults: {quantiles: [{quantile: 0.5}, {quantile: 1}]}"), "", lambda: now[0])
+    name = "ratelimit_server_ShouldRateLimit_response_time"
+
+    def shown() -> list[str]:
+        text = b"".join(write(metrics.snapshot())).decode()
+        return [text.split(f'{name}{{quantile="{each}"}} ')[1].split("\n")[0] for each in ("0.5", "1")]
+
+    metrics.should_rate_limit.observe(0.002, calls=3)
+    metrics.should_rate_limit.observe(0.3)
+    assert shown() == ["2.0", "300.0"]
+    now[0] = 300
+    metrics.should_rate_limit.observe(0.04, calls=5)
+    assert shown() == ["40.0", "40.0"]
+    now[0] = 650
+    assert shown() == ["NaN", "NaN"]
+    now[0] = 10_000
+    assert len(shown()) == 2
+    assert len(write._earlier) == 1

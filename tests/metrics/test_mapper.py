@@ -10,6 +10,13 @@ def mapper(*mappings: str, defaults: str = "{}") -> Mapper:
     return read_mapper(f"defaults: {defaults}\nmappings: [{', '.join(mappings)}]")
 
 
+def plain_quantiles(mapper: Mapper) -> tuple[float, ...]:
+    """Those of a stat that no mapping takes."""
+    found = mapper.find("z", "observer")
+    assert found is not None
+    return found.rule.quantiles
+
+
 def named(mapper: Mapper, name: str, kind: str = "counter") -> tuple[str, dict[str, str]] | None:
     """The name and the labels of what becomes of a stat."""
     found = mapper.find(name, kind)
@@ -68,6 +75,10 @@ def test_what_else_a_mapping_says() -> None:
         '{match: "c", name: "c"}',
         defaults="{timer_type: histogram, buckets: [7]}",
     )
+    text = "summary_options: {quantiles: [{quantile: 0.9, error: 0.1}, {quantile: 0.5}]}"
+    summary = mapper(f'{{match: "a", name: "a", {text}}}').find("a", "observer")
+    assert summary is not None
+    assert (summary.rule.quantiles, plain_quantiles(found)) == ((0.5, 0.9), (0.5, 0.9, 0.99))
     own, old, plain, none = (found.find(name, "observer") for name in ("a", "b", "c", "d"))
     assert own is not None and old is not None and plain is not None and none is not None  # noqa: PT018
     assert (own.rule.help, own.rule.scale, own.rule.observer, own.rule.buckets) == ("H", 0.001, "summary", (1, 2))
@@ -93,6 +104,7 @@ def test_what_else_a_mapping_says() -> None:
         ("mappings: [{match: a, name: a, match_metric_type: set}]", "mapping 1: match_metric_type 'set'"),
         ("mappings: [{match: a, name: a, scale: x}]", "mapping 1: 'x' is no number"),
         ("mappings: [{match: a, name: a, buckets: [[1]]}]", "mapping 1: ['1'] is no number"),
+        ("mappings: [{match: a, name: a, quantiles: [0.5]}]", "mapping 1: quantiles are mappings"),
         ("defaults: {observer_type: x}", "defaults: observer_type 'x'"),
         ("a: [", "line 1"),
     ],

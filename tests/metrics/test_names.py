@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.metrics.names import NAME_BYTES_MAX, sanitise, stat_name, tags_suffix
+from ratelimit.metrics.names import NAME_BYTES_MAX, name_with_tags, sanitise, split_tags, stat_name, tags_suffix
 
 
 def test_names_are_safe_for_statsd() -> None:
@@ -40,3 +40,13 @@ def test_tags_are_a_suffix_of_every_name() -> None:
     """Sorted, and as safe as the names; without EXTRA_TAGS names stay as they are."""
     assert tags_suffix({}) == ""
     assert tags_suffix({"b": "x.y:1|c\n", "a": "10.0.0.1"}) == ".__a=10_0_0_1.__b=x_y_1_c_"
+
+
+def test_tags_of_a_name_stand_among_the_others() -> None:
+    """Only of those that we make; a caller's value may look like a tag, and is none."""
+    name = "ratelimit.memcache.add.__code=success"
+    assert name_with_tags(name, ".__a=1.__z=2") == "ratelimit.memcache.add.__a=1.__code=success.__z=2"
+    assert split_tags(name) == ("ratelimit.memcache.add", ["code=success"])
+    chosen = "ratelimit.service.rate_limit.d.k_.__b=c.total_hits"
+    assert name_with_tags(chosen, ".__a=1") == f"{chosen}.__a=1"
+    assert split_tags(chosen) == (chosen, ())

@@ -10,7 +10,13 @@ from ratelimit.limiter.decision import decide
 from ratelimit.limiter.plan import Plan, Verdict
 from ratelimit.pb.envoy.extensions.common.ratelimit.v3 import ratelimit_pb2
 from ratelimit.pb.envoy.service.ratelimit.v3 import rls_pb2
-from ratelimit.service.messages import parse_request, request_bytes_from_json, response_bytes, response_json
+from ratelimit.service.messages import (
+    parse_request,
+    request_bytes_from_json,
+    request_text,
+    response_bytes,
+    response_json,
+)
 from ratelimit.settings import ResponseSettings
 from tests.limiter.plans import NOW, charge
 from tests.service.messages_of import descriptor, request
@@ -167,3 +173,10 @@ def test_json_is_read() -> None:
     """Proto JSON in either spelling of names."""
     value = {"domain": "d", "hits_addend": 2, "descriptors": [{"entries": [{"key": "k", "value": "v"}]}]}
     assert request_bytes_from_json(value) == request(descriptor(("k", "v")), hits_addend=2)
+
+
+def test_a_request_is_told_to_people() -> None:
+    """Its domain, and all of it on one line; bytes that are none have no text."""
+    message = rls_pb2.RateLimitRequest(domain="d", hits_addend=2).SerializeToString()
+    assert request_text(message) == ("d", 'domain: "d" hits_addend: 2')
+    assert request_text(b"\xff") == ("", "")

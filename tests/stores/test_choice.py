@@ -22,7 +22,9 @@ from ratelimit.stores.redis.store import RedisStore
 async def test_the_settings_name_the_store(environ: dict[str, str], kind: type, remote: list[type]) -> None:
     """Memory is no store to connect to; nothing is dialled before the start."""
     states: list[bool] = []
-    chosen = choose_store(load_settings(environ), Metrics(), states.append, None)
+    metrics = Metrics()
+    chosen = choose_store(load_settings(environ), metrics, states.append, None)
+    assert ("ratelimit.memcache.keys_found" in metrics.snapshot().singles) is (kind is MemcachedStore)
     assert isinstance(chosen.store, kind)
     assert [type(each) for each in chosen.remote] == remote
     assert states == []

@@ -15,7 +15,7 @@ import structlog
 from ratelimit.errors import StoreError
 from ratelimit.limiter.algorithm import FIXED_WINDOW
 from ratelimit.limiter.counter_store import COUNT_MAX, UNGROUPED, Batch, Hit, Results
-from ratelimit.metrics import StoreStats
+from ratelimit.metrics import MemcacheStats, StoreStats
 from ratelimit.settings import MemcacheSettings
 from ratelimit.stores.groups import Answer, Result, charge_groups
 from ratelimit.stores.memcached.addresses import Resolve, resolve_srv, srv_addresses
@@ -50,6 +50,7 @@ class MemcachedStore:
         resolve: Resolve = resolve_srv,
     ) -> None:
         self._settings = settings
+        self.asked = MemcacheStats()
         self._stats = stats
         self._on_state = on_state
         self._probe = key_of(f"{prefix}rl:ready".encode())
@@ -130,7 +131,10 @@ class MemcachedStore:
         got: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
         keys = [key_of(name) for name in names]
         self._exchange([(key, look(key)) for key in keys], batch.deadline, got.set_result)
-        return await got
+        answers = await got
+        found, failed = (sum(isinstance(answer, kind) for answer in answers) for kind in (int, StoreError))
+        self.asked.asked(found, len(answers) - found - failed, failed)
+        return answers
 
     async def _charged(self, batch: Batch, asked: Sequence[tuple[Hit, int]]) -> list[Answer]:
         got: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
@@ -145,6 +149,7 @@ class MemcachedStore:
             commands.append((key, command_of(key, amount, hit.key.expire_s, batch.now)))
 
         def finish(answers: list[Answer]) -> None:
+            self._note_asked(asked, answers)
             over: list[Command] = []
             for (key, _), (_, amount), answer in zip(commands, asked, answers, strict=True):
                 if isinstance(answer, int):
@@ -159,6 +164,21 @@ class MemcachedStore:
             done(answers)
 
         self._exchange(commands, batch.deadline, finish)
+
+    def _note_asked(self, asked: Sequence[tuple[Hit, int]], answers: Sequence[Answer]) -> None:
+        """A counter that stands at what was added now is taken for a new one."""
+        stats = self.asked
+        failed = sum(isinstance(answer, StoreError) for answer in answers)
+        missed = sum(
+            answer is None or (isinstance(answer, int) and answer == amount)
+            for (_, amount), answer in zip(asked, answers, strict=True)
+        )
+        found = len(answers) - failed - missed
+        stats.asked(found, missed, failed)
+        stats.increments += found
+        stats.increment_misses += missed
+        stats.increment_errors += failed
+        stats.adds += sum(answer is not None for answer in answers) - failed - found
 
     def _exchange(self, commands: Sequence[Command], deadline: float, done: Callable[[list[Answer]], None]) -> None:
         """Send each command to its server, in order; `done` gets one answer for each."""

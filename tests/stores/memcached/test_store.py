@@ -89,6 +89,19 @@ async def test_what_needs_one_step_is_refused_or_charged_by_itself(held: Store) 
 
 
 @pytest.mark.one_loop
+async def test_what_was_asked_is_told_as_the_reference_tells_it(held: Store, server: tuple[Process, int]) -> None:
+    """Look, increment, add: a counter that was not there is a miss and an add; a text in its place is an error."""
+    assert await tell(server[1], b"set %b 0 0 4\r\ntext\r\n" % key_of(b"bad")) == b"STORED\r\n"
+    await ask(held, hit(b"a"), hit(b"b", 2))
+    await ask(held, hit(b"a"), hit(b"bad"), hit(b"look", 0), hit(b"gone", -1))
+    await ask(held, hit(b"a", group=1), hit(b"new", group=1))
+    told = held.store.asked
+    assert (told.increments, told.increment_misses, told.increment_errors, told.adds) == (2, 5, 1, 3)
+    assert (told.multigets, told.multiget_errors) == (4, 0)
+    assert (told.keys_requested, told.keys_found) == (10, 3)
+
+
+@pytest.mark.one_loop
 class TestSeveral(FixedWindowContract):
     """The contract on three servers at once."""
 
