@@ -28,10 +28,11 @@ _IDS = re.compile(rb"[0-9a-f]{16}|[0-9a-f]{32}"), re.compile(rb"[0-9a-f]{16}")
 _SAMPLED = frozenset((b"1", b"true", b"d"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Parent:
     """The span that called: the tracing fields for a library to read. Without fields: it is not traced.
 
+    Told apart by what they are, not by what they hold: sampling counts them for each call.
     `coded` says that the values stand as in a header block, their length before them: whoever reads them decodes them.
     """
 
