@@ -52,7 +52,7 @@ class Worker:
             settings, metrics, lambda connected: self.health.store_changed(connected=connected), self._store_clock
         )
         self.service = self._make_service(self._chosen.store)
-        self._traces = Traces(settings.tracing) if settings.tracing.tracing_enabled else None
+        self._traces = Traces(settings.tracing, log=settings.log) if settings.tracing.tracing_enabled else None
         self.grpc = _server(settings, metrics)
         self.service.answered = self.grpc.flush
 

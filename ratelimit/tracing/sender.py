@@ -1,4 +1,4 @@
-"""The process that sends traces: `python -m ratelimit.tracing.sender SETTINGS`, packets of records on standard input.
+"""The process that sends traces: `python -m ratelimit.tracing.sender SETTINGS LOG`, packets of records on its input.
 
 Of each record it makes two spans, named and marked as envoyproxy/ratelimit's: the call as a server of gRPC sees it, and
 what the service did in it. OpenTelemetry's SDK keeps a bounded number of them and sends them in batches, to where its
@@ -28,13 +28,15 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from ratelimit.errors import GrpcStatus
+from ratelimit.logs import configure_logs
 from ratelimit.service.messages import SHOULD_RATE_LIMIT_PATH, request_text
-from ratelimit.settings import TracingSettings
+from ratelimit.settings import LogSettings, TracingSettings
 from ratelimit.transport.headers import Field
 from ratelimit.transport.trace_fields import Parent
 
 PACKET_BYTES_MAX = 1024 * 1024
 NICENESS = 19
+TOLD_S = 60.0
 EXECUTION = "ShouldRateLimit Execution"
 NAME = SHOULD_RATE_LIMIT_PATH[1:]
 _SERVICE, _METHOD = NAME.split("/")
@@ -56,8 +58,10 @@ def main(arguments: Sequence[str]) -> int:
     """Send until the packets end; the exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICENESS)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s [%(levelname)s] %(name)s: %(message)s")
-    settings = TracingSettings.model_validate_json(arguments[0])
+    settings, log = TracingSettings.model_validate_json(arguments[0]), LogSettings.model_validate_json(arguments[1])
+    configure_logs(log, process="traces")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Seldom())
     spans = Spans(settings, exporter_of(settings.tracing_exporter_protocol))
     with socket.socket(fileno=os.dup(sys.stdin.fileno())) as packets:
         while packet := packets.recv(PACKET_BYTES_MAX):
@@ -65,6 +69,20 @@ def main(arguments: Sequence[str]) -> int:
                 spans.add(*record)
     spans.close()
     return 0
+
+
+class Seldom(logging.Filter):
+    """One line a minute: a collector that is away is told of with each try."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next_s = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        told = record.created >= self._next_s
+        if told:
+            self._next_s = record.created + TOLD_S
+        return told
 
 
 class Spans:

@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 from ratelimit.errors import RpcError
-from ratelimit.settings import TracingSettings
+from ratelimit.settings import LogSettings, TracingSettings
 from ratelimit.tracing.sampling import Sampling
 from ratelimit.transport.methods import DirectMethod, TraceableCall
 
@@ -39,9 +39,11 @@ _log = structlog.get_logger(__name__)
 class Traces:
     """The traces of one process, and its sender. Made inside the running event loop; raises OSError."""
 
-    def __init__(self, settings: TracingSettings, command: tuple[str, ...] = COMMAND) -> None:
+    def __init__(
+        self, settings: TracingSettings, command: tuple[str, ...] = COMMAND, log: LogSettings | None = None
+    ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._command = (*command, settings.model_dump_json())
+        self._command = (*command, settings.model_dump_json(), (log or LogSettings()).model_dump_json())
         self._sampling = Sampling(settings.tracing_sampling_rate)
         self._records: list[tuple[Any, ...]] = []
         self.dropped = 0

@@ -1,4 +1,5 @@
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from ratelimit.errors import GrpcStatus
 from ratelimit.settings import TracingSettings
-from ratelimit.tracing.sender import EXECUTION, NAME, Spans, exporter_of, peer_of, remote, resource_of
+from ratelimit.tracing.sender import EXECUTION, NAME, Seldom, Spans, exporter_of, peer_of, remote, resource_of
 from tests.service.test_rate_limit import ASK
 from tests.transport.test_trace_fields import SPAN, TRACE, W3C
 
@@ -98,6 +99,15 @@ def test_a_process_says_who_it_is() -> None:
     assert [attributes[f"service.{key}"] for key in ("name", "namespace", "instance.id")] == ["RateLimit", "ns", "7"]
     ids = {resource_of(TracingSettings()).attributes["service.instance.id"] for _ in range(2)}
     assert len(ids) == 2
+
+
+def test_a_collector_that_is_away_is_told_of_once_a_minute() -> None:
+    """The SDK tells with each try."""
+    seldom, record = Seldom(), logging.makeLogRecord({"msg": "away"})
+    told = []
+    for record.created in (1000.0, 1001.0, 1059.0, 1060.0, 1061.0):
+        told.append(seldom.filter(record))
+    assert told == [True, False, False, True, False]
 
 
 def test_addresses_are_told_apart_from_ports() -> None:
