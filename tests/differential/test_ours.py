@@ -64,5 +64,5 @@ async def test_what_is_strange_is_served_and_told(tmp_path: Path, valkey_port: i
     finally:
         await ours.stop()
     lines = (tmp_path / "ours.log").read_text().splitlines()
-    told = [line.split("[warning  ] ")[1].split()[0] for line in lines if "[warning  ] " in line]
+    told = [line.split(" msg=")[1].strip('"').split()[0] for line in lines if " level=warning " in line]
     assert sorted(each for each in told if each in ODD) == sorted(TOLD)
