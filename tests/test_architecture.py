@@ -29,8 +29,9 @@ MAY_IMPORT = {
     "transport": {"errors", "settings", "metrics", "sockets"},
     "service": {*FOUNDATION, "descriptors", "limiter", "pb"},
     "sources": {*FOUNDATION, "descriptors", "pb"},
-    "admin": {*FOUNDATION, "sockets", "descriptors", "service"},
+    "admin": {*FOUNDATION, "sockets", "descriptors", "limiter", "service"},
     "check": {*FOUNDATION, "descriptors", "sources"},
+    "explain": {*FOUNDATION, "check", "descriptors", "limiter", "service"},
     "migration": {*FOUNDATION, "descriptors", "sources"},
     "pb": {"pb"},
     # What a worker process has; it is handed configurations, and knows neither where they come from nor the pages.
