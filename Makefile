@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs conformance differential surface reference-suite bench bench-faults \
+.PHONY: help setup demo test check docs conformance differential explained surface reference-suite bench bench-faults \
   bench-floors  bench-reload bench-restart bench-soak bench-store bench-cluster exactness protos
 
 help: ## List the targets

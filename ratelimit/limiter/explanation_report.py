@@ -43,10 +43,26 @@ def text_lines(value: dict[str, Any]) -> Iterator[str]:
             counter = each["counter"]
             yield f"  counter: {legible(counter['key'])}"
             yield f"  window: {counter['window_s']} s from {_moment(counter['window_start'])}, {counter['told']}"
+        if "current" in each:
+            yield f"  now: {legible(each['current']['told'])}"
         for note in each["notes"]:
             yield f"  - {legible(note)}"
     for sentence in value["overall"]:
         yield f"overall: {legible(sentence)}"
+
+
+def current(remaining: int, reset_s: int, limit: dict[str, Any]) -> dict[str, Any]:
+    """What is used of a limit, as the report has it: `used` is what is known, `at_least` that it may be more."""
+    most = limit["requests_per_unit"]
+    used = f"{'' if remaining else 'at least '}{most - remaining} of {most} used, resets in {reset_s} s"
+    denied = "the next hit would be over, and shadow mode lets it pass" if limit["shadow_mode"] else "the next is over"
+    return {
+        "remaining": remaining,
+        "resets_in_s": reset_s,
+        "used": most - remaining,
+        "at_least": remaining == 0,
+        "told": used if remaining else f"{used}: {denied}",
+    }
 
 
 def legible(text: str) -> str:

@@ -7,11 +7,15 @@ from ratelimit.errors import RpcError
 
 
 class AwaitedCall:
-    """A `transport.methods.Call` that is awaited. Made inside the running event loop."""
+    """A `transport.methods.Call` that is awaited. Made inside the running event loop.
 
-    __slots__ = ("_ended", "deadline", "waiting")
+    `counted`: only what the store counted is an answer; an answer without the store is an error.
+    """
 
-    def __init__(self, deadline: float = math.inf) -> None:
+    __slots__ = ("_ended", "counted", "deadline", "waiting")
+
+    def __init__(self, deadline: float = math.inf, *, counted: bool = False) -> None:
+        self.counted = counted
         self.deadline = deadline
         self.waiting = True
         self._ended: asyncio.Future[bytes | RpcError] = asyncio.get_running_loop().create_future()
