@@ -26,8 +26,8 @@ from ratelimit.service.messages import look_bytes, told_of
 from ratelimit.service.planning import decision_rules, make_planner
 from ratelimit.settings import Settings
 
-# A descriptor that misses among a thousand others costs a few milliseconds of the event loop.
-DESCRIPTORS_MAX = 8
+# One that misses among a thousand others may hold the event loop for some 10 ms, where texts are long.
+DESCRIPTORS_MAX = 4
 LOOK_S = 2.0
 _STYLE = (
     ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:1rem auto;"

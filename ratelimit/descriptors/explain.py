@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
+from heapq import nlargest
 from itertools import islice
 
 from ratelimit.descriptors.request import Descriptor
@@ -16,6 +17,7 @@ from ratelimit.descriptors.tree import Config, Level, Match, Node, level_below, 
 # A level may have a hundred thousand nodes, and a value 4 KiB: what is near is looked for among the first of them.
 CANDIDATES_MAX = 1_000
 COMPARED_CHARACTERS_MAX = 64
+COMPARED_MAX = 16
 NEAR_MAX = 3
 FOLLOWING_MAX = 5
 
@@ -83,8 +85,17 @@ def nearest(wanted: str, candidates: Iterable[str]) -> tuple[tuple[str, ...], bo
     short: dict[str, str] = {}
     for each in looked_at[:CANDIDATES_MAX]:
         short.setdefault(each[:COMPARED_CHARACTERS_MAX], each)
-    found = get_close_matches(wanted[:COMPARED_CHARACTERS_MAX], short, NEAR_MAX, cutoff=0.5)
+    # A comparison of two long texts takes 0.2 ms: only those are compared that have many pairs of letters in common.
+    beginning = wanted[:COMPARED_CHARACTERS_MAX]
+    pairs = _pairs(beginning)
+    alike = nlargest(COMPARED_MAX, short, key=lambda each: len(pairs & _pairs(each)) / (len(each) + len(beginning) + 1))
+    found = get_close_matches(beginning, alike, NEAR_MAX, cutoff=0.5)
     return tuple(short[each] for each in found), whole
+
+
+def _pairs(text: str) -> set[str]:
+    """Each two letters that stand side by side, its ends included."""
+    return set(map(str.__add__, f" {text}", f"{text} "))
 
 
 def _miss(root: Node, levels: Sequence[Level], descriptor: Descriptor) -> Miss:

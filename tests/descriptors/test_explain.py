@@ -87,3 +87,9 @@ def test_what_is_near_costs_a_bounded_time() -> None:
     many = [f"value-{number}" for number in range(CANDIDATES_MAX + 1)]
     assert nearest("value-1", many) == (("value-1", *nearest("value-1", many)[0][1:]), False)
     assert nearest("x" * 4096, ["x" * 5000]) == (("x" * 5000,), True)
+
+
+def test_the_nearest_of_many_goes_first() -> None:
+    """One typing error, among hundreds that are as long."""
+    many = [f"{number:04}-customer" for number in range(900)]
+    assert nearest("0123-custmoer", many)[0][0] == "0123-customer"
