@@ -80,7 +80,7 @@ async def test_the_counter_is_the_one_that_the_store_has(admin: Admin) -> None:
 async def test_several_descriptors() -> None:
     """An empty line or another parameter begins the next; nothing is looked up where nothing is counted."""
     service = Answering()
-    status, text = await shown(service, domain="d", entries=["no=1\r\nx=\r\n\r\nno=2", "no=3"])
+    status, text = await shown(service, domain="d", entries=["\n\nno=1\r\nx=\r\n\r\n\nno=2", "no=3"])
     assert status == 200
     assert [each["entries"] for each in json.loads(text)["descriptors"]] == [
         [["no", "1"], ["x", ""]],
