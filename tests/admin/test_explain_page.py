@@ -1,4 +1,6 @@
 import asyncio
+import base64
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -144,6 +146,15 @@ async def test_a_browser_gets_a_form_and_then_the_answer() -> None:
     assert "2 per day (fixed_window), f:2" in text
     assert 'value="d"' in text
     assert re.search(r"<textarea[^>]*>\nk=v</textarea>", text)
+
+
+async def test_the_policy_allows_the_style_of_the_page() -> None:
+    """By its hash, and nothing else: no script, no other origin."""
+    (style,) = re.findall("<style>(.*)</style>", (await shown(Answering(), "text/html"))[1])
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = HEADERS["Content-Security-Policy"]
+    assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}';")
+    assert "unsafe" not in policy
 
 
 async def test_nothing_that_was_sent_is_markup() -> None:
