@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs conformance differential surface reference-suite bench bench-faults \
+.PHONY: help setup demo test check docs conformance differential explained surface reference-suite bench bench-faults \
   bench-floors  bench-reload bench-restart bench-soak bench-store bench-cluster exactness protos
 
 help: ## List the targets
@@ -66,6 +66,9 @@ bench-cluster: setup ## One worker on a Cluster of three nodes beside a single o
 
 exactness: setup ## REQUESTS= (1,000,000) on three instances, RUNS= (1,000) fault runs: every count held against the store
 	@$(BIN)/python -m tests.exactness
+
+explained: setup ## What `explain` says, held against what the service does, for 11,250 random requests
+	@$(BIN)/python -m tests.differential.explained
 
 protos: setup ## Lint protos/ and generate ratelimit/pb anew, with buf
 	@$(BIN)/python protos/generate.py

@@ -1,4 +1,4 @@
-"""The command `ratelimit`: serve, `check` a configuration, tell the `settings` in force, or `migrate-check`."""
+"""The command `ratelimit`: serve, or one of the commands that look at a configuration or the settings and end."""
 
 import argparse
 import asyncio
@@ -38,11 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, reason in error.problems:
             sys.stderr.write(f"ratelimit: {name}: {reason}\n")
         return EXIT_FAILED
-    if options.command == "check":
-        from ratelimit.check import check  # noqa: PLC0415 - each command imports what it needs
-
-        return check(options.directory, settings.config, sys.stdout)
-    return serve(settings)
+    return serve(settings) if options.command is None else _look(options, settings)
 
 
 def version() -> str:
@@ -79,6 +75,26 @@ def serve(settings: Settings) -> int:
     return 0
 
 
+def _look(options: argparse.Namespace, settings: Settings) -> int:
+    """Run a command that reads a configuration; each imports what it needs."""
+    if options.command == "check":
+        from ratelimit.check import check  # noqa: PLC0415
+
+        return check(options.directory, settings.config, sys.stdout)
+    from ratelimit.explain import Question, tell_why  # noqa: PLC0415
+
+    question = Question(
+        options.directory,
+        options.domain,
+        options.words,
+        now=options.now,
+        prefix=options.prefix,
+        key_format=options.key_format,
+        as_json=options.format == "json",
+    )
+    return tell_why(question, settings, sys.stdout)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ratelimit",
@@ -89,12 +105,23 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     checking = commands.add_parser("check", help="validate a configuration directory")
     checking.add_argument("directory", type=Path, metavar="DIR", help="every file below it is one domain")
+    _add_explain(commands.add_parser("explain", help="tell why a request is limited, or is not"))
     telling = commands.add_parser("settings", help="print the settings in force, without secrets")
     telling.add_argument("--format", choices=("text", "json"), default="text")
     moving = commands.add_parser("migrate-check", help="tell what differs for a deployment of envoyproxy/ratelimit")
     moving.add_argument("environment", type=Path, metavar="FILE", help="NAME=value lines, or Kubernetes YAML")
     moving.add_argument("--config", type=Path, metavar="DIR", help="its configuration directory")
     return parser
+
+
+def _add_explain(asking: argparse.ArgumentParser) -> None:
+    asking.add_argument("directory", type=Path, metavar="DIR", help="the configuration directory")
+    asking.add_argument("domain", metavar="DOMAIN")
+    asking.add_argument("words", nargs="+", metavar="k=v", help="entries in their order; `and` between descriptors")
+    asking.add_argument("--prefix", help="in place of CACHE_KEY_PREFIX")
+    asking.add_argument("--key-format", choices=("exact", "reference"), help="in place of COUNTER_KEY_FORMAT")
+    asking.add_argument("--now", type=int, metavar="SECONDS", help="the unix second to explain, instead of this one")
+    asking.add_argument("--format", choices=("text", "json"), default="text")
 
 
 if __name__ == "__main__":

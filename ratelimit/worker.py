@@ -12,15 +12,14 @@ import structlog
 from ratelimit.clock import Clock, FollowingClock, SystemClock
 from ratelimit.descriptors.tree import Config
 from ratelimit.lifetime import Part, close_each, first
-from ratelimit.limiter.counter_key import bucket_counter, exact_counter, reference_counter
 from ratelimit.limiter.counter_store import CounterStore
 from ratelimit.limiter.limiter import Limiter, LimiterOptions
 from ratelimit.limiter.over_limit_cache import OverLimitCache
-from ratelimit.limiter.plan import DecisionRules
-from ratelimit.limiter.planner import Grouping, Planner
+from ratelimit.limiter.planner import Planner
 from ratelimit.metrics import LimitStats, Metrics
 from ratelimit.service.grpc_services import add_services
 from ratelimit.service.health import Health
+from ratelimit.service.planning import decision_rules, make_planner
 from ratelimit.service.rate_limit import RateLimitService, Rules
 from ratelimit.settings import Settings
 from ratelimit.stores.choice import choose_store
@@ -146,20 +145,10 @@ class Worker:
         return RateLimitService(limiter, planner, self._metrics, time_s, reference_error_codes=reference)
 
     def _make_planner(self) -> Planner:
-        limits = self._settings.limiter
-        exact = bucket_counter if limits.backend_type == "redis" and self._settings.redis.in_cluster else exact_counter
-        counter = exact if limits.counter_key_format == "exact" else reference_counter
-
         def stats(key: str, configured: bool) -> LimitStats:  # noqa: FBT001 - the planner's port
             return self._metrics.limit(key, configured=configured)
 
-        return Planner(
-            counter,
-            stats,
-            limits.cache_key_prefix,
-            calendar_months=limits.use_calendar_month_rate_limit,
-            grouping=Grouping(limits.stop_cache_key_increment_when_overlimit, self._settings.redis.redis_persecond),
-        )
+        return make_planner(self._settings, stats)
 
     def _make_limiter(self, store: CounterStore) -> Limiter:
         limits = self._settings.limiter
@@ -181,5 +170,4 @@ def _server(settings: Settings, metrics: Metrics) -> GrpcServer:
 
 def rules(settings: Settings) -> Rules:
     """What the settings, and not the configuration, say of each request; made anew at each reload."""
-    decision = DecisionRules(settings.limiter.near_limit_ratio, settings.response.quota_mode)
-    return Rules(decision, settings.response)
+    return Rules(decision_rules(settings), settings.response)

@@ -19,6 +19,14 @@ def test_check_needs_no_server(capsys: pytest.CaptureFixture[str]) -> None:
     assert "catalog-ratelimit: 4 limits" in capsys.readouterr().out
 
 
+def test_a_request_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    """`ratelimit explain DIR DOMAIN k=v`, with options behind it."""
+    words = ["explain", str(ROOT / "config"), "catalog-ratelimit", "header_match=gold_request"]
+    assert main([*words, "--key-format", "reference", "--prefix", "p:", "--now", "60", "--format", "json"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)["descriptors"]
+    assert answer["counter"]["key"] == "p:catalog-ratelimit_header_match_gold_request_60"
+
+
 def test_settings_are_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """`ratelimit settings`, as text and as JSON; exit code 1 where it could not start."""
     monkeypatch.setenv("PORT", "0x1F90")

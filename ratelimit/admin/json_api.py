@@ -12,6 +12,7 @@ from aiohttp import web
 
 from ratelimit.admin.json_budget import BODY_BYTES_MAX, decompressed, request_pieces
 from ratelimit.admin.listener import body_is_read, plain_error
+from ratelimit.descriptors.tree import Config
 from ratelimit.errors import RpcError
 from ratelimit.service.messages import response_json
 
@@ -25,8 +26,16 @@ _NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 class Answering(Protocol):
     """Who answers a serialised request, in this process or in another. Raises RpcError."""
 
-    async def ask(self, message: bytes) -> bytes:
-        """The serialised response."""
+    async def ask(self, message: bytes, *, counted: bool = False) -> bytes:
+        """The serialised response; `counted`: only what the store counted is one."""
+
+
+class Configured(Answering, Protocol):
+    """Who answers requests, and under which configuration."""
+
+    @property
+    def config(self) -> Config | None:
+        """That in force; None before the first."""
 
 
 class JsonApi:

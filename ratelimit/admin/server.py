@@ -1,7 +1,7 @@
 """HTTP for people and probes, on three addresses as envoyproxy/ratelimit has them.
 
 HOST:PORT                /healthcheck, /json
-DEBUG_HOST:DEBUG_PORT    /, /rlconfig, /stats, /metrics, /debug
+DEBUG_HOST:DEBUG_PORT    /, /explain, /rlconfig, /stats, /metrics, /debug
 PROMETHEUS_ADDR          PROMETHEUS_PATH
 """
 
@@ -19,10 +19,10 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from ratelimit.admin.debug_pages import INDEX, DebugPages
-from ratelimit.admin.json_api import Answering, JsonApi
+from ratelimit.admin.explain_page import ExplainPage
+from ratelimit.admin.json_api import Configured, JsonApi
 from ratelimit.admin.json_budget import BODY_BYTES_MAX
 from ratelimit.admin.listener import Bounds, Handler, HttpListener
-from ratelimit.descriptors.tree import Config
 from ratelimit.metrics import Metrics, Snapshot, tags_suffix
 from ratelimit.metrics.lines import stat_lines
 from ratelimit.metrics.mapped import MappedExposition
@@ -39,14 +39,6 @@ LINES_AT_ONCE = 500
 TEXT = "text/plain; charset=utf-8"
 
 _log = structlog.get_logger(__name__)
-
-
-class Configured(Answering, Protocol):
-    """Who answers requests, and under which configuration."""
-
-    @property
-    def config(self) -> Config | None:
-        """That in force; None before the first."""
 
 
 class Healthy(Protocol):
@@ -74,6 +66,7 @@ class AdminServer:
         self._views = views
         self._json = JsonApi(views.service)
         self._debug = DebugPages()
+        self._explain = ExplainPage(settings, views.service)
         self._listeners: list[HttpListener] = []
         self._exposition = _exposition(settings.metrics)
         self._process = CollectorRegistry()
@@ -88,6 +81,7 @@ class AdminServer:
         api = {"/healthcheck": self._healthcheck, "/json": self._json.handle}
         await self._listen("http", api, (server.host, server.port), "HOST, PORT")
         pages = {"/": self._index, "/rlconfig": self._rlconfig, "/stats": self._stats, "/metrics": self._metrics}
+        pages["/explain"] = self._explain.handle
         await self._listen(
             "debug", {**pages, **self._debug.routes}, (server.debug_host, server.debug_port), "DEBUG_HOST, DEBUG_PORT"
         )
@@ -126,7 +120,8 @@ class AdminServer:
 
     async def _index(self, _: web.Request) -> web.Response:
         return web.Response(
-            text=f"/rlconfig: the limits in force\n/stats: every counter\n/metrics: the same for Prometheus\n{INDEX}"
+            text="/explain: why a request is limited, or is not\n/rlconfig: the limits in force\n"
+            f"/stats: every counter\n/metrics: the same for Prometheus\n{INDEX}"
         )
 
     async def _rlconfig(self, request: web.Request) -> web.StreamResponse:

@@ -67,6 +67,25 @@ def _override(index: int, message: ratelimit_pb2.RateLimitDescriptor.RateLimitOv
     return Limit(message.requests_per_unit, unit, unit_multiplier=multiplier)
 
 
+def look_bytes(request: Request) -> bytes:
+    """A serialised request that asks the same and counts nothing."""
+    message = rls_pb2.RateLimitRequest(domain=request.domain)
+    for descriptor in request.descriptors:
+        added = message.descriptors.add()
+        added.hits_addend.value = 0
+        for key, value in descriptor.entries:
+            added.entries.add(key=key, value=value)
+    return message.SerializeToString()
+
+
+def told_of(message: bytes) -> list[tuple[int, int] | None]:
+    """Of a serialised response, what is left and in how many seconds it resets, by descriptor; None without a limit."""
+    return [
+        (status.limit_remaining, status.duration_until_reset.seconds) if status.HasField("current_limit") else None
+        for status in rls_pb2.RateLimitResponse.FromString(message).statuses
+    ]
+
+
 def response_bytes(
     plan: Plan, decision: Decision, *, over_limit: bool, settings: ResponseSettings, asked: bytes
 ) -> bytes:

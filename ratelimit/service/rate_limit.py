@@ -110,9 +110,12 @@ class RateLimitService:
         quick = QuickPlans(config, PlanRules(rules.decision, rules.response, self._planner, plans.statuses))
         self._snapshot = Snapshot(config, rules, plans, quick, generation or self.generation + 1)
 
-    async def ask(self, message: bytes) -> bytes:
-        """Answer one serialised request to whoever can wait, over HTTP. Raises RpcError."""
-        call = AskedCall()
+    async def ask(self, message: bytes, *, counted: bool = False) -> bytes:
+        """Answer one serialised request to whoever can wait, over HTTP; `counted`: not without the store.
+
+        Raises RpcError.
+        """
+        call = AskedCall(counted=counted)
         self._asked += 1
         try:
             self.should_rate_limit([call], [message])
@@ -215,7 +218,7 @@ class RateLimitService:
         """Answer a request that the store did not count, as the configuration in force says of its domain."""
         domain = plan.plan.domain
         choice = self._snapshot.config.on_store_error(domain) if self._snapshot else OnStoreError.ERROR
-        if choice is OnStoreError.ERROR:
+        if choice is OnStoreError.ERROR or (isinstance(call, AwaitedCall) and call.counted):
             # UNAVAILABLE, not UNKNOWN: Envoy's failure_mode_deny decides about an error, so it must be one.
             self._metrics.redis_error += 1
             call.fail(self._coded(RpcError(GrpcStatus.UNAVAILABLE, error.reason)))

@@ -8,11 +8,15 @@ from ratelimit.errors import RpcError
 
 
 class AwaitedCall:
-    """A `transport.methods.Call` that is awaited. Made inside the running event loop."""
+    """A `transport.methods.Call` that is awaited. Made inside the running event loop.
 
-    __slots__ = ("_ended", "deadline", "head", "peer", "waiting")
+    `counted`: only what the store counted is an answer; an answer without the store is an error.
+    """
 
-    def __init__(self, deadline: float = math.inf, head: Any = None, peer: str = "") -> None:
+    __slots__ = ("_ended", "counted", "deadline", "head", "peer", "waiting")
+
+    def __init__(self, deadline: float = math.inf, head: Any = None, peer: str = "", *, counted: bool = False) -> None:
+        self.counted = counted
         self.deadline = deadline
         self.head = head
         self.peer = peer

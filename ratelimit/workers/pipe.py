@@ -7,7 +7,7 @@ To the worker:
     {"whole": generation}                              that was all of it
     {"swap": generation}                               put it in force
     {"serve": true}                                    take calls
-    {"ask": id, "message": base64}                     answer a request
+    {"ask": id, "message": base64, "counted": boolean} answer a request; counted: not without the store
     {"drain": "calmly"} or {"drain": "now"}            end; so does the end of the socket
     {"stage": number}                                   every worker has come to this stage of the drain
 

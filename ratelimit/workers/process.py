@@ -158,8 +158,8 @@ class WorkerSide:
                 await self._swap(generation)
             case {"serve": _}:
                 self._serve.set()
-            case {"ask": number, "message": text}:
-                asking = asyncio.ensure_future(self._answer(number, message_of(text)))
+            case {"ask": number, "message": text, "counted": counted}:
+                asking = asyncio.ensure_future(self._answer(number, message_of(text), counted=counted))
                 self._asked.add(asking)
                 asking.add_done_callback(self._asked.discard)
             case {"drain": how}:
@@ -189,9 +189,9 @@ class WorkerSide:
             self._pipe.send(swapped=self.worker.service.generation)
             await self._received.in_force()
 
-    async def _answer(self, number: int, message: bytes) -> None:
+    async def _answer(self, number: int, message: bytes, *, counted: bool) -> None:
         try:
-            answer = await self.worker.service.ask(message)
+            answer = await self.worker.service.ask(message, counted=counted)
         except RpcError as error:
             self._pipe.send(refusal=number, status=error.grpc_status.value, details=error.details)
         else:

@@ -94,8 +94,8 @@ class Supervisor:
         self._late = asyncio.get_running_loop().call_later(HANDING_ON_S_MAX, self._wait_no_longer)
         self._look()
 
-    async def ask(self, message: bytes) -> bytes:
-        """Let a worker answer a request: each in its turn. Raises RpcError."""
+    async def ask(self, message: bytes, *, counted: bool = False) -> bytes:
+        """Let a worker answer a request: each in its turn; `counted`: not without the store. Raises RpcError."""
         serving = [process for process in self._processes.values() if process.serving]
         if not serving:
             raise RpcError(GrpcStatus.UNAVAILABLE, "no worker takes calls")
@@ -103,7 +103,7 @@ class Supervisor:
             raise RpcError(GrpcStatus.UNAVAILABLE, f"{ASKED_MAX} requests wait for the workers")
         self._asked += 1
         try:
-            return await serving[next(self._turns) % len(serving)].ask(message)
+            return await serving[next(self._turns) % len(serving)].ask(message, counted=counted)
         finally:
             self._asked -= 1
 

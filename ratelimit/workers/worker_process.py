@@ -105,13 +105,13 @@ class WorkerProcess:
         self.told_stage = self.stage
         self._pipe.send(stage=self.stage)
 
-    async def ask(self, message: bytes) -> bytes:
-        """Let it answer a request. Raises RpcError."""
+    async def ask(self, message: bytes, *, counted: bool = False) -> bytes:
+        """Let it answer a request; `counted`: not without the store. Raises RpcError."""
         self._asks += 1
         number = self._asks
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
-        self._pipe.send(ask=number, message=text_of(message))
+        self._pipe.send(ask=number, message=text_of(message), counted=counted)
         try:
             async with asyncio.timeout(ASK_S_MAX):
                 return await answer

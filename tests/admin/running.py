@@ -38,7 +38,8 @@ class Admin:
 
     def __init__(self, given: Settings) -> None:
         self.metrics, loop = Metrics(), asyncio.get_running_loop()
-        limiter = Limiter(MemoryStore(), SystemClock(), loop, OverLimitCache(0))
+        self.store = MemoryStore()
+        limiter = Limiter(self.store, SystemClock(), loop, OverLimitCache(0))
         planner = Planner(exact_counter, lambda key, configured: self.metrics.limit(key, configured=configured))
         self.service = RateLimitService(limiter, planner, self.metrics, loop.time)
         self.service.swap(load_config([ConfigFile("f", CONFIG)]))

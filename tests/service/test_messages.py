@@ -5,17 +5,20 @@ import pytest
 from google.protobuf import wrappers_pb2
 
 from ratelimit.descriptors.limit import Limit, Unit
+from ratelimit.descriptors.request import Descriptor, Request
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.limiter.decision import decide
 from ratelimit.limiter.plan import Plan, Verdict
 from ratelimit.pb.envoy.extensions.common.ratelimit.v3 import ratelimit_pb2
 from ratelimit.pb.envoy.service.ratelimit.v3 import rls_pb2
 from ratelimit.service.messages import (
+    look_bytes,
     parse_request,
     request_bytes_from_json,
     request_text,
     response_bytes,
     response_json,
+    told_of,
 )
 from ratelimit.settings import ResponseSettings
 from tests.limiter.plans import NOW, charge
@@ -180,3 +183,20 @@ def test_a_request_is_told_to_people() -> None:
     message = rls_pb2.RateLimitRequest(domain="d", hits_addend=2).SerializeToString()
     assert request_text(message) == ("d", 'domain: "d" hits_addend: 2')
     assert request_text(b"\xff") == ("", "")
+
+
+def test_a_look_asks_the_same_and_counts_nothing() -> None:
+    """Its hits are 0, whatever those of the request are."""
+    entries = (("k", "v"), ("x", ""))
+    (found,) = parse_request(look_bytes(Request("d", (Descriptor(entries, hits_addend=3),), 2))).descriptors
+    assert (found.entries, found.hits_addend) == (entries, 0)
+
+
+def test_what_a_response_tells_of_each_descriptor() -> None:
+    """What is left and when it resets; None where there is no limit."""
+    response = rls_pb2.RateLimitResponse()
+    response.statuses.add(code=1)
+    status = response.statuses.add(code=1, limit_remaining=4)
+    status.current_limit.requests_per_unit = 5
+    status.duration_until_reset.seconds = 9
+    assert told_of(response.SerializeToString()) == [None, (4, 9)]

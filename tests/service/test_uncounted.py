@@ -3,8 +3,9 @@ from typing import Any
 import pytest
 import structlog
 
-from ratelimit.errors import StoreError
+from ratelimit.errors import RpcError, StoreError
 from ratelimit.service.uncounted import OVER_S
+from ratelimit.transport.awaited_call import AwaitedCall
 from tests.service.messages_of import RecordedCall, descriptor, request
 from tests.service.test_rate_limit import ASK, Bench
 
@@ -47,6 +48,21 @@ def test_global_shadow_mode_lets_a_denied_call_pass() -> None:
     shadowed = bench("deny", shadow_mode=True)
     assert told(shadowed.ask())[0] == OK
     assert shadowed.metrics.global_shadow_mode == 1
+
+
+async def test_who_wants_only_what_was_counted_gets_an_error() -> None:
+    """Whatever the domain says of a store that is away."""
+    for choice in ("allow", "deny", "error"):
+        made = bench(choice)
+        for counted in (False, True):
+            call = AwaitedCall(counted=counted)
+            made.service.should_rate_limit([call], [ASK])
+            made.loop.run()
+            if counted or choice == "error":
+                with pytest.raises(RpcError, match="down"):
+                    await call.answer()
+            else:
+                assert await call.answer()
 
 
 def test_the_default_is_an_error() -> None:

@@ -107,11 +107,11 @@ async def test_every_line_of_its_log_says_which_worker(logs_as_they_were: dict[s
 async def test_requests_are_answered_over_the_pipe() -> None:
     """Or refused with the status and details that a call would have had."""
     async with supervised() as worker:
-        worker.pipe.send(ask=1, message=text_of(ASK))
+        worker.pipe.send(ask=1, message=text_of(ASK), counted=False)
         assert await worker.until("refusal") == 1
         assert (worker.heard[-1]["status"], "configuration" in worker.heard[-1]["details"]) == (14, True)
         await worker.configure()
-        worker.pipe.send(ask=2, message=text_of(ASK))
+        worker.pipe.send(ask=2, message=text_of(ASK), counted=True)
         assert await worker.until("answer") == 2
         assert message_of(worker.heard[-1]["message"])
 

@@ -117,6 +117,12 @@ async def test_a_request_is_answered_or_refused() -> None:
     assert await asyncio.gather(*(one.worker.ask(b"%d" % number) for number in range(3))) == [b"0", b"1", b"2"]
     one.worker.end("now")
     await one.life
+    told = await running(
+        "does['ask'] = lambda line: say(answer=line['ask'], message='YQ==' if line['counted'] else '')"
+    )
+    assert [await told.worker.ask(b"", counted=counted) for counted in (False, True)] == [b"", b"a"]
+    told.worker.end("now")
+    await told.life
     refusing = await running("does['ask'] = lambda line: say(refusal=line['ask'], status=14, details='away')")
     with pytest.raises(RpcError, match="UNAVAILABLE: away"):
         await refusing.worker.ask(b"")
