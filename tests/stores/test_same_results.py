@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 import redis.asyncio
 from hypothesis import HealthCheck, given, settings
@@ -86,6 +87,8 @@ def timed(drawn: list[tuple[Algorithm | None, Unit, list[tuple[int, bytes, int, 
     return [[each for batch in batches for each in batch], *batches]
 
 
+# Batches are drawn in a thread of their own while the loop's goes on, where stores spread their waits at random.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning")
 async def test_memory_valkey_redis_and_a_cluster_agree(served: Served) -> None:
     """The same batches have the same results, hit by hit, whatever they hold."""
     loop = asyncio.get_running_loop()
