@@ -82,14 +82,3 @@ def read_as(adjust: Callable[[Any], tuple[Any, str] | None]) -> AfterValidator:
 def at_least(least: float) -> AfterValidator:
     """Take what is below `least` for `least`, as the reference acts on it."""
     return read_as(lambda value: (least, "") if value < least else None)
-
-
-def not_yet(*refused: Any) -> AfterValidator:
-    """Refuse values that envoyproxy/ratelimit knows and this version does not act on: better than counting wrongly."""
-
-    def check(value: Any) -> Any:
-        if value in refused:
-            raise ValueError("not supported yet")
-        return value
-
-    return AfterValidator(check)

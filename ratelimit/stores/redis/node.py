@@ -195,8 +195,7 @@ class RedisNode:
     def settle(self, call: ScriptCall, reply: Any) -> Results | None:
         """The results of a call from its reply, None where it gets a second try; counts what went wrong."""
         results = results_of(reply, call.hits, call.batch.now)
-        calm = not (self._refusals or self._breaker.recent or self._in_flight.limited)
-        if calm and set(map(type, results)) == _ALL_COUNTED:  # the common case
+        if self.calm and set(map(type, results)) == _ALL_COUNTED:  # the common case
             return results
         self._note(call, reply)
         first = next((each for each in results if isinstance(each, StoreError)), None)
