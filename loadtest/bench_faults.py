@@ -31,6 +31,7 @@ import psutil
 from deploy.demo.processes import LOOPBACK, Instance, Process, config_map, run_to_the_end, start_service, start_valkey
 from loadtest.answers import LoadFailedError
 from loadtest.loop_lag import percentile
+from loadtest.measuring import output_of
 from loadtest.narrow_link import narrow_link
 from loadtest.raw_client import Load
 from loadtest.request_frames import CONFIG
@@ -123,12 +124,7 @@ class Client:
         return await (await self.load(kind, rate, seconds))
 
     async def _calls(self, process: asyncio.subprocess.Process) -> list[Call]:
-        try:
-            output, _ = await process.communicate()
-        except BaseException:
-            process.kill()
-            await process.wait()
-            raise
+        output = await output_of(process)
         if process.returncode:
             raise LoadFailedError(output.decode() or "the client died")
         rows = array("d", self._file.read_bytes())

@@ -98,14 +98,19 @@ async def _h2load_output(load: Load, *options: str) -> str:
         headers = ["-H", "content-type: application/grpc", "-H", "te: trailers"]
         shape = ["-n", str(load.requests), "-c", str(load.connections), "-m", str(load.streams), "-d", body.name]
         command = [*pinned(CLIENT_CORE), "h2load", *shape, *options, *headers, f"http://{LOOPBACK}:{load.port}{PATH}"]
-        process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
-        try:
-            output, _ = await process.communicate()
-        except BaseException:
-            process.kill()
-            await process.wait()
-            raise
+        output = await output_of(await asyncio.create_subprocess_exec(*command, stdout=PIPE))
     return output.decode()
+
+
+async def output_of(process: asyncio.subprocess.Process) -> bytes:
+    """What a client says to its end; whoever does not wait for that ends it."""
+    try:
+        output, _ = await process.communicate()
+    except BaseException:
+        process.kill()
+        await process.wait()
+        raise
+    return output
 
 
 def parse_h2load(text: str, requests: int) -> float:

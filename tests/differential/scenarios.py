@@ -113,7 +113,7 @@ async def asked(server: Running, request: rls_pb2.RateLimitRequest, _: aiohttp.C
 async def asked_as_json(server: Running, request: rls_pb2.RateLimitRequest, http: aiohttp.ClientSession) -> object:
     """The answer of /json."""
     body = json_format.MessageToJson(request)
-    async with http.post(f"http://{LOOPBACK}:{server.http_port}/json", data=body) as answer:
+    async with http.post(f"http://{LOOPBACK}:{server.instance.http}/json", data=body) as answer:
         text = await answer.text()
         told = text if answer.status == 400 else normal(json.loads(text))
         return answer.status, answer.headers.get("Content-Type"), told
@@ -121,7 +121,7 @@ async def asked_as_json(server: Running, request: rls_pb2.RateLimitRequest, http
 
 async def page(server: Running, http: aiohttp.ClientSession) -> set[str]:
     """The lines of /rlconfig."""
-    async with http.get(f"http://{LOOPBACK}:{server.debug_port}/rlconfig") as answer:
+    async with http.get(f"http://{LOOPBACK}:{server.instance.debug}/rlconfig") as answer:
         return set((await answer.text()).splitlines())
 
 

@@ -2,36 +2,28 @@
 
 import asyncio
 import contextlib
-import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc.aio
 from redis.asyncio import Redis
 
-from deploy.demo.processes import LOOPBACK, free_port, serving, start, start_valkey, until
+from deploy.demo.processes import LOOPBACK, start_valkey
+from tests.differential.instance import Instance, common
+from tests.differential.ours import start_ours
+from tests.differential.peer import start_peer
 
-# What decides nothing that is compared, or would make it differ from run to run.
-COMMON = {
-    "RUNTIME_SUBDIRECTORY": "",
-    "RUNTIME_WATCH_ROOT": "false",
-    "RUNTIME_IGNOREDOTFILES": "true",
+# What both are given besides: it decides nothing that is compared, or would make that differ from run to run.
+GIVEN = {
     "EXPIRATION_JITTER_MAX_SECONDS": "0",
-    "REDIS_SOCKET_TYPE": "tcp",
     "USE_STATSD": "true",
     "STATSD_HOST": LOOPBACK,
     "STATS_FLUSH_INTERVAL": "100ms",
-    "LOG_LEVEL": "error",
-}
-OURS = {
-    "COUNTER_KEY_FORMAT": "reference",
-    "GRPC_ERROR_CODES": "reference",
-    "CONFIG_STRICT": "false",
-    "REDIS_TIMEOUT": "5s",
     "METRICS_SERIES_MAX": "1000000",
 }
 # The whole of a statsd flush has come when nothing more comes for so long.
@@ -71,13 +63,14 @@ class Statsd:
                 await asyncio.wait_for(self.heard.wait(), QUIET_S)
 
 
+Start = Callable[[Path, Mapping[str, str]], Awaitable[Instance]]
+
+
 @dataclass(slots=True)
 class Running:
     """A server that runs."""
 
-    name: str
-    http_port: int
-    debug_port: int
+    instance: Instance
     store: Redis
     statsd: Statsd
     channel: grpc.aio.Channel
@@ -88,37 +81,28 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(name: str, command: list[str], root: Path, environ: Mapping[str, str]) -> AsyncIterator[Running]:
-    """Start one of them on free ports; all that was started ends."""
-    ports = {variable: free_port() for variable in ("GRPC_PORT", "PORT", "DEBUG_PORT")}
+async def running(begin: Start, root: Path, environ: Mapping[str, str]) -> AsyncIterator[Running]:
+    """Start one of them with a Valkey of its own; all that was started ends."""
     statsd = Statsd()
     with tempfile.TemporaryDirectory() as scratch:
-        valkey, redis_port = await start_valkey(Path(scratch))
+        folder = Path(scratch)
+        valkey, redis_port = await start_valkey(folder)
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(valkey.stop)
             await stack.enter_async_context(statsd.listening())
-            settings = {
-                **COMMON,
-                **environ,
-                **{variable: str(port) for variable, port in ports.items()},
-                "RUNTIME_ROOT": str(root),
-                "REDIS_URL": f"{LOOPBACK}:{redis_port}",
-                "STATSD_PORT": str(statsd.port),
-            }
-            program = await start(name, command, Path(scratch), settings)
-            stack.push_async_callback(program.stop)
-            await until(program, lambda: serving(ports["GRPC_PORT"]), "serves")
+            given = {**common(redis_port, root, ""), **GIVEN, "STATSD_PORT": str(statsd.port), **environ}
+            instance = await begin(folder, given)
+            stack.push_async_callback(instance.stop)
             store = await stack.enter_async_context(Redis(port=redis_port))
-            channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"{LOOPBACK}:{ports['GRPC_PORT']}"))
-            yield Running(name, ports["PORT"], ports["DEBUG_PORT"], store, statsd, channel)
+            channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"{LOOPBACK}:{instance.grpc}"))
+            yield Running(instance, store, statsd, channel)
 
 
 @contextlib.asynccontextmanager
 async def both(peer: Path, root: Path, environ: Mapping[str, str]) -> AsyncIterator[tuple[Running, Running]]:
     """Ours and the reference's on one configuration directory."""
-    ours = [sys.executable, "-m", "ratelimit"]
     async with (
-        running("ours", ours, root, {**environ, **OURS}) as first,
-        running("reference", [str(peer)], root, environ) as second,
+        running(start_ours, root, environ) as first,
+        running(partial(start_peer, peer), root, environ) as second,
     ):
         yield first, second
