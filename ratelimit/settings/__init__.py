@@ -106,7 +106,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         if wrong.keys().isdisjoint(rule.fields) and (reason := rule.said(settings)):
             broken.setdefault(rule.fields[0].upper(), reason)
     problems += broken.items()
-    mogrifiers, unreadable = _mogrifiers(settings, environ)
+    names = settings.dog_statsd.use_dog_statsd_mogrifiers if settings.dog_statsd_on else ()
+    mogrifiers, unreadable = read_mogrifiers(names, environ)
     problems += unreadable
     if problems:
         raise SettingsError(problems)
@@ -161,11 +162,6 @@ def _reason(kind: type[Group], field: str, message: str, value: str) -> str:
 
 def _shown(value: str) -> str:
     return f"{value[:SHOWN_MAX]!r}{'…' if len(value) > SHOWN_MAX else ''}"
-
-
-def _mogrifiers(settings: Settings, environ: Mapping[str, str]) -> tuple[tuple[Mogrifier, ...], list[tuple[str, str]]]:
-    on = settings.dog_statsd.use_dog_statsd and not settings.metrics.disable_stats
-    return read_mogrifiers(settings.dog_statsd.use_dog_statsd_mogrifiers if on else (), environ)
 
 
 def _unclaimed(environ: Mapping[str, str]) -> list[str]:
