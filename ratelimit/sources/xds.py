@@ -247,8 +247,12 @@ def channel_options(plane: ControlPlane) -> list[tuple[str, Any]]:
 
 
 def credentials(tls: ServerTls) -> grpc.ChannelCredentials:
-    """What the files hold now: they may be renewed at any time. Raises OSError naming the file."""
-    return grpc.ssl_channel_credentials(_read(tls.cacert), _read(tls.client_key), _read(tls.client_cert))
+    """What the files hold now: they may be renewed at any time. Raises OSError naming the file.
+
+    Half of a client's pair counts for nothing, as with the store's: gRPC's core would end the process over it.
+    """
+    key, cert = (tls.client_key, tls.client_cert) if tls.client_key and tls.client_cert else ("", "")
+    return grpc.ssl_channel_credentials(_read(tls.cacert), _read(key), _read(cert))
 
 
 def _read(path: str) -> bytes | None:

@@ -272,6 +272,21 @@ async def test_another_servers_certificate_is_refused(tmp_path: Path) -> None:
     assert logs[-1]["reason"].startswith("UNAVAILABLE")
 
 
+@pytest.mark.parametrize("half", ["client_cert", "client_key"])
+async def test_half_of_a_client_s_pair_counts_for_nothing(tmp_path: Path, half: str) -> None:
+    """The connection is made without it, and the process goes on."""
+    chain_path, key_path = certificate(tmp_path, "server", "DNS:control.plane")
+    chain, key = Path(chain_path).read_bytes(), Path(key_path).read_bytes()
+    server = ControlPlaneServer()
+    async with server.listening(grpc.ssl_server_credentials([(key, chain)])):
+        tls = ServerTls(chain_path, san="control.plane", **{half: chain_path})
+        following = Following(server, tls)
+        async with following.started():
+            stream = await server.stream()
+            await stream.say("1", packed(domain("a")))
+            assert await following.domains() == ["a"]
+
+
 async def test_it_need_not_be_waited_for() -> None:
     """FORCE_START_WITHOUT_INITIAL_CONFIG."""
     source = ControlPlaneSource(ControlPlane("127.0.0.1:1", retry=QUICK), Listener(print, print), wait=False)
