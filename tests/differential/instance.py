@@ -7,7 +7,7 @@ from pathlib import Path
 
 import grpc.aio
 
-from deploy.demo.processes import LOOPBACK, Process, free_port, until
+from deploy.demo.processes import LOOPBACK, Process, ProcessFailedError, free_port, until
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def common(valkey_port: int, root: Path, prefix: str) -> dict[str, str]:
 
 
 async def until_serving(instance: Instance) -> Instance:
-    """Wait until it answers on each of its ports. Raises ProcessFailedError."""
+    """Wait until it answers on each of its ports. Raises ProcessFailedError, having ended it."""
 
     async def serves() -> bool:
         try:
@@ -68,5 +68,9 @@ async def until_serving(instance: Instance) -> Instance:
             await asyncio.wait_for(channel.channel_ready(), 30)
         return True
 
-    await until(instance.process, serves, "serving")
+    try:
+        await until(instance.process, serves, "serving")
+    except ProcessFailedError:
+        await instance.stop()
+        raise
     return instance

@@ -1,6 +1,7 @@
 import asyncio
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,23 +15,30 @@ from tests.differential.peer import start_peer
 pytestmark = [pytest.mark.integration, pytest.mark.reference]
 
 
-async def started(
+@contextlib.asynccontextmanager
+async def both(
     program: Path, folder: Path, valkey_port: int, prefixes: tuple[str, str] = ("theirs:", "ours:")
-) -> tuple[Instance, Instance]:
-    """Theirs and ours on one Valkey, with one configuration and each with its prefix of keys."""
+) -> AsyncIterator[tuple[Instance, Instance]]:
+    """Theirs and ours on one Valkey, with one configuration and each with its prefix of keys; ended afterwards."""
     (folder / "config").mkdir()
     (folder / "config" / "d.yaml").write_text(CONFIG)
     theirs, ours = (common(valkey_port, folder, prefix) for prefix in prefixes)
-    return await asyncio.gather(start_peer(program, folder, theirs), start_ours(folder, ours))
+    starts = start_peer(program, folder, theirs), start_ours(folder, ours)
+    started = await asyncio.gather(*starts, return_exceptions=True)
+    instances = [each for each in started if isinstance(each, Instance)]
+    try:
+        for each in started:
+            if isinstance(each, BaseException):
+                raise each
+        yield instances[0], instances[1]
+    finally:
+        await asyncio.gather(*(each.stop() for each in instances))
 
 
 async def differences(calls: Sequence[Call], program: Path, folder: Path, valkey_port: int) -> list[str]:
     """What a client could tell the two apart by, in calls sent to both one after the other."""
-    theirs, ours = await started(program, folder, valkey_port)
-    try:
+    async with both(program, folder, valkey_port) as (theirs, ours):
         return [f"{call}: {told}" for call in calls if (told := await difference(call, theirs, ours))]
-    finally:
-        await asyncio.gather(theirs.stop(), ours.stop())
 
 
 async def test_answers_over_http_and_grpc_are_theirs(peer: Path, tmp_path: Path, valkey_port: int) -> None:
@@ -41,9 +49,6 @@ async def test_answers_over_http_and_grpc_are_theirs(peer: Path, tmp_path: Path,
 
 async def test_counters_are_shared_during_a_migration(peer: Path, tmp_path: Path, valkey_port: int) -> None:
     """COUNTER_KEY_FORMAT=reference on one Redis: what one counts the other sees, whichever comes first."""
-    theirs, ours = await started(peer, tmp_path, valkey_port, prefixes=("p:", "p:"))
     ask = Http("/json", json.dumps(K).encode())
-    try:
+    async with both(peer, tmp_path, valkey_port, prefixes=("p:", "p:")) as (theirs, ours):
         assert [(await ask.send(each))["status"] for each in (theirs, ours, theirs, ours)] == [200, 200, 429, 429]
-    finally:
-        await asyncio.gather(theirs.stop(), ours.stop())
