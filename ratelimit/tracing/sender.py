@@ -106,7 +106,7 @@ class Spans:
         `rest` is the client's address, the status and its details.
         """
         peer, code, details = rest
-        parent = remote(Parent(*fields).decoded())
+        parent = remote(Parent(*fields).decoded()) if fields[0] else None
         if parent is not None and not parent.trace_flags.sampled:
             return
         trace_id = parent.trace_id if parent is not None else random.getrandbits(128)
@@ -134,15 +134,26 @@ class Spans:
         self._processor.shutdown()  # type: ignore[no-untyped-call]
 
 
+class OneResource(Resource):
+    """The one resource of all spans: the SDK groups spans by it, and would hash it as JSON for each of them."""
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
 def resource_of(settings: TracingSettings) -> Resource:
     """What all spans say of this process; OTEL_RESOURCE_ATTRIBUTES may say more."""
-    return Resource.create(
+    made = Resource.create(
         {
             "service.name": settings.tracing_service_name,
             "service.namespace": settings.tracing_service_namespace,
             "service.instance.id": settings.tracing_service_instance_id or str(uuid.uuid4()),
         }
     )
+    return OneResource(made.attributes, made.schema_url)
 
 
 def exporter_of(protocol: str) -> SpanExporter:

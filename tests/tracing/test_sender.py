@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import SpanKind, StatusCode
@@ -99,6 +100,14 @@ def test_a_process_says_who_it_is() -> None:
     assert [attributes[f"service.{key}"] for key in ("name", "namespace", "instance.id")] == ["RateLimit", "ns", "7"]
     ids = {resource_of(TracingSettings()).attributes["service.instance.id"] for _ in range(2)}
     assert len(ids) == 2
+
+
+def test_spans_are_sent_under_one_resource() -> None:
+    """All of a process; another process's are others."""
+    spans = spans_of((10**18, 5000, ASK, ROOT, "", 0, "")), spans_of((10**18, 5000, ASK, ROOT, "", 0, ""))
+    assert len(encode_spans(list(spans[0].values())).resource_spans) == 1
+    both = encode_spans([each for found in spans for each in found.values()])
+    assert [len(each.scope_spans[0].spans) for each in both.resource_spans] == [2, 2]
 
 
 def test_a_collector_that_is_away_is_told_of_once_a_minute() -> None:
