@@ -5,7 +5,7 @@ import pytest
 from tests.exactness.fault_runs import Told, broken, fault_runs
 from tests.exactness.history import Operation
 
-RUNS = 100  # on each of the two loops
+RUNS = 50  # on each of the two loops
 
 
 async def test_the_bounds_hold_in_every_fault_run(valkey_port: int) -> None:

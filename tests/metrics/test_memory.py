@@ -1,4 +1,5 @@
 import gc
+import os
 from collections.abc import Callable, Iterable
 
 import psutil
@@ -12,10 +13,11 @@ from ratelimit.metrics.prometheus import exposition
 from ratelimit.statsd import Differences, note
 
 SERIES_MAX = 1_000
+VALUES = int(os.environ.get("RATELIMIT_UNIQUE_VALUES", "200_000"))
 MAPPING = "mappings: [{match: ratelimit.service.rate_limit.*.*.total_hits, name: hits, labels: {key: $2}}]"
 
 
-def test_a_million_unique_values_take_no_memory() -> None:
+def test_unique_values_take_no_memory() -> None:
     """In no counter and in nothing that reads them: every name beyond the bound is `__other__`."""
     metrics = Metrics(SERIES_MAX)
     increments, differences = Increments(metrics), Differences(tagged((), (), ()))
@@ -40,7 +42,8 @@ def test_a_million_unique_values_take_no_memory() -> None:
         return int(psutil.Process().memory_info().rss)
 
     before = count(0, 50_000)
-    after = max(count(first, first + 237_500) for first in range(50_000, 1_000_000, 237_500))
+    step = (VALUES - 50_000) // 3
+    after = max(count(first, first + step) for first in range(50_000, VALUES, step))
     assert len(metrics.limits) == len(metrics.domains_not_found) == SERIES_MAX + 1
-    assert sum(stats.total_hits for stats in metrics.limits.values()) == 1_000_000
+    assert sum(stats.total_hits for stats in metrics.limits.values()) == VALUES
     assert after - before < 8 * 1024 * 1024
