@@ -14,7 +14,7 @@ from ratelimit.admin.server import AdminServer, AdminViews
 from ratelimit.descriptors.tree import Config
 from ratelimit.dogstatsd import DogStatsdSink
 from ratelimit.errors import ConfigError
-from ratelimit.lifetime import Part, close_each, settle_memory
+from ratelimit.lifetime import Part, close_each, end_tasks, settle_memory
 from ratelimit.metrics import Metrics
 from ratelimit.settings import Settings
 from ratelimit.sources.choice import choose_source
@@ -114,9 +114,7 @@ class App(Generic[W]):
                 starting.result()
             return starting.done()
         finally:
-            starting.cancel()
-            stopping.cancel()
-            await asyncio.gather(starting, stopping, return_exceptions=True)
+            await end_tasks(starting, stopping)
 
     async def _start(self) -> None:
         await self._source.start()

@@ -9,6 +9,8 @@ import structlog
 
 # A part that does not close in this time is left behind: the process ends with it.
 CLOSE_S_MAX = 10.0
+# A task that was cancelled and goes on for so long is cancelled again.
+CANCEL_AGAIN_S = 1.0
 # Objects made and not freed between two passes over the youngest, and how many of those make one over the older ones.
 GC_THRESHOLDS = (50_000, 20, 20)
 
@@ -32,9 +34,21 @@ async def first(*coroutines: Coroutine[Any, Any, object]) -> None:
     """Run until one has ended; the others are cancelled."""
     tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await end_tasks(*tasks)
+
+
+async def end_tasks(*tasks: asyncio.Future[Any] | None) -> None:
+    """Cancel tasks and wait until they have ended, however they end.
+
+    What a task waits for may swallow that it is cancelled, as `asyncio.wait_for` of Python 3.11 does when its own wait
+    is over in the same moment; redis-py sends through it. So a task that goes on is cancelled again.
+    """
+    pending = {task for task in tasks if task is not None}
+    while pending:
+        for task in pending:
+            task.cancel()
+        ended, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
+        await asyncio.gather(*ended, return_exceptions=True)  # what they raised is seen
 
 
 async def close_each(parts: Sequence[Part]) -> None:

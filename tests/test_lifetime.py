@@ -5,7 +5,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from ratelimit import lifetime as module
-from ratelimit.lifetime import GC_THRESHOLDS, close_each, first, settle_memory
+from ratelimit.lifetime import GC_THRESHOLDS, close_each, end_tasks, first, settle_memory
 
 
 async def test_each_part_closes_whatever_the_others_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,6 +36,31 @@ async def test_the_first_to_end_ends_the_others() -> None:
     """Each is a wait, and one of them is enough."""
     never = asyncio.Event()
     await asyncio.wait_for(first(never.wait(), asyncio.sleep(0), never.wait()), 30)
+
+
+async def test_a_task_that_swallows_its_cancellation_ends_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store's client did so once in many thousand ends, and its close waited for ever."""
+    monkeypatch.setattr(module, "CANCEL_AGAIN_S", 0.01)
+    swallowed: list[int] = []
+
+    async def stubborn() -> None:
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if len(swallowed) == 2:
+                    raise
+                swallowed.append(1)
+
+    async def fails() -> None:
+        raise OSError("seen by nobody")
+
+    tasks = [asyncio.ensure_future(stubborn()), asyncio.ensure_future(fails())]
+    await asyncio.sleep(0)
+    await asyncio.wait_for(end_tasks(*tasks, None), 30)
+    assert swallowed == [1, 1]
+    assert all(task.done() for task in tasks)
+    await end_tasks()
 
 
 def test_what_the_start_made_is_looked_at_no_more() -> None:

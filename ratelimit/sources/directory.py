@@ -17,6 +17,7 @@ from watchfiles._rust_notify import WatchfilesRustInternalError
 from ratelimit.descriptors.tree import Config, Node
 from ratelimit.descriptors.yaml_composer import LoadLimits
 from ratelimit.errors import ConfigError
+from ratelimit.lifetime import end_tasks
 from ratelimit.settings import ConfigSettings
 from ratelimit.sources.files import Fingerprint, fingerprint, legible
 from ratelimit.sources.handover import Job
@@ -60,9 +61,7 @@ class DirectorySource:
     async def close(self) -> None:
         """End the watch, and a load that runs."""
         self._stop.set()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end_tasks(self._task)
 
     async def refresh(self) -> None:
         """Load if the files are others than those seen last; the same broken file is reported once.

@@ -22,6 +22,7 @@ import structlog
 
 from ratelimit.descriptors.tree import Node
 from ratelimit.errors import ConfigError
+from ratelimit.lifetime import end_tasks
 from ratelimit.sources.handover import Job
 from ratelimit.sources.reader_process import read, release
 from ratelimit.sources.source import Listener
@@ -121,9 +122,7 @@ class ControlPlaneSource:
 
     async def close(self) -> None:
         """End the stream, and a load that runs."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end_tasks(self._task)
 
     async def _follow(self) -> None:
         while True:

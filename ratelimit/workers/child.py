@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ratelimit.lifetime import end_tasks
 from ratelimit.workers.pipe import Pipe
 
 # What an ended pipe leaves of the process: an interpreter that cleans up.
@@ -95,9 +96,7 @@ class Spare:
 
     async def close(self) -> None:
         """End it."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end_tasks(self._task)
         if self._child is not None:
             await self._child.reap()
 

@@ -17,7 +17,7 @@ from typing import Any
 import uvloop
 
 from ratelimit.errors import RpcError, StoreError
-from ratelimit.lifetime import settle_memory
+from ratelimit.lifetime import end_tasks, settle_memory
 from ratelimit.logs import configure_logs
 from ratelimit.metrics import Metrics
 from ratelimit.metrics.increments import Increments
@@ -102,9 +102,7 @@ class WorkerSide:
             if self._serving:
                 await self.worker.drain(self._hurry, self._in_step if self._told_to_drain else None)
         await self.worker.close()
-        for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
+        await end_tasks(*background)
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(LAST_WORDS_S):
                 await self._tell()
@@ -117,14 +115,12 @@ class WorkerSide:
         ends = [serving, asyncio.ensure_future(self._ending.wait()), asyncio.ensure_future(self.worker.gave_up())]
         try:
             while not self._ending.is_set():
-                waits = [end for end in ends if end is not serving or not serving.done()]
+                waits = [each for each in ends if each is not serving or not serving.done()]
                 done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-                for end in done:
-                    end.result()
+                for each in done:
+                    each.result()
         finally:
-            for end in ends:
-                end.cancel()
-            await asyncio.gather(*ends, return_exceptions=True)
+            await end_tasks(*ends)
 
     async def _serve_when_told(self) -> None:
         await self.worker.connect()

@@ -14,7 +14,7 @@ import structlog
 
 from ratelimit.descriptors.tree import Config
 from ratelimit.errors import GrpcStatus, RpcError, StoreError
-from ratelimit.lifetime import first
+from ratelimit.lifetime import end_tasks, first
 from ratelimit.metrics import Metrics, WorkerStats
 from ratelimit.settings import Settings
 from ratelimit.workers.child import COMMAND, Child, Spare
@@ -126,9 +126,7 @@ class Supervisor:
         self._end("now")
         if self._keepers:
             await asyncio.wait(self._keepers, timeout=HURRY_S_MAX)
-        for keeper in self._keepers:
-            keeper.cancel()
-        await asyncio.gather(*self._keepers, self._spare.close(), return_exceptions=True)
+        await asyncio.gather(end_tasks(*self._keepers), self._spare.close(), return_exceptions=True)
         self._stop_timer()
         if self._port is not None:
             self._port.close()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from ratelimit.errors import StoreError
+from ratelimit.lifetime import end_tasks
 from ratelimit.metrics import StoreStats
 from ratelimit.stores.groups import Answer
 from ratelimit.stores.memcached.commands import add
@@ -67,9 +68,7 @@ class Server:
         if self._pipeline is not None:
             self._stats.cx_local_close += 1
             self._pipeline.close("the service stops")
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end_tasks(self._task)
 
     def send(self, commands: Sequence[bytes], deadline: float, reply: Reply) -> None:
         """Send commands; `reply` gets one answer for each, at once where they cannot go out."""

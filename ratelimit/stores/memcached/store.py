@@ -13,6 +13,7 @@ from itertools import groupby
 import structlog
 
 from ratelimit.errors import StoreError
+from ratelimit.lifetime import end_tasks
 from ratelimit.limiter.algorithm import FIXED_WINDOW
 from ratelimit.limiter.counter_store import COUNT_MAX, UNGROUPED, Batch, Hit, Results
 from ratelimit.metrics import MemcacheStats, StoreStats
@@ -79,9 +80,7 @@ class MemcachedStore:
 
     async def close(self) -> None:
         """Close; what waits is failed."""
-        if self._resolver is not None:
-            self._resolver.cancel()
-            await asyncio.gather(self._resolver, return_exceptions=True)
+        await end_tasks(self._resolver)
         await asyncio.gather(*(server.close() for server in self._servers))
         await asyncio.gather(*self._tasks, return_exceptions=True)
 

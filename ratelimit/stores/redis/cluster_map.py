@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from ratelimit.lifetime import end_tasks
 from ratelimit.settings.redis_place import RedisPlace
 from ratelimit.stores.redis.connect import Dial, RefusedError, ask
 from ratelimit.stores.redis.node import RECONNECT_INITIAL_S
@@ -44,9 +45,7 @@ class ClusterMap:
 
     async def close(self) -> None:
         """Ask no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end_tasks(self._task)
 
     def note_old(self) -> None:
         """Something showed that the map is old: ask again."""

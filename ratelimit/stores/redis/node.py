@@ -22,6 +22,7 @@ import structlog
 from redis.asyncio.connection import AbstractConnection
 
 from ratelimit.errors import StoreError
+from ratelimit.lifetime import end_tasks
 from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.counter_store import Batch, Results
 from ratelimit.metrics import StoreStats
@@ -131,9 +132,7 @@ class RedisNode:
             self._stats.cx_local_close += 1
             self._live.close("the service stops")
         self._second_try.close()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end_tasks(self._task)
         await self._disconnect()
 
     def count(self, batch: Batch, done: Callable[[Results], None]) -> None:
