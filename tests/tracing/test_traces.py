@@ -7,6 +7,7 @@ from typing import Any
 import grpc.aio
 import pytest
 
+from ratelimit import lifetime
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.settings import TracingSettings
 from ratelimit.tracing import traces as module
@@ -128,6 +129,9 @@ async def test_a_sender_that_cannot_be_started_is_an_error() -> None:
 @pytest.mark.parametrize(("transport", "protocol"), [("native", "http"), ("grpcio", "grpc")])
 async def test_spans_reach_a_collector(transport: str, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """From either transport, over either protocol, in the trace of the caller, when the service ends."""
+    # The sender has the lowest priority, and beside other tests it waits long for its turn.
+    monkeypatch.setattr(module, "SHUTDOWN_S", 90)
+    monkeypatch.setattr(lifetime, "CLOSE_S_MAX", 100)
     async with Collector() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", getattr(collector, protocol))
         made = worker(GRPC_TRANSPORT=transport, TRACING_ENABLED="true", TRACING_EXPORTER_PROTOCOL=protocol,
