@@ -33,15 +33,25 @@ AS_THE_REFERENCE = {
 
 
 @pytest.fixture(scope="session")
-def scrape(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What Prometheus gets of a service with workers, a second store and a cache, after some calls."""
-    return asyncio.run(_scrape(tmp_path_factory.mktemp("own"), OWN))
+def _scrapes(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    async def both() -> tuple[str, str]:
+        folders = [tmp_path_factory.mktemp(name) for name in ("own", "reference")]
+        own, reference = await asyncio.gather(_scrape(folders[0], OWN), _scrape(folders[1], AS_THE_REFERENCE))
+        return own, reference
+
+    return asyncio.run(both())
 
 
 @pytest.fixture(scope="session")
-def reference_scrape(tmp_path_factory: pytest.TempPathFactory) -> str:
+def scrape(_scrapes: tuple[str, str]) -> str:
+    """What Prometheus gets of a service with workers, a second store and a cache, after some calls."""
+    return _scrapes[0]
+
+
+@pytest.fixture(scope="session")
+def reference_scrape(_scrapes: tuple[str, str]) -> str:
     """The same by deploy/reference-mapping.yaml, without what only we have."""
-    return asyncio.run(_scrape(tmp_path_factory.mktemp("reference"), AS_THE_REFERENCE))
+    return _scrapes[1]
 
 
 async def _scrape(folder: Path, environ: dict[str, str]) -> str:
