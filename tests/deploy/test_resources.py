@@ -56,15 +56,6 @@ def test_pods_are_restricted() -> None:
     assert all(is_restricted(resource) for resource in BUILT_IN if resource["kind"] == "Deployment")
 
 
-def test_compose_mounts_what_exists() -> None:
-    """Every file that compose.yaml names is there."""
-    compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
-    for service in compose["services"].values():
-        for volume in service.get("volumes", []):
-            assert (ROOT / "deploy" / volume.split(":")[0]).is_file()
-    assert (ROOT / compose["services"]["ratelimit"]["build"]["dockerfile"]).is_file()
-
-
 @pytest.mark.parametrize("names", VARIANTS, ids=lambda names: names[0])
 def test_envoy_takes_every_variant_without_a_warning(tmp_path: Path, names: tuple[str, ...]) -> None:
     """Applied as istiod would, the real Envoy validates it, and nothing is deprecated."""
