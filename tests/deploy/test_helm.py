@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.demo.processes import ROOT
+from deploy.demo.processes import ROOT, envoy_binary
 from ratelimit.settings import load_settings
+from tests.deploy.patches import apply, sidecar
 from tests.deploy.resources import (
     Resource,
     by_name,
@@ -152,6 +153,22 @@ def test_the_filter_is_for_the_callers_alone(render: Render) -> None:
     assert first["match"]["listener"]["portNumber"] == second["match"]["routeConfiguration"]["portNumber"] == 8080
     rules = found["AuthorizationPolicy", "ratelimit"]["spec"]["rules"]
     assert rules[0]["from"] == [{"source": {"principals": ["cluster.local/ns/shop/sa/shop"]}}]
+
+
+@pytest.mark.tools
+def test_envoy_takes_a_filter_of_other_values(render: Render, tmp_path: Path) -> None:
+    """Applied as istiod would, without a warning of something deprecated."""
+    found = by_name(render("--values", EXAMPLES["mesh"], "--set=istio.port=3000"))
+    names = []
+    for part in ("filter", "actions"):
+        names.append(str(tmp_path / f"{part}.yaml"))
+        Path(names[-1]).write_text(yaml.safe_dump(found["EnvoyFilter", f"shop-ratelimit-{part}"]))
+    file = tmp_path / "envoy.yaml"
+    file.write_text(yaml.safe_dump(apply(sidecar(), *names)))
+    command = [envoy_binary(), "--mode", "validate", "-c", file, "--log-level", "warning"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "deprecated" not in ended.stderr.lower()
 
 
 @pytest.mark.tools

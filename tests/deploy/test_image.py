@@ -90,7 +90,19 @@ def test_labels_say_what_it_is() -> None:
     assert labels[f"{prefix}licenses"] == PROJECT["license"]
     assert labels[f"{prefix}version"] == "${VERSION}"
     assert f"VERSION={PROJECT['version']}" in of(FINAL, "ARG")
-    assert f"envoy-ratelimit:{PROJECT['version']}" in (ROOT / "deploy" / "kubernetes" / "ratelimit.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("file", "form"),
+    [
+        ("deploy/kubernetes/ratelimit.yaml", "image: envoy-ratelimit:{}\n"),
+        ("deploy/kustomize/overlays/large/kustomization.yaml", "newTag: {}\n"),
+        ("docs/install.md", "/envoy-ratelimit:{} "),
+    ],
+)
+def test_whoever_names_the_image_names_this_version(file: str, form: str) -> None:
+    """What a release tags is what manifests ask for."""
+    assert form.format(PROJECT["version"]) in (ROOT / file).read_text()
 
 
 def test_ports_are_the_defaults() -> None:

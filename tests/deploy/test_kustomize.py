@@ -92,6 +92,7 @@ def test_a_store_of_others_replaces_ours(built: dict[str, list[Resource]]) -> No
     """No Redis is left, the password comes from a Secret, TLS is on, and the policy lets us there only."""
     found = by_name(built["external-redis"])
     assert set(PLAIN) - set(found) == {("Deployment", "redis"), ("Service", "redis")}
+    assert list(found["ConfigMap", "catalog-ratelimit-config"]["data"]) == ["shop.yaml"]
     settings = environment(found["Deployment", "ratelimit"])
     assert (settings["REDIS_URL"], settings["REDIS_TLS"]) == ("redis.example.com:6380", "true")
     variables = found["Deployment", "ratelimit"]["spec"]["template"]["spec"]["containers"][0]["env"]
