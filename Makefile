@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs conformance differential explained surface reference-suite bench bench-faults \
+.PHONY: help setup demo test check tools docs manifests conformance differential explained surface reference-suite bench bench-faults \
   bench-floors  bench-reload bench-restart bench-soak bench-store bench-cluster exactness protos
 
 help: ## List the targets
@@ -25,8 +25,14 @@ test: setup ## Every test in random order, with the coverage gate (ARGS= goes to
 check: setup ## Formatting, lint, spelling, types and the wire contract
 	@.ci/check
 
+tools: setup ## helm, kustomize and promtool for the tests of deploy/, into build/tools (needs Go; minutes, once)
+	@$(BIN)/python -m tests.go_programs
+
 docs: setup ## Write the tables of docs/configuration.md and deploy/settings.env, from the settings
 	@$(BIN)/python -m ratelimit.settings.document
+
+manifests: setup ## Copy into the Helm chart and the kustomize base what they hold of the files beside them
+	@$(BIN)/python -m deploy.copies
 
 conformance: setup ## h2spec, ghz and grpc-go's interop client against the server (needs Go; builds them into build/)
 	@$(BIN)/python -m tests.wire.independent

@@ -1,9 +1,10 @@
 import asyncio
+import shutil
 
 import pytest
 import uvloop
 
-from tests.conftest import LOOPS, pytest_asyncio_loop_factories
+from tests.conftest import LOOPS, _may_be_skipped, pytest_asyncio_loop_factories
 
 
 async def test_a_test_runs_on_the_loop_that_its_name_says(request: pytest.FixtureRequest) -> None:
@@ -17,3 +18,18 @@ def test_every_async_test_gets_both_loops_unless_it_drives_processes(request: py
     assert list(pytest_asyncio_loop_factories(request.config, request.node)) == list(LOOPS) == ["asyncio", "uvloop"]
     request.node.add_marker("integration")
     assert list(pytest_asyncio_loop_factories(request.config, request.node)) == ["uvloop"]
+
+
+@pytest.mark.parametrize(
+    ("marks", "go", "may"),
+    [((), None, False), (("tools",), None, True), (("tools",), "/bin/go", False), (("reference",), "/bin/go", True)],
+    ids=["plain", "tools without Go", "tools with Go", "reference"],
+)
+def test_what_wants_go_is_skipped_only_without_it(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, marks: tuple[str, ...], go: str | None, may: bool
+) -> None:
+    """In CI everything else must run: with Go its programs can be built."""
+    monkeypatch.setattr(shutil, "which", lambda _: go)
+    for mark in marks:
+        request.node.add_marker(mark)
+    assert _may_be_skipped(request.node) is may

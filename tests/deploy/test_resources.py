@@ -10,6 +10,7 @@ import yaml
 
 from deploy.demo.processes import LOOPBACK, ROOT, config_map, envoy_binary, start_envoy, start_service
 from tests.deploy.patches import ISTIO, apply, sidecar
+from tests.deploy.resources import by_name, in_folder, is_restricted, names_fit
 from tests.integration.scene import Scene, room_in_the_minute
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -22,13 +23,7 @@ VARIANTS = [
 ]
 
 
-def documents(folder: Path) -> list[dict[str, Any]]:
-    """Every resource of the files in a folder."""
-    files = sorted(folder.glob("*.yaml"))
-    return [resource for file in files for resource in yaml.safe_load_all(file.read_text())]
-
-
-BUILT_IN = [resource for resource in documents(KUBERNETES) if resource["kind"] != "ServiceMonitor"]
+BUILT_IN = [resource for resource in in_folder(KUBERNETES) if resource["kind"] != "ServiceMonitor"]
 
 
 @pytest.mark.parametrize(
@@ -47,25 +42,18 @@ def test_the_config_map_holds_the_catalog() -> None:
 
 def test_names_fit_together() -> None:
     """Ports, labels and accounts that one resource names exist in another."""
-    by_kind = {(resource["kind"], resource["metadata"]["name"]): resource for resource in documents(KUBERNETES)}
-    pod = by_kind["Deployment", "ratelimit"]["spec"]["template"]
-    service = by_kind["Service", "ratelimit"]["spec"]
-    names = {port["name"] for port in pod["spec"]["containers"][0]["ports"]}
-    assert {port["targetPort"] for port in service["ports"]} <= names
-    assert service["selector"].items() <= pod["metadata"]["labels"].items()
-    assert ("ServiceAccount", pod["spec"]["serviceAccountName"]) in by_kind
-    monitor = by_kind["ServiceMonitor", "ratelimit"]["spec"]
+    resources = in_folder(KUBERNETES)
+    names_fit(resources)
+    found = by_name(resources)
+    service = found["Service", "ratelimit"]["spec"]
+    monitor = found["ServiceMonitor", "ratelimit"]["spec"]
     assert monitor["endpoints"][0]["port"] in {port["name"] for port in service["ports"]}
-    assert all(resource["spec"] for resource in documents(ISTIO))
+    assert all(resource["spec"] for resource in in_folder(ISTIO))
 
 
-def test_compose_mounts_what_exists() -> None:
-    """Every file that compose.yaml names is there."""
-    compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
-    for service in compose["services"].values():
-        for volume in service.get("volumes", []):
-            assert (ROOT / "deploy" / volume.split(":")[0]).is_file()
-    assert (ROOT / compose["services"]["ratelimit"]["build"]["dockerfile"]).is_file()
+def test_pods_are_restricted() -> None:
+    """By the Pod Security Standard of that name, with a root file system that nobody writes to."""
+    assert all(is_restricted(resource) for resource in BUILT_IN if resource["kind"] == "Deployment")
 
 
 @pytest.mark.parametrize("names", VARIANTS, ids=lambda names: names[0])

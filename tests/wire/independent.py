@@ -1,14 +1,13 @@
 """`make conformance`: other people's programs against the server, plain and behind TLS.
 
 h2spec holds it to RFC 9113 and 7541, ghz calls it 20,000 times, and grpc-go's interoperability client goes through its
-cases. They are written in Go and built from the module proxy into build/conformance, once; nothing of them is kept in
-the repository. Without Go on the PATH there is nothing to run: exit status 2.
+cases. They are written in Go and built once (tests/go_programs.py). Without Go on the PATH there is nothing to run, and
+the exit status is 2.
 """
 
 import contextlib
 import json
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,22 +15,23 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.go_programs import Program, build_all, say
 from tests.transport.test_tls import certificate
 
 ROOT = Path(__file__).parents[2]
-BUILT = ROOT / "build" / "conformance"
-# Of each program its package, and the modules it comes from; h2spec is older than go.mod, so its own are named too.
-PROGRAMS = {
-    "h2spec": (
-        "github.com/summerwind/h2spec/cmd/h2spec",
+# h2spec is older than go.mod, so the modules that it uses are named too.
+H2SPEC = Program(
+    "h2spec",
+    "github.com/summerwind/h2spec/cmd/h2spec",
+    (
         "github.com/summerwind/h2spec@v2.2.1+incompatible",
         "github.com/fatih/color@v1.19.0",
         "github.com/spf13/cobra@v1.10.2",
         "golang.org/x/net@v0.62.0",
     ),
-    "ghz": ("github.com/bojand/ghz/cmd/ghz", "github.com/bojand/ghz@v0.93.0"),
-    "client": ("google.golang.org/grpc/interop/client", "google.golang.org/grpc@v1.85.0"),
-}
+)
+GHZ = Program("ghz", "github.com/bojand/ghz/cmd/ghz", ("github.com/bojand/ghz@v0.93.0",))
+INTEROP = Program("grpc-go-client", "google.golang.org/grpc/interop/client", ("google.golang.org/grpc@v1.85.0",))
 H2SPEC_CASES = 146
 GHZ_CALLS = 20_000
 INTEROP_CASES = (
@@ -51,7 +51,6 @@ INTEROP_CASES = (
     "custom_metadata",
 )
 CHECK_S_MAX = 300
-BUILD_S_MAX = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ class Check:
 def h2spec(server: Server) -> Check:
     """RFC 9113 and 7541, case by case."""
     tls = ("--tls", "--insecure") if server.authority else ()
-    command = (str(BUILT / "h2spec"), "--port", str(server.port), "--timeout", "10", "--strict", *tls)
+    command = (str(H2SPEC.file), "--port", str(server.port), "--timeout", "10", "--strict", *tls)
 
     def fault(output: str) -> str:
         found = re.search(r"(\d+) tests, (\d+) passed", output)
@@ -111,7 +110,7 @@ def ghz(server: Server) -> Check:
     )
     what = ("--proto", str(ROOT / "tests/wire/testing.proto"), "--call", "grpc.testing.TestService/UnaryCall")
     security = ("--cacert", server.authority) if server.authority else ("--insecure",)
-    command = (str(BUILT / "ghz"), *load, *what, *security, f"127.0.0.1:{server.port}")
+    command = (str(GHZ.file), *load, *what, *security, f"127.0.0.1:{server.port}")
 
     def fault(output: str) -> str:
         try:
@@ -126,7 +125,7 @@ def ghz(server: Server) -> Check:
 def interop(server: Server, case: str) -> Check:
     """One case of grpc-go's client, which tells by its exit status."""
     tls = ("-use_tls", "-use_test_ca", "-ca_file", server.authority) if server.authority else ()
-    command = (str(BUILT / "client"), "-server_host", "127.0.0.1", "-server_port", str(server.port), "-test_case", case)
+    command = (str(INTEROP.file), "-server_host", "127.0.0.1", "-server_port", str(server.port), "-test_case", case)
     return Check(f"grpc-go {case}", (*command, *tls), lambda _: "")
 
 
@@ -140,23 +139,6 @@ def serving(**settings: object) -> Iterator[int]:
         program.communicate(b"", timeout=60)
 
 
-def build(go: str) -> None:
-    """Build what is not there yet, each in a module of its own. Raises CalledProcessError."""
-    BUILT.mkdir(parents=True, exist_ok=True)
-    for name, (package, *modules) in PROGRAMS.items():
-        if (BUILT / name).exists():
-            continue
-        say(f"building {package}")
-        with tempfile.TemporaryDirectory() as folder:
-            steps = (
-                ("mod", "init", "conformance"),
-                ("get", *modules, package),
-                ("build", "-o", str(BUILT / name), package),
-            )
-            for step in steps:
-                subprocess.run((go, *step), cwd=folder, check=True, capture_output=True, text=True, timeout=BUILD_S_MAX)
-
-
 def run(server: Server) -> int:
     """Run everything against one server; how many checks failed."""
     kind = "TLS" if server.authority else "plain"
@@ -168,23 +150,10 @@ def run(server: Server) -> int:
     return failed
 
 
-def say(line: str) -> None:
-    """Tell whoever waits."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
-
-
 def main() -> int:
     """The exit status: 0 where all passed, 1 where not, 2 without Go."""
-    go = shutil.which("go")
-    if go is None:
-        sys.stderr.write("make conformance builds programs that are written in Go: there is no `go` on the PATH\n")
-        return 2
-    try:
-        build(go)
-    except subprocess.CalledProcessError as error:
-        sys.stderr.write(f"make conformance: {' '.join(error.cmd)} failed:\n{error.stderr}")
-        return 1
+    if status := build_all((H2SPEC, GHZ, INTEROP), "make conformance"):
+        return status
     with serving() as port:
         failed = run(Server(port))
     with tempfile.TemporaryDirectory() as folder:
