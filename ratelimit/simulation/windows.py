@@ -99,5 +99,8 @@ class Windows:
         cell = reached.cell
         if cell is None or ms >= reached.ends_ms:
             cell = self.turn(reached, ms)
-        count = cell[0] = max(0, min(COUNT_MAX, cell[0] + reached.amount))
+        amount = reached.amount
+        if amount < 0:
+            reached.tally.saw(cell[0])
+        count = cell[0] = max(0, min(COUNT_MAX, cell[0] + amount))
         return count

@@ -1,0 +1,58 @@
+"""The bytes of a log: a file or standard input, packed by gzip or not, in blocks of whole lines."""
+
+import gzip
+import io
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from ratelimit.errors import LogError
+
+STANDARD_INPUT = "-"
+GZIP_MAGIC = b"\x1f\x8b"
+BLOCK_BYTES = 256 * 1024
+LINE_BYTES_MAX = 16 * 1024 * 1024
+
+
+@contextmanager
+def opened(place: str) -> Iterator[io.BufferedReader]:
+    """The log of that path, or of `-`, unpacked. Raises LogError where it cannot be read, also while it is read."""
+    try:
+        if place == STANDARD_INPUT:
+            yield _unpacked(sys.stdin.buffer)
+            return
+        with Path(place).open("rb") as file:
+            yield _unpacked(file)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise LogError(f"{place}: what gzip packed is broken: {error}") from None
+    except OSError as error:
+        raise LogError(f"{place}: cannot be read: {error.strerror or error}") from None
+
+
+def _unpacked(file: BinaryIO) -> io.BufferedReader:
+    # What a pipe gives and a test puts in its place may not know how to look ahead.
+    ahead = file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast("io.RawIOBase", file))
+    if not ahead.peek(2).startswith(GZIP_MAGIC):
+        return ahead
+    return io.BufferedReader(cast("io.RawIOBase", gzip.GzipFile(fileobj=ahead)), BLOCK_BYTES)
+
+
+def blocks(file: io.BufferedReader) -> Iterator[bytes]:
+    """Whole lines, about BLOCK_BYTES of them at a time. Raises LogError for a line without an end."""
+    held: list[bytes] = []
+    size = 0
+    while part := file.read1(BLOCK_BYTES):
+        whole, end, rest = part.rpartition(b"\n")
+        if end:
+            yield b"".join([*held, whole, end])
+            held, size = [rest], len(rest)
+            continue
+        held.append(rest)
+        size += len(rest)
+        if size > LINE_BYTES_MAX:
+            raise LogError(f"a line is longer than {LINE_BYTES_MAX} bytes")
+    if size:
+        yield b"".join(held)
