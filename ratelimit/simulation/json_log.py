@@ -12,7 +12,7 @@ from ratelimit.simulation.replay import Row
 from ratelimit.simulation.rows import Rows
 from ratelimit.simulation.template import FieldPath, Value
 
-# Of the fast way. True and 1 are one key to a dictionary, so booleans go line by line, and become texts.
+# Values of the fast way. True and 1 are one key to a dictionary, so booleans go line by line, and become texts.
 _COMMON = str | int | None
 _ANY = str | int | float | bool | None
 # A field by its name: those within it, None for a value.
@@ -29,8 +29,10 @@ class JsonLog:
             _plant(tree, path)
         self._tree = tree
         self._paths = [_attributes(tree, path) for path in (time, *fields)]
-        self._lines = msgspec.json.Decoder(_struct(tree, _COMMON))
-        self._line = msgspec.json.Decoder(_struct(tree, _ANY))
+        # A time is a number as well, unless it is a value too.
+        wide = () if time in fields else time
+        self._lines = msgspec.json.Decoder(_struct(tree, _COMMON, wide))
+        self._line = msgspec.json.Decoder(_struct(tree, _ANY, wide))
         self._time = attrgetter(".".join(self._paths[0]))
         self._key = attrgetter(*map(".".join, self._paths[1:])) if fields else lambda _: ()
 
@@ -41,7 +43,7 @@ class JsonLog:
             try:
                 found = self._lines.decode_lines(block)
                 made = rows.of(list(map(self._time, found)), map(self._key, found))
-            except (ValueError, TypeError, AttributeError, RecursionError):
+            except (ValueError, AttributeError, RecursionError):
                 made = self._one_by_one(block, number, rows)
             number += block.count(b"\n")
             yield made
@@ -95,10 +97,14 @@ def _attributes(tree: _Tree, path: FieldPath) -> list[str]:
     return found
 
 
-def _struct(tree: _Tree, value: Any) -> type[msgspec.Struct]:
+def _struct(tree: _Tree, value: Any, wide: FieldPath) -> type[msgspec.Struct]:
+    """The structure of what is decoded of a line: values of one type, and at the path `wide` of any."""
     fields: list[tuple[str, Any, Any]] = []
     for index, (name, below) in enumerate(tree.items()):
-        kind = value if below is None else _struct(below, value) | None
+        at = wide[1:] if wide[:1] == (name,) else None
+        kind = value if at != () else _ANY
+        if below is not None:
+            kind = _struct(below, value, at or ()) | None
         fields.append((f"f{index}", kind, msgspec.field(name=name, default=None)))
     return msgspec.defstruct("Line", fields, gc=False)
 

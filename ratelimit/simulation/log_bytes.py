@@ -27,9 +27,9 @@ def opened(place: str) -> Iterator[io.BufferedReader]:
         with Path(place).open("rb") as file:
             yield _unpacked(file)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise LogError(f"{place}: what gzip packed is broken: {error}") from None
+        raise LogError(f"what gzip packed is broken: {error}") from None
     except OSError as error:
-        raise LogError(f"{place}: cannot be read: {error.strerror or error}") from None
+        raise LogError(f"cannot be read: {error.strerror or error}") from None
 
 
 def _unpacked(file: BinaryIO) -> io.BufferedReader:
@@ -40,19 +40,15 @@ def _unpacked(file: BinaryIO) -> io.BufferedReader:
     return io.BufferedReader(cast("io.RawIOBase", gzip.GzipFile(fileobj=ahead)), BLOCK_BYTES)
 
 
+def is_json(file: io.BufferedReader) -> bool:
+    """Whether the log begins like JSON; nothing is taken from it."""
+    return file.peek(1).lstrip().startswith(b"{")
+
+
 def blocks(file: io.BufferedReader) -> Iterator[bytes]:
     """Whole lines, about BLOCK_BYTES of them at a time. Raises LogError for a line without an end."""
-    held: list[bytes] = []
-    size = 0
-    while part := file.read1(BLOCK_BYTES):
-        whole, end, rest = part.rpartition(b"\n")
-        if end:
-            yield b"".join([*held, whole, end])
-            held, size = [rest], len(rest)
-            continue
-        held.append(rest)
-        size += len(rest)
-        if size > LINE_BYTES_MAX:
+    while block := file.read(BLOCK_BYTES):
+        rest = b"" if block.endswith(b"\n") else file.readline(LINE_BYTES_MAX)
+        if len(rest) == LINE_BYTES_MAX:
             raise LogError(f"a line is longer than {LINE_BYTES_MAX} bytes")
-    if size:
-        yield b"".join(held)
+        yield block + rest

@@ -4,6 +4,7 @@ Nearly all texts of a log have a second that the line before had too, and one of
 """
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 Moment = str | int | float
@@ -58,10 +59,13 @@ class Moments:
         self._seconds = _Seconds()
         self._rests = _Rests()
 
-    def all_of(self, texts: list[str]) -> list[int]:
-        """Those of RFC 3339 texts, fast. Raises ValueError or TypeError where one is anything else."""
+    def all_of(self, values: Sequence[Moment | None]) -> list[int]:
+        """Those of many values, fast where they are RFC 3339 texts. Raises ValueError as `of` does."""
         seconds, rests = self._seconds, self._rests
-        moments = [seconds[text[:SECOND_LENGTH]] + rests[text[SECOND_LENGTH:]] for text in texts]
+        try:
+            moments = [seconds[text[:SECOND_LENGTH]] + rests[text[SECOND_LENGTH:]] for text in values]  # type: ignore[index]
+        except (ValueError, TypeError):
+            return list(map(self.of, values))
         if moments and min(moments) < 0:
             raise ValueError("is before 1970")
         return moments
@@ -70,9 +74,12 @@ class Moments:
         """That of one value: such a text, or a number or its text. Raises ValueError with what is wrong."""
         if isinstance(value, str) and not _NUMBER.fullmatch(value):
             try:
-                return self.all_of([value])[0]
+                ms = self._seconds[value[:SECOND_LENGTH]] + self._rests[value[SECOND_LENGTH:]]
             except ValueError as error:
                 raise ValueError(f"{value[:40]!r} {_reason(error)}") from None
+            if ms < 0:
+                raise ValueError(f"{value[:40]!r} is before 1970")
+            return ms
         if value is None or isinstance(value, bool):
             raise ValueError("is missing")
         number = float(value)

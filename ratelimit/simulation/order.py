@@ -18,15 +18,19 @@ _moment = itemgetter(0)
 
 
 class InOrder:
-    """Holds rows for `slack_ms`, and never more than about `rows_max`. `late` counts those that came later still."""
+    """Holds rows for `slack_ms`, and never more than about `rows_max`. `late` counts those that came later still.
+
+    `first_ms` and `last_ms` are the moments of the first and the last row that were handed on.
+    """
 
     def __init__(self, slack_ms: int, rows_max: int = ROWS_MAX) -> None:
         self._slack_ms = slack_ms
         self._rows_max = rows_max
         self._held: list[Row] = []
         self._new: list[Row] = []
-        self._reached = 0
         self.late = 0
+        self.first_ms: int | None = None
+        self.last_ms: int | None = None
 
     def add(self, rows: list[Row]) -> list[Row]:
         """Take rows in; those that no earlier one can precede any more."""
@@ -53,9 +57,12 @@ class InOrder:
         del self._held[:cut]
         if not released:
             return released
-        if released[0][0] < self._reached:
-            late = bisect_right(released, self._reached - 1, key=_moment)
+        reached = self.last_ms
+        if reached is None:
+            self.first_ms = released[0][0]
+        elif released[0][0] < reached:
+            late = bisect_right(released, reached - 1, key=_moment)
             self.late += late
-            released[:late] = [(self._reached, plans) for _, plans in released[:late]]
-        self._reached = max(self._reached, released[-1][0])
+            released[:late] = [(reached, plans) for _, plans in released[:late]]
+        self.last_ms = released[-1][0]
         return released

@@ -84,8 +84,8 @@ class Rows:
         self._memo = memo
         self._moments = Moments()
 
-    def of(self, times: list[str], keys: Iterable[Hashable]) -> list[Row]:
-        """The rows of many lines. Raises ValueError or TypeError where one of them is not as nearly all are."""
+    def of(self, times: Sequence[Moment | None], keys: Iterable[Hashable]) -> list[Row]:
+        """The rows of many lines. Raises ValueError where one of them cannot be used, and has changed nothing then."""
         moments = self._moments.all_of(times)
         memo = self._memo
         rows = [row for row in zip(moments, [memo[key] for key in keys], strict=True) if row[1]]
