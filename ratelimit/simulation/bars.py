@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 COLUMNS_MAX = 72
 _BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -10,18 +11,36 @@ Column = tuple[int, int, int]
 """A unix second, and what there was from it on: within the limit, and over it."""
 
 
-def columns(series: Sequence[Sequence[int]], width_s: int, most: int) -> tuple[list[Column], int]:
-    """At most so many columns without gaps, and the seconds of each, from buckets of `width_s` seconds."""
-    if not series:
-        return [], width_s
-    first, last = series[0][0], series[-1][0]
-    wide_s = width_s * math.ceil(((last - first) // width_s + 1) / most)
-    sums = [[0, 0] for _ in range((last - first) // wide_s + 1)]
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The axis of time: `columns` of `wide_s` seconds from the unix second `first` on."""
+
+    first: int
+    wide_s: int
+    columns: int
+
+    @property
+    def end(self) -> int:
+        """The second after the last."""
+        return self.first + self.columns * self.wide_s
+
+
+def frame_of(series: Sequence[Sequence[int]], width_s: int, most: int) -> Frame:
+    """A frame of at most so many columns that holds buckets of `width_s` seconds."""
+    first, last = (series[0][0], series[-1][0]) if series else (0, 0)
+    buckets = (last - first) // width_s + 1
+    times = math.ceil(buckets / most)
+    return Frame(first, width_s * times, math.ceil(buckets / times))
+
+
+def columns(series: Sequence[Sequence[int]], frame: Frame) -> list[Column]:
+    """The columns of a series, without gaps."""
+    sums = [[0, 0] for _ in range(frame.columns)]
     for second, within, over in series:
-        column = sums[(second - first) // wide_s]
+        column = sums[(second - frame.first) // frame.wide_s]
         column[0] += within
         column[1] += over
-    return [(first + place * wide_s, within, over) for place, (within, over) in enumerate(sums)], wide_s
+    return [(frame.first + place * frame.wide_s, within, over) for place, (within, over) in enumerate(sums)]
 
 
 def sparkline(values: Sequence[int], highest: int, *, ascii_only: bool = False) -> str:

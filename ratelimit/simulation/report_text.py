@@ -1,10 +1,10 @@
-"""A report as lines for a terminal. What comes from the log or the configuration is escaped where it is not printable."""
+"""A report as lines for a terminal. What comes from the log or the configuration is escaped where it must be."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ratelimit.limiter.explanation_report import legible
-from ratelimit.simulation.bars import COLUMNS_MAX, columns, duration, sparkline
+from ratelimit.simulation.bars import COLUMNS_MAX, columns, duration, frame_of, sparkline
 
 KEYS_SHOWN = 3
 KEY_LENGTH_MAX = 80
@@ -52,11 +52,12 @@ def shown(text: str) -> str:
 
 
 def _plot(value: dict[str, Any], *, ascii_only: bool) -> Iterator[str]:
-    found, wide_s = columns(value["series"], value["bucket_s"], COLUMNS_MAX)
+    frame = frame_of(value["series"], value["bucket_s"], COLUMNS_MAX)
+    found = columns(value["series"], frame)
     for place, name in ((1, "admitted"), (2, "denied")):
         counts = [column[place] for column in found]
         line = sparkline(counts, max(counts, default=0), ascii_only=ascii_only)
-        yield f"  {name:<8} |{line}| at most {max(counts, default=0):,} in {duration(wide_s)}"
+        yield f"  {name:<8} |{line}| at most {max(counts, default=0):,} in {duration(frame.wide_s)}"
 
 
 def _table(limits: Sequence[dict[str, Any]], top: int) -> Iterator[str]:

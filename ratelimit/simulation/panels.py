@@ -1,0 +1,31 @@
+"""Which series of a report are drawn: all requests, and the limits that deny most."""
+
+from typing import Any
+
+from ratelimit.simulation.bars import columns, frame_of
+from ratelimit.simulation.chart import Panel, chart
+from ratelimit.simulation.report_text import overall
+
+LIMITS_DRAWN = 6
+COLUMNS_MAX = 120
+
+
+def drawn(report: dict[str, Any]) -> str:
+    """The picture of a report, of one configuration or two."""
+    sides = [(f"{side}: ", report[side]) for side in ("before", "after") if side in report] or [("", report)]
+    frame = frame_of(sides[0][1]["series"], sides[0][1]["bucket_s"], COLUMNS_MAX)
+    panels = [Panel(f"{name}all requests", overall(value), columns(value["series"], frame)) for name, value in sides]
+    for name, value in sides:
+        told = [each for each in value["limits"] if each["verdict"] == "counted" and each["series"]]
+        panels += [
+            Panel(f"{name}{each['limit']}", _note(each), columns(each["series"], frame))
+            for each in told[: LIMITS_DRAWN // len(sides)]
+        ]
+    return chart(f"{report['log']}, {report['from']} to {report['to']}", panels, frame)
+
+
+def _note(each: dict[str, Any]) -> str:
+    passed = each["over"] - each["denied"]
+    let_pass = f", {passed:,} over and let pass" if passed else ""
+    share = f"{each['denied']:,} denied ({each['percent_denied']} %)"
+    return f"{each['rate']}: {each['requests']:,} requests, {share}{let_pass}"
