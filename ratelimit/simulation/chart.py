@@ -54,11 +54,11 @@ def chart(title: str, panels: Sequence[Panel], frame: Frame) -> str:
 
 
 def _legend(frame: Frame) -> Iterator[str]:
-    x = WIDTH - MARGIN_RIGHT - 330
-    for name in ("admitted", "denied"):
+    x = WIDTH - MARGIN_RIGHT - 400
+    for name, label, width in (("admitted", "admitted", 80), ("denied", "denied; by limit: over it", 160)):
         yield f'<rect class="{name}" x="{x}" y="38" width="10" height="10"/>'
-        yield f'<text class="quiet" x="{x + 15}" y="47">{name}</text>'
-        x += 80
+        yield f'<text class="quiet" x="{x + 15}" y="47">{label}</text>'
+        x += width
     yield f'<text class="quiet" x="{x}" y="47">a bar is {duration(frame.wide_s)}, UTC</text>'
 
 
@@ -80,10 +80,10 @@ def _panel(panel: Panel, frame: Frame) -> Iterator[str]:
                 base += count
                 yield f'<rect class="{name}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"/>'
             yield "</g>"
-    y = TITLE + PLOT + 16
+    below = TITLE + PLOT + 16
     for second in ticks(frame.first, frame.end):
         x = f"{_x(frame, second):.1f}"
-        yield f'<text class="quiet" text-anchor="middle" x="{x}" y="{y}">{_label(second, frame)}</text>'
+        yield f'<text class="quiet" text-anchor="middle" x="{x}" y="{below}">{_label(second, frame)}</text>'
 
 
 def _x(frame: Frame, second: int) -> float:
@@ -91,9 +91,9 @@ def _x(frame: Frame, second: int) -> float:
 
 
 def highest(most: int) -> int:
-    """The end of an axis that holds `most`: 2, 4, 10 or 20 times a power of ten, so that its half is whole."""
+    """The end of an axis that holds `most`: an even number times a power of ten, so that its half is whole."""
     power = 10 ** max(0, math.floor(math.log10(max(1, most))))
-    return next(power * times for times in (2, 4, 10, 20) if power * times >= most)
+    return next(power * times for times in (2, 4, 6, 8, 10) if power * times >= most)
 
 
 def ticks(first: int, end: int) -> list[int]:

@@ -27,7 +27,9 @@ class Replay:
         self._tallies = Tallies(self.timeline.series)
         self._planning = Planning(config, settings, self._tallies)
         self.windows = Windows()
-        self.exact = ExactLane(OverLimitCache(settings.limiter.local_cache_size_in_bytes))
+        cache = OverLimitCache(settings.limiter.local_cache_size_in_bytes)
+        self._counts_denied = not cache.enabled
+        self.exact = ExactLane(cache)
         self._touched: list[Reached] = []
         self._second = 0
         self._ends_ms = 0
@@ -110,7 +112,7 @@ class Replay:
         if planned.submission is None:
             return over
         for (bit, reached), result in zip(planned.exact, self.exact.count(planned.submission, ms), strict=True):
-            if reached.charge.algorithm is FIXED_WINDOW:
+            if reached.charge.algorithm is FIXED_WINDOW and self._counts_denied and not planned.submission.together:
                 reached.tally.saw(result.count)
             if not result.allowed:
                 over |= bit

@@ -116,8 +116,9 @@ def case(seed: int, lines: int = 60) -> Case:
         descriptor.is_negative_hits = rng.random() < REFUNDS
     messages = [request.SerializeToString() for request in requests]
     now, asked = START_MS + rng.randrange(10**4) * 10_000, []
+    steps = [step for step in STEPS_MS if step % 10_000 == 0] if rng.random() < 0.5 else STEPS_MS
     for _ in range(lines):
-        now += rng.choice(STEPS_MS)
+        now += rng.choice(steps)
         asked.append((now, rng.choice(messages)))
     return Case(config, load_settings({**SETTINGS[seed % len(SETTINGS)], "BACKEND_TYPE": "memory"}), asked)
 
