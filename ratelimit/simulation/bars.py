@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 COLUMNS_MAX = 72
 _BLOCKS = " ▁▂▃▄▅▆▇█"
+# What a terminal must be able to show for these.
+FULL = _BLOCKS[-1]
 _ASCII = " .:-=+*#@"
 Column = tuple[int, int, int]
 """A unix second, and what there was from it on: within the limit, and over it."""

@@ -82,8 +82,8 @@ def _panel(panel: Panel, frame: Frame) -> Iterator[str]:
             yield "</g>"
     below = TITLE + PLOT + 16
     for second in ticks(frame.first, frame.end):
-        x = f"{_x(frame, second):.1f}"
-        yield f'<text class="quiet" text-anchor="middle" x="{x}" y="{below}">{_label(second, frame)}</text>'
+        at = f'x="{_x(frame, second):.1f}" y="{below}"'
+        yield f'<text class="quiet" text-anchor="middle" {at}>{_label(second, frame)}</text>'
 
 
 def _x(frame: Frame, second: int) -> float:

@@ -11,6 +11,7 @@ from ratelimit.check import read_config
 from ratelimit.errors import ConfigError, LogError
 from ratelimit.limiter.explanation_report import legible
 from ratelimit.settings import Settings
+from ratelimit.simulation.bars import FULL
 from ratelimit.simulation.comparison import Changes, comparison_lines, comparison_report
 from ratelimit.simulation.csv_log import CsvLog
 from ratelimit.simulation.json_log import JsonLog
@@ -121,15 +122,16 @@ def simulate(question: Question, settings: Settings, out: TextIO) -> int:
     if question.as_json:
         out.write(f"{json.dumps(report, indent=2)}\n")
         return 0
-    ascii_only = not _can_draw(out)
+    encoding = out.encoding or "utf-8"
     lines = comparison_lines if question.against else replay_lines
-    out.writelines(f"{line}\n" for line in [*log_lines(report), *lines(report, question.top, ascii_only=ascii_only)])
+    told = [*log_lines(report), *lines(report, question.top, ascii_only=not _has_blocks(encoding))]
+    out.writelines(f"{line}\n".encode(encoding, "backslashreplace").decode(encoding) for line in told)
     return 0
 
 
-def _can_draw(out: TextIO) -> bool:
+def _has_blocks(encoding: str) -> bool:
     try:
-        "▁→…".encode(out.encoding or "utf-8")
+        FULL.encode(encoding)
     except UnicodeEncodeError:
         return False
     return True

@@ -1,8 +1,10 @@
 """A log of CSV lines below a header. Its columns are fields of templates, or themselves descriptors."""
 
+import codecs
 import csv
 import io
 from collections.abc import Hashable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from operator import itemgetter
 
@@ -22,8 +24,10 @@ class CsvLog:
 
     def __init__(self, file: io.BufferedReader) -> None:
         # What is not UTF-8 is told of its line, when it is asked for.
-        text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
-        self._reader = csv.reader(text, strict=True)
+        decoded = partial(str, encoding="utf-8", errors="surrogateescape")
+        if file.peek(3).startswith(codecs.BOM_UTF8):
+            file.read(3)
+        self._reader = csv.reader(map(decoded, file), strict=True)
         try:
             self.names = next(self._reader, [])
         except csv.Error as error:

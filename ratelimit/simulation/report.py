@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from ratelimit.descriptors.limit import Limit
+from ratelimit.descriptors.limit import FIXED_WINDOW, Limit
 from ratelimit.simulation.order import InOrder
 from ratelimit.simulation.replay import Replay
 from ratelimit.simulation.rows import Lines
@@ -78,7 +78,8 @@ def rate(limit: Limit) -> str:
         return "unlimited"
     unit = limit.unit.name.lower()
     per = unit if limit.unit_multiplier == 1 else f"{limit.unit_multiplier} {unit}s"
-    return f"{limit.requests_per_unit} per {per}"
+    algorithm = "" if limit.algorithm == FIXED_WINDOW else f", {limit.algorithm}"
+    return f"{limit.requests_per_unit} per {per}{algorithm}"
 
 
 def percent(part: int, whole: int) -> float:
