@@ -25,12 +25,12 @@ from ratelimit.simulation.rows import Lines, Memo, Rows
 from ratelimit.simulation.template import Template, path_of
 
 JSON_TIME, CSV_TIME = "start_time", "time"
-REORDER_S = 30.0
+REORDER_S_MAX = 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, as the options of the command have it; `reorder_s` in seconds, `top` limits are shown."""
+    """What is asked, as the options of the command have it; `reorder` in seconds. `top` limits are shown."""
 
     directory: Path
     log: str
@@ -40,23 +40,27 @@ class Question:
     hits: str | None = None
     against: Path | None = None
     plot: Path | None = None
-    reorder_s: float = REORDER_S
+    reorder: float = 30.0
     top: int = 20
     strict: bool = False
-    as_json: bool = False
+    format: str = "text"
 
 
 class Simulation:
     """One log and the configurations that it is replayed under, one or two."""
 
     def __init__(self, question: Question, settings: Settings) -> None:
-        """Raises ConfigError, and LogError for templates that are none."""
+        """Raises ConfigError, and LogError for options that are none."""
         self._question = question
+        if not 0 <= question.reorder <= REORDER_S_MAX:
+            raise LogError(f"--reorder {question.reorder}: 0 to {REORDER_S_MAX} seconds are meant")
+        if question.top < 1:
+            raise LogError(f"--top {question.top}: at least one limit is meant")
         directories = [question.directory, *([question.against] if question.against else [])]
         configs = [read_config(directory, settings.config) for directory in directories]
         self.replays = [Replay(config, settings, index) for index, config in enumerate(configs)]
         self.lines = Lines(strict=question.strict)
-        self.order = InOrder(int(question.reorder_s * 1_000))
+        self.order = InOrder(int(question.reorder * 1_000))
         self.changes = Changes()
         self._template: Template | None = None
         if question.descriptors:
@@ -119,7 +123,7 @@ def simulate(question: Question, settings: Settings, out: TextIO) -> int:
             question.plot.write_text(drawn(report), encoding="utf-8")
         except OSError as error:
             return _refuse(f"--plot {question.plot}: cannot be written: {error.strerror or error}", out)
-    if question.as_json:
+    if question.format == "json":
         out.write(f"{json.dumps(report, indent=2)}\n")
         return 0
     encoding = out.encoding or "utf-8"

@@ -82,7 +82,7 @@ class CsvLog:
                 yield self._reader.line_num, cells
 
     def _one_by_one(self, lump: Sequence[tuple[int, list[str]]], rows: Rows) -> list[Row]:
-        made = (rows.of_one(number, lambda cells=cells: self._read(cells)) for number, cells in lump)  # type: ignore[misc]
+        made = (rows.of_one(number, partial(self._read, cells)) for number, cells in lump)
         return [row for row in made if row is not None]
 
     def _read(self, cells: list[str]) -> tuple[Moment | None, Hashable]:

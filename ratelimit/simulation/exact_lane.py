@@ -46,7 +46,7 @@ class Turned:
     waiting = True
 
     def __init__(self) -> None:
-        self._callback: Callable[[], None] | None = None
+        self._callback: Callable[[], None] = lambda: None
 
     def time(self) -> float:
         return 0.0
@@ -56,8 +56,7 @@ class Turned:
 
     def turn(self) -> None:
         """Run what was to run."""
-        if self._callback is not None:
-            self._callback()
+        self._callback()
 
 
 class ExactLane:

@@ -1,6 +1,7 @@
 """A log of JSON objects, one a line. Only the fields that are asked for are decoded."""
 
 from collections.abc import Hashable, Iterator, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -52,7 +53,7 @@ class JsonLog:
         made = []
         for number, line in enumerate(block.split(b"\n"), before + 1):
             if line.strip():
-                row = rows.of_one(number, lambda line=line: self._read(line))  # type: ignore[misc]
+                row = rows.of_one(number, partial(self._read, line))
                 if row is not None:
                     made.append(row)
         return made

@@ -6,6 +6,7 @@ Nearly all texts of a log have a second that the line before had too, and one of
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import cast
 
 Moment = str | int | float
 # Seconds, milliseconds, microseconds or nanoseconds: the year 5138 in one is 1973 in the next.
@@ -62,8 +63,9 @@ class Moments:
     def all_of(self, values: Sequence[Moment | None]) -> list[int]:
         """Those of many values, fast where they are RFC 3339 texts. Raises ValueError as `of` does."""
         seconds, rests = self._seconds, self._rests
+        texts = cast("Sequence[str]", values)
         try:
-            moments = [seconds[text[:SECOND_LENGTH]] + rests[text[SECOND_LENGTH:]] for text in values]  # type: ignore[index]
+            moments = [seconds[text[:SECOND_LENGTH]] + rests[text[SECOND_LENGTH:]] for text in texts]
         except (ValueError, TypeError):
             return list(map(self.of, values))
         if moments and min(moments) < 0:

@@ -36,7 +36,7 @@ def counts(report: dict[str, Any]) -> dict[str, tuple[int, int]]:
 
 def test_the_catalog_example(log: Path) -> None:
     """One, three, five and ten a minute are admitted, of sixty; unknown tiers match no limit."""
-    report = json.loads(told(log, **EXAMPLE, as_json=True)[2:])
+    report = json.loads(told(log, **EXAMPLE, format="json")[2:])
     assert counts(report) == {
         "no_loyalty": (120, 118),
         "bronze_request": (120, 114),
@@ -62,10 +62,10 @@ def test_packed_and_out_of_order(log: Path, tmp_path: Path) -> None:
     lines = log.read_bytes().splitlines(keepends=True)
     mixed = [line for start in range(0, len(lines), 40) for line in reversed(lines[start : start + 40])]
     (tmp_path / "mixed.gz").write_bytes(gzip.compress(b"".join(mixed)))
-    mixed_report = json.loads(told(tmp_path / "mixed.gz", **EXAMPLE, as_json=True)[2:])
-    report = json.loads(told(log, **EXAMPLE, as_json=True)[2:])
+    mixed_report = json.loads(told(tmp_path / "mixed.gz", **EXAMPLE, format="json")[2:])
+    report = json.loads(told(log, **EXAMPLE, format="json")[2:])
     assert {**mixed_report, "log": report["log"]} == report
-    late = json.loads(told(tmp_path / "mixed.gz", **EXAMPLE, as_json=True, reorder_s=0.0)[2:])
+    late = json.loads(told(tmp_path / "mixed.gz", **EXAMPLE, format="json", reorder=0.0)[2:])
     assert late["late"] == 0  # all of so short a log is held in any case
 
 
@@ -76,9 +76,9 @@ def test_a_log_of_descriptors(tmp_path: Path) -> None:
     (tmp_path / "plain.csv").write_text(
         "\n".join(row.rpartition(",")[0] for row in ["time,domain,header_match,tier", *rows])
     )
-    assert counts(json.loads(told(tmp_path / "plain.csv", as_json=True)[2:])) == {"gold_request": (12, 2)}
+    assert counts(json.loads(told(tmp_path / "plain.csv", format="json")[2:])) == {"gold_request": (12, 2)}
     template = {"domain": "%domain%", "descriptors": ["header_match=%tier%_request"]}
-    assert counts(json.loads(told(tmp_path / "log.csv", **template, as_json=True)[2:])) == {"gold_request": (12, 2)}
+    assert counts(json.loads(told(tmp_path / "log.csv", **template, format="json")[2:])) == {"gold_request": (12, 2)}
 
 
 def test_two_configurations(log: Path, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_two_configurations(log: Path, tmp_path: Path) -> None:
     (tmp_path / "after" / "catalog.yaml").write_text(catalog)
     options = {**EXAMPLE, "against": tmp_path / "after"}
     assert "0 requests are newly denied, 40 newly admitted" in told(log, **options, plot=tmp_path / "plot.svg")
-    report = json.loads(told(log, **options, as_json=True)[2:])
+    report = json.loads(told(log, **options, format="json")[2:])
     assert report["changes"]["limits"][0]["after"]["rate"] == "30 per minute"
     assert "after: catalog-ratelimit.header_match_gold_request" in (tmp_path / "plot.svg").read_text()
 
@@ -96,7 +96,7 @@ def test_two_configurations(log: Path, tmp_path: Path) -> None:
 def test_hits_of_a_field(tmp_path: Path) -> None:
     """A request may cost more than one."""
     path = json_log(tmp_path / "log", [(ms, {"x-loyalty": "gold", "size": 4}) for ms in range(3)])
-    report = json.loads(told(path, **EXAMPLE, hits="size", as_json=True)[2:])
+    report = json.loads(told(path, **EXAMPLE, hits="size", format="json")[2:])
     assert counts(report) == {"gold_request": (3, 1)}
     assert report["limits"][0]["peak"] == 12
 
@@ -122,6 +122,8 @@ def test_a_terminal_without_blocks(log: Path) -> None:
     [
         ("{}", {}, "LOG: --domain and --descriptor are wanted"),
         ("{}", {"descriptors": ["a=b"]}, "--domain is wanted"),
+        ("{}", {**EXAMPLE, "reorder": float("nan")}, "--reorder nan: 0 to 86400 seconds are meant"),
+        ("{}", {**EXAMPLE, "top": 0}, "--top 0: at least one limit is meant"),
         ("{}", {"domain": "d", "descriptors": ["a"]}, "--descriptor a: key=value is wanted"),
         ("{}", {"domain": "d", "descriptors": ["a=b"], "time": "."}, "LOG: --time: the name of a field is missing"),
         ("", EXAMPLE, "LOG: line 1: a header with the names of columns is wanted"),

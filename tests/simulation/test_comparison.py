@@ -1,9 +1,11 @@
+from typing import Any
+
 from ratelimit.simulation.comparison import Changes, change, comparison_lines, comparison_report
 from ratelimit.simulation.replay import Replay
 from tests.simulation.scene import START_MS, config, plan, rate, settings
 
 
-def compared(before: list[str], after: list[str], asked: list[str], top: int = 20) -> tuple[dict, str]:  # type: ignore[type-arg]
+def compared(before: list[str], after: list[str], asked: list[str], top: int = 20) -> tuple[dict[str, Any], str]:
     """The report and its text, of a request a millisecond."""
     replays = [Replay(config(*limits), settings(), index) for index, limits in enumerate((before, after))]
     changes = Changes()

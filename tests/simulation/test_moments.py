@@ -48,6 +48,17 @@ def test_what_is_no_moment(value: str | float | None, reason: str) -> None:
         Moments().of(value)
 
 
+def test_many_moments() -> None:
+    """Of one form or of several; one that is before 1970 is none."""
+    moments = Moments()
+    assert moments.all_of(["2026-01-01T00:00:00Z", 1_767_225_601, "1767225602"]) == [
+        NEW_YEAR_MS + n * 1_000 for n in range(3)
+    ]
+    for wrong in ("1969-12-31T23:59:59Z", None):
+        with pytest.raises(ValueError, match="is "):
+            moments.all_of(["2026-01-01T00:00:00Z", wrong])
+
+
 def test_what_is_kept_is_bounded() -> None:
     """A log of many years is read like one of a minute."""
     moments = Moments()

@@ -64,6 +64,16 @@ def test_the_exact_lane_is_asked_at_the_moment() -> None:
     assert grouped.tallies[0].peak == 3
 
 
+def test_a_limit_without_a_series() -> None:
+    """Of very many limits some have none: they are counted all the same."""
+    replayed = replay(A)
+    row = (START_MS, plan(replayed, "a=x"))
+    replayed.tallies[0].series = None
+    replayed.run([row])
+    replayed.finish()
+    assert (replayed.tallies[0].requests, replayed.tallies[0].series) == (1, None)
+
+
 def test_a_counter_saturates() -> None:
     """As every store's does."""
     replayed = replay(A)
