@@ -1,8 +1,10 @@
 """`ratelimit simulate DIR LOG`: what a configuration would have denied of the requests in an access log."""
 
+import gc
 import io
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -26,6 +28,7 @@ from ratelimit.simulation.template import Template, path_of
 
 JSON_TIME, CSV_TIME = "start_time", "time"
 REORDER_S_MAX = 86_400
+GC_THRESHOLDS = (100_000, 50, 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,8 @@ def simulate(question: Question, settings: Settings, out: TextIO) -> int:
     except (ConfigError, LogError) as error:
         return _refuse(str(error), out)
     try:
-        simulation.run()
+        with _little_collecting():
+            simulation.run()
     except LogError as error:
         return _refuse(f"{question.log}: {error}", out)
     report = simulation.report()
@@ -131,6 +135,17 @@ def simulate(question: Question, settings: Settings, out: TextIO) -> int:
     told = [*log_lines(report), *lines(report, question.top, ascii_only=not _has_blocks(encoding))]
     out.writelines(f"{line}\n".encode(encoding, "backslashreplace").decode(encoding) for line in told)
     return 0
+
+
+@contextmanager
+def _little_collecting() -> Iterator[None]:
+    """The garbage collector looks at rows again and again, and they have no cycles: a quarter of the time."""
+    before = gc.get_threshold()
+    gc.set_threshold(*GC_THRESHOLDS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _has_blocks(encoding: str) -> bool:

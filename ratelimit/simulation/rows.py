@@ -17,7 +17,7 @@ from ratelimit.simulation.planned import Planned
 from ratelimit.simulation.replay import Row
 from ratelimit.simulation.template import Value
 
-MEMO_MAX = 65_536
+MEMO_MAX = 32_768
 NAMED_MAX = 10
 
 

@@ -3,25 +3,32 @@
 `python -m tests.differential.replayed LINES` replays a generated log of so many lines, and asks the service the same.
 """
 
+import json
 import random
+import sys
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from loadtest.access_log import Asked, Traffic, ended, requests, write_json
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.descriptors.tree import Config
 from ratelimit.errors import RpcError
 from ratelimit.limiter.limiter import Limiter, LimiterOptions
 from ratelimit.limiter.over_limit_cache import OverLimitCache
 from ratelimit.metrics import Metrics
+from ratelimit.pb.envoy.extensions.common.ratelimit.v3 import ratelimit_pb2
 from ratelimit.pb.envoy.service.ratelimit.v3 import rls_pb2
 from ratelimit.service.messages import parse_request
 from ratelimit.service.planning import decision_rules, make_planner
 from ratelimit.service.rate_limit import RateLimitService, Rules
 from ratelimit.settings import Settings, load_settings
+from ratelimit.simulation.command import Question, Simulation
 from ratelimit.simulation.exact_lane import SetClock
 from ratelimit.simulation.planned import Planned
 from ratelimit.simulation.replay import Replay, Row
@@ -42,6 +49,22 @@ SETTINGS: tuple[dict[str, str], ...] = (
     {"SHADOW_MODE": "true"},
     {"USE_CALENDAR_MONTH_RATE_LIMIT": "true", "CACHE_KEY_PREFIX": "p:"},
 )
+
+LOG_CONFIG = """domain: shop
+descriptors:
+  - {key: tier, value: bronze, rate_limit: {unit: minute, requests_per_unit: 300}}
+  - {key: tier, value: silver, rate_limit: {unit: minute, unit_multiplier: 5, requests_per_unit: 2000}}
+  - {key: tier, value: gold, shadow_mode: true, rate_limit: {unit: second, requests_per_unit: 20}}
+  - {key: tier, value: none, quota_mode: true, rate_limit: {unit: hour, requests_per_unit: 100}}
+  - {key: user, rate_limit: {unit: minute, requests_per_unit: 5}}
+  - key: path
+    value: /search/*
+    rate_limit: {unit: minute, requests_per_unit: 40, algorithm: sliding_window}
+  - key: path
+    descriptors:
+      - {key: user, rate_limit: {unit: second, requests_per_unit: 2, algorithm: gcra}}
+"""
+TEMPLATES = ("tier=%x-loyalty%|none", "user=%user%", "path=%path%", "path=%path%,user=%user%")
 
 
 class Asking:
@@ -200,3 +223,58 @@ def disagreements(seed: int) -> tuple[int, list[str]]:
     if over != codes[OVER_LIMIT]:
         found.append(f"seed {seed}: {over} over, and the service says {codes}")
     return len(given.asked), found
+
+
+def disagreements_of_log(folder: Path, traffic: Traffic) -> tuple[int, list[str]]:
+    """How many the service denies; and where the command's report of a generated log, and the service asked for its requests, differ."""
+    write_json(folder / "access.log", traffic)
+    (folder / "config").mkdir()
+    (folder / "config" / "shop.yaml").write_text(LOG_CONFIG)
+    settings = load_settings({"BACKEND_TYPE": "memory"})
+    question = Question(folder / "config", str(folder / "access.log"), "shop", TEMPLATES, strict=True)
+    simulation = Simulation(question, settings)
+    simulation.run()
+    report = json.loads(json.dumps(simulation.report()))
+    served = Served(load_config([ConfigFile("shop.yaml", LOG_CONFIG.encode())]), settings)
+    # Those of one millisecond come as they stand in the log.
+    asked = sorted(ended(requests(traffic)), key=lambda each: each.ms)
+    denied = sum(_denies(served.ask([_message(each)], each.ms)[0]) for each in asked)
+    told: dict[str, tuple[int, ...]] = {"all": (report["requests"], report["denied"])}
+    counted: dict[str, tuple[int, ...]] = {"all": (len(asked), denied)}
+    for each in report["limits"]:
+        if each["verdict"] == "counted":
+            told[each["limit"]] = (each["requests"], each["over"], each["shadow_mode"] * each["over"])
+    for name, stats in served.metrics.limits.items():
+        counted[name] = (stats.total_hits, stats.over_limit, stats.shadow_mode)
+    names = {*told, *counted}
+    return denied, [
+        f"{name}: {told.get(name)} and {counted.get(name)}" for name in names if told.get(name) != counted.get(name)
+    ]
+
+
+def _message(each: Asked) -> bytes:
+    """What Envoy would send for the line."""
+    found = rls_pb2.RateLimitRequest(domain="shop")
+    entries = [[("tier", each.tier or "none")], [("user", each.user)], [("path", each.path)]]
+    for descriptor in [*entries, [("path", each.path), ("user", each.user)]]:
+        pairs = [ratelimit_pb2.RateLimitDescriptor.Entry(key=key, value=value) for key, value in descriptor]
+        found.descriptors.append(ratelimit_pb2.RateLimitDescriptor(entries=pairs))
+    return found.SerializeToString()
+
+
+def _denies(answer: bytes | None) -> bool:
+    return answer is not None and rls_pb2.RateLimitResponse.FromString(answer).overall_code == OVER_LIMIT
+
+
+def main(lines: int) -> int:
+    """Replay a log of so many lines; 1 where something differs."""
+    with tempfile.TemporaryDirectory() as name:
+        denied, wrong = disagreements_of_log(Path(name), Traffic(lines, per_second=100, users=100_000))
+    sys.stdout.write(
+        "".join(f"{each}\n" for each in wrong) + f"{lines} lines, {denied} denied, {len(wrong)} disagreements\n"
+    )
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000))
