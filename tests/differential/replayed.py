@@ -55,11 +55,11 @@ descriptors:
   - {key: tier, value: bronze, rate_limit: {unit: minute, requests_per_unit: 300}}
   - {key: tier, value: silver, rate_limit: {unit: minute, unit_multiplier: 5, requests_per_unit: 2000}}
   - {key: tier, value: gold, shadow_mode: true, rate_limit: {unit: second, requests_per_unit: 20}}
-  - {key: tier, value: none, quota_mode: true, rate_limit: {unit: hour, requests_per_unit: 100}}
-  - {key: user, rate_limit: {unit: minute, requests_per_unit: 5}}
+  - {key: tier, value: none, quota_mode: true, rate_limit: {unit: hour, requests_per_unit: 2000}}
+  - {key: user, rate_limit: {unit: minute, requests_per_unit: 90}}
   - key: path
     value: /search/*
-    rate_limit: {unit: minute, requests_per_unit: 40, algorithm: sliding_window}
+    rate_limit: {unit: minute, requests_per_unit: 200, algorithm: sliding_window}
   - key: path
     descriptors:
       - {key: user, rate_limit: {unit: second, requests_per_unit: 2, algorithm: gcra}}
@@ -226,7 +226,7 @@ def disagreements(seed: int) -> tuple[int, list[str]]:
 
 
 def disagreements_of_log(folder: Path, traffic: Traffic) -> tuple[int, list[str]]:
-    """How many the service denies; and where the command's report of a generated log, and the service asked for its requests, differ."""
+    """How many the service denies of a generated log's requests, and where the command's report differs from it."""
     write_json(folder / "access.log", traffic)
     (folder / "config").mkdir()
     (folder / "config" / "shop.yaml").write_text(LOG_CONFIG)
@@ -269,7 +269,7 @@ def _denies(answer: bytes | None) -> bool:
 def main(lines: int) -> int:
     """Replay a log of so many lines; 1 where something differs."""
     with tempfile.TemporaryDirectory() as name:
-        denied, wrong = disagreements_of_log(Path(name), Traffic(lines, per_second=100, users=100_000))
+        denied, wrong = disagreements_of_log(Path(name), Traffic(lines, per_second=20, users=100_000))
     sys.stdout.write(
         "".join(f"{each}\n" for each in wrong) + f"{lines} lines, {denied} denied, {len(wrong)} disagreements\n"
     )
