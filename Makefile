@@ -4,8 +4,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check tools docs manifests conformance differential explained surface reference-suite bench bench-faults \
-  bench-floors  bench-reload bench-restart bench-soak bench-store bench-cluster exactness protos
+.PHONY: help setup demo test check tools docs manifests conformance differential explained surface reference-suite \
+  bench bench-faults bench-floors bench-reload bench-restart bench-simulate bench-soak bench-store bench-cluster \
+  exactness replayed protos
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -61,6 +62,9 @@ bench-reload: setup ## Two instances that reload 20,000 descriptors under load: 
 bench-restart: setup ## Two instances are replaced under CALLS= (100,000) calls of every kind of client: none may fail
 	@$(BIN)/python -m loadtest.restart
 
+bench-simulate: setup ## How many lines a second `ratelimit simulate` replays, by kind of log (LINES= sizes the logs)
+	@$(BIN)/python -m loadtest.bench_simulate
+
 bench-soak: setup ## MINUTES= (10) of unique values and connections that come and go: memory, files, tasks, loop lag
 	@$(BIN)/python -m loadtest.soak
 
@@ -75,6 +79,9 @@ exactness: setup ## REQUESTS= (1,000,000) on three instances, RUNS= (1,000) faul
 
 explained: setup ## What `explain` says, held against what the service does, for 11,250 random requests
 	@$(BIN)/python -m tests.differential.explained
+
+replayed: setup ## A log of LINES= (1,000,000) replayed, and the service asked the same: every count must agree
+	@$(BIN)/python -m tests.differential.replayed $(or $(LINES),1000000)
 
 protos: setup ## Lint protos/ and generate ratelimit/pb anew, with buf
 	@$(BIN)/python protos/generate.py

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from importlib import metadata
 from pathlib import Path
 
@@ -81,6 +82,11 @@ def _look(options: argparse.Namespace, settings: Settings) -> int:
         from ratelimit.check import check  # noqa: PLC0415
 
         return check(options.directory, settings.config, sys.stdout)
+    if options.command == "simulate":
+        from ratelimit.simulation import command  # noqa: PLC0415
+
+        given = {field.name: getattr(options, field.name) for field in fields(command.Question)}
+        return command.simulate(command.Question(**given), settings, sys.stdout)
     from ratelimit.explain import Question, tell_why  # noqa: PLC0415
 
     question = Question(
@@ -106,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     checking = commands.add_parser("check", help="validate a configuration directory")
     checking.add_argument("directory", type=Path, metavar="DIR", help="every file below it is one domain")
     _add_explain(commands.add_parser("explain", help="tell why a request is limited, or is not"))
+    _add_simulate(commands.add_parser("simulate", help="replay an access log: what would have been denied"))
     telling = commands.add_parser("settings", help="print the settings in force, without secrets")
     telling.add_argument("--format", choices=("text", "json"), default="text")
     moving = commands.add_parser("migrate-check", help="tell what differs for a deployment of envoyproxy/ratelimit")
@@ -121,6 +128,28 @@ def _add_explain(asking: argparse.ArgumentParser) -> None:
     asking.add_argument("--prefix", help="in place of CACHE_KEY_PREFIX")
     asking.add_argument("--key-format", choices=("exact", "reference"), help="in place of COUNTER_KEY_FORMAT")
     asking.add_argument("--now", type=int, metavar="SECONDS", help="the unix second to explain, instead of this one")
+    asking.add_argument("--format", choices=("text", "json"), default="text")
+
+
+def _add_simulate(asking: argparse.ArgumentParser) -> None:
+    asking.add_argument("directory", type=Path, metavar="DIR", help="the configuration directory")
+    asking.add_argument("log", metavar="LOG", help="JSON or CSV lines, packed by gzip or not; `-` for standard input")
+    asking.add_argument("--domain", help="the domain of the requests; %%field%% for one of the log")
+    asking.add_argument(
+        "--descriptor",
+        dest="descriptors",
+        action="append",
+        default=[],
+        metavar="k=v",
+        help="what a line asks, such as 'user=%%user%%,path=%%request.path%%'; once for each descriptor",
+    )
+    asking.add_argument("--time", metavar="FIELD", help="when a request came (start_time, or the column time)")
+    asking.add_argument("--hits", metavar="FIELD", help="what a request costs; 1 without")
+    asking.add_argument("--against", type=Path, metavar="DIR", help="another configuration, to compare with")
+    asking.add_argument("--plot", type=Path, metavar="FILE", help="draw it, as SVG")
+    asking.add_argument("--reorder", type=float, default=30.0, metavar="SECONDS", help="how late a line may come (30)")
+    asking.add_argument("--top", type=int, default=20, metavar="N", help="how many limits are shown (20)")
+    asking.add_argument("--strict", action="store_true", help="end at the first broken line")
     asking.add_argument("--format", choices=("text", "json"), default="text")
 
 

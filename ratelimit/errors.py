@@ -4,6 +4,7 @@
     ├── ConfigError      a configuration file is wrong: carries file, line, column and key path
     ├── SettingsError    an environment variable is wrong: carries its name
     ├── StoreError       the counter store did not answer: `transient`, `outcome_unknown`
+    ├── LogError         an access log, or what is said of its fields, cannot be replayed
     ├── RpcError         a call ends with this gRPC status: the caller's fault, or a StoreError on its way out
     ├── ConnectionViolation  the peer broke HTTP/2: the connection ends with GOAWAY
     └── StreamViolation      the peer broke HTTP/2 within one stream: it ends with RST_STREAM
@@ -55,6 +56,10 @@ class StoreError(RateLimitError):
         self.transient = transient
         self.outcome_unknown = outcome_unknown
         super().__init__(reason)
+
+
+class LogError(RateLimitError):
+    """An access log cannot be replayed: it cannot be read, or what is said of its fields makes no requests."""
 
 
 class GrpcStatus(IntEnum):

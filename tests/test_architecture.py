@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "admin": {*FOUNDATION, "sockets", "descriptors", "limiter", "service"},
     "check": {*FOUNDATION, "descriptors", "sources"},
     "explain": {*FOUNDATION, "check", "descriptors", "limiter", "service"},
+    "simulation": {*FOUNDATION, "check", "descriptors", "limiter", "service", "stores"},
     "migration": {*FOUNDATION, "descriptors", "sources"},
     "pb": {"pb"},
     "tracing": {*FOUNDATION, "transport", "service"},

@@ -27,6 +27,14 @@ def test_a_request_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert answer["counter"]["key"] == "p:catalog-ratelimit_header_match_gold_request_60"
 
 
+def test_a_log_is_replayed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """`ratelimit simulate DIR LOG`, with options behind it."""
+    (tmp_path / "log").write_text("".join(f'{{"at": {second}, "tier": "gold"}}\n' for second in range(12)))
+    words = ["simulate", str(ROOT / "config"), str(tmp_path / "log"), "--domain", "catalog-ratelimit", "--time", "at"]
+    assert main([*words, "--descriptor", "header_match=%tier%_request", "--format", "json", "--reorder", "1"]) == 0
+    assert json.loads(capsys.readouterr().out)["denied"] == 2
+
+
 def test_settings_are_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """`ratelimit settings`, as text and as JSON; exit code 1 where it could not start."""
     monkeypatch.setenv("PORT", "0x1F90")
