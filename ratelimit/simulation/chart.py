@@ -76,6 +76,8 @@ def _panel(panel: Panel, frame: Frame) -> Iterator[str]:
             yield f"<g><title>{_moment(second)}: {within:,} admitted, {over:,} denied</title>"
             base, x = 0, _x(frame, second)
             for name, count in (("admitted", within), ("denied", over)):
+                if not count:
+                    continue
                 y, height = TITLE + PLOT - (base + count) * PLOT / top, count * PLOT / top
                 base += count
                 yield f'<rect class="{name}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"/>'
