@@ -30,11 +30,14 @@ GATEWAY_CALLS = """        # Calls of the other cluster come through our gateway
           podSelector:
             matchLabels: {istio: eastwestgateway}
 """
+STORE_PODS = "            matchLabels: {app: redis}\n"
+# Whatever the store's name is: a divided limit has one per cluster.
+ANY_STORE_PODS = '            matchLabels: {ratelimit-store: "true"}\n'
 EGRESS = "  egress:\n"
 GATEWAY_EGRESS = """    # The other cluster's gateway, whose address is its load balancer's.
     - ports: [{port: 15443}]
 """
-LOCALITY = """    # Our own cluster's instances first, the other's when none of these is left; acts only with outlierDetection.
+LOCALITY = """    # Our own cluster's instances first, the other's when none is left; acts only with outlierDetection.
     loadBalancer:
       localityLbSetting:
         enabled: true
@@ -90,6 +93,7 @@ def _service(text: str) -> str:
         (STORE_LINE, ""),
         (ENV, STORE_ENV + ENV),
         (CALLERS, CALLERS + GATEWAY_CALLS),
+        (STORE_PODS, ANY_STORE_PODS),
         (EGRESS, EGRESS + GATEWAY_EGRESS),
     ):
         if text.count(old) != 1:

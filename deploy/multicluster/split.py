@@ -53,7 +53,7 @@ def split(text: str, weights: Mapping[str, int]) -> tuple[dict[str, str], list[N
     return texts, nothing[::-1]
 
 
-def _limits(text: str) -> set[yaml.Node]:
+def _limits(text: str) -> set[yaml.ScalarNode]:
     """The scalars of every requests_per_unit; one that aliases name again is there once."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -62,7 +62,7 @@ def _limits(text: str) -> set[yaml.Node]:
     return set() if root is None else set(_below(root, set()))
 
 
-def _below(node: yaml.Node, seen: set[yaml.Node]) -> Iterator[yaml.Node]:
+def _below(node: yaml.Node, seen: set[yaml.Node]) -> Iterator[yaml.ScalarNode]:
     if node in seen:
         return
     seen.add(node)
@@ -72,12 +72,16 @@ def _below(node: yaml.Node, seen: set[yaml.Node]) -> Iterator[yaml.Node]:
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if key.value == KEY:
-                yield value
+                yield _whole(value)
             else:
                 yield from _below(value, seen)
 
 
-def _number(node: yaml.Node) -> int:
-    if node.tag != "tag:yaml.org,2002:int":
+def _whole(node: yaml.Node) -> yaml.ScalarNode:
+    if not isinstance(node, yaml.ScalarNode) or node.tag != "tag:yaml.org,2002:int":
         raise ValueError(f"line {node.start_mark.line + 1}: {KEY} is no whole number")
+    return node
+
+
+def _number(node: yaml.ScalarNode) -> int:
     return int(yaml.SafeLoader("").construct_yaml_int(node))
