@@ -105,7 +105,11 @@ def test_wrong_arguments_are_told(
     assert said in capsys.readouterr().err
 
 
-def test_without_arguments_the_folders_are_written(capsys: pytest.CaptureFixture[str]) -> None:
-    """They are as they should be already."""
+@pytest.mark.parametrize(("changed", "said"), [([], "nothing changed\n"), (["a", "b"], "a\nb\n")])
+def test_without_arguments_the_folders_are_written(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, changed: list[str], said: str
+) -> None:
+    """And it is told what of them changed."""
+    monkeypatch.setattr("deploy.multicluster.__main__.write", lambda made: changed)
     assert main([]) == 0
-    assert capsys.readouterr().out == "nothing changed\n"
+    assert capsys.readouterr().out == said
