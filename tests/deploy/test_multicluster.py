@@ -56,12 +56,9 @@ def test_clusters_differ_in_their_names_alone() -> None:
     names = [{str(file.relative_to(HERE / each)) for file in (HERE / each).rglob("*.yaml")} for each in CLUSTERS]
     assert names[0] == names[1]
     for name in names[0] - {"store.yaml", "split/configmap.yaml"}:
-        expected = (
-            (HERE / "cluster1" / name).read_text().replace("cluster1", "cluster2").replace("network1", "network2")
-        )
-        assert list(yaml.safe_load_all((HERE / "cluster2" / name).read_text())) == list(yaml.safe_load_all(expected)), (
-            name
-        )
+        first, second = ((HERE / each / name).read_text() for each in CLUSTERS)
+        expected = first.replace("cluster1", "cluster2").replace("network1", "network2")
+        assert list(yaml.safe_load_all(second)) == list(yaml.safe_load_all(expected)), name
 
 
 @pytest.mark.parametrize(("cluster", "variant"), VARIANTS)
