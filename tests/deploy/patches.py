@@ -49,6 +49,17 @@ def apply(bootstrap: dict[str, Any], *names: str, folder: Path = ISTIO) -> dict[
     return result
 
 
+def patient(bootstrap: dict[str, Any]) -> dict[str, Any]:
+    """The same with ten seconds for each call of the rate limit filter: a test tells counts, not how busy we are."""
+    result = copy.deepcopy(bootstrap)
+    for found in connection_manager(result)["http_filters"]:
+        if found["name"] == "envoy.filters.http.ratelimit":
+            config = found["typed_config"]
+            config["timeout"] = "10s"
+            config["rate_limit_service"]["grpc_service"]["retry_policy"]["retry_back_off"]["max_interval"] = "10s"
+    return result
+
+
 def route_to(
     bootstrap: dict[str, Any], name: str, rule: dict[str, Any], priorities: Sequence[Sequence[int]]
 ) -> dict[str, Any]:

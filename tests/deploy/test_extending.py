@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.demo.processes import LOOPBACK, ROOT, Envoy, config_map, free_port, start_envoy, start_service
-from tests.deploy.patches import ISTIO, apply, connection_manager, sidecar
+from tests.deploy.patches import ISTIO, apply, connection_manager, patient, sidecar
 from tests.integration.scene import room_in_the_minute
 
 LIMITED = "outbound|8081||ratelimit.istioinaction.svc.cluster.local"
@@ -36,13 +36,8 @@ PATHS = """\
     value: /items
     rate_limit: {unit: minute, requests_per_unit: 2}
 """
-GROUPS = {
-    "Bearer anna": "gold",
-    "Bearer ben": "silver",
-    "Bearer cleo": "bronze",
-    "Bearer eve": "platinum",
-    "Bearer new": "",
-}
+CALLERS = {"anna": "gold", "ben": "silver", "cleo": "bronze", "eve": "platinum", "new": ""}
+GROUPS = {f"Bearer {caller}": group for caller, group in CALLERS.items()}
 
 
 def wasm_filter(file: Path) -> dict[str, Any]:
@@ -71,8 +66,12 @@ def module() -> bytes:
 
 def bootstrap(file: Path) -> dict[str, Any]:
     """The catalog's sidecar with everything applied."""
-    result = apply(sidecar(), *FILES, "wasm/ratelimit-actions.yaml")
-    connection_manager(result)["http_filters"].insert(0, wasm_filter(file))
+    result = patient(apply(sidecar(), *FILES, "wasm/ratelimit-actions.yaml"))
+    filters = connection_manager(result)["http_filters"]
+    (lua,) = (each["typed_config"]["default_source_code"] for each in filters if "lua" in each["name"])
+    assert "TIMEOUT_MS = 100\n" in lua["inline_string"]
+    lua["inline_string"] = lua["inline_string"].replace("TIMEOUT_MS = 100\n", "TIMEOUT_MS = 1000\n")  # we may be busy
+    filters.insert(0, wasm_filter(file))
     loyalty = {"name": LOYALTY, "connect_timeout": "1s", "load_assignment": {"cluster_name": LOYALTY}}
     result["static_resources"]["clusters"].append(loyalty)
     return result
@@ -101,12 +100,16 @@ class Chain:
         self._stack.push_async_callback(instance.program.stop, 9)
         file = self._folder / "path-group.wasm"
         file.write_bytes(module())
-        endpoints = {
+        self._endpoints = {
             LIMITED: [instance.grpc_port],
             "catalog": [await self._serve(self._catalog)],
             LOYALTY: [await self._serve(self._loyalty)],
         }
-        self.envoy = await start_envoy(self._folder, bootstrap(file), endpoints)
+        await self.start_envoy(bootstrap(file))
+
+    async def start_envoy(self, config: dict[str, Any]) -> None:
+        """Start an Envoy, the one that is asked from now on."""
+        self.envoy = await start_envoy(self._folder, config, self._endpoints)
         self._stack.push_async_callback(self.envoy.program.stop)
 
     async def ask(self, times: int, path: str = "/", **headers: str) -> Counter[tuple[int, str]]:
@@ -201,8 +204,8 @@ async def paths(chain: Chain) -> None:
     assert await chain.ask(1, f"{long}{long[1:]}", authorization="Bearer cleo") == {(500, "bronze"): 1}
 
 
-async def test_what_stands_before_decides_what_is_limited(chain: Chain) -> None:
-    """Another service says who a caller is, a plugin what a path is; and the tap shows what the filter saw, and why."""
+async def test_what_stands_before_decides_what_is_limited(chain: Chain, tmp_path: Path) -> None:
+    """A service says who a caller is, a plugin what a path is, the tap why; a service that is not there, nothing."""
     await room_in_the_minute()
     await groups(chain)
     await paths(chain)
@@ -211,6 +214,10 @@ async def test_what_stands_before_decides_what_is_limited(chain: Chain) -> None:
     assert fields(trace, "request")["x-loyalty"] == "silver"
     assert fields(trace, "response")[":status"] == "429"
     assert fields(trace, "response")["x-loyalty-group"] == "silver"
+    config = bootstrap(tmp_path / "path-group.wasm")
+    assert config["static_resources"]["clusters"].pop()["name"] == LOYALTY
+    await chain.start_envoy(config)
+    assert await chain.ask(1, authorization="Bearer ben", x_loyalty="silver") == {(429, "none"): 1}
 
 
 def test_filters_stand_in_the_order_of_the_document(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from deploy.demo.processes import (
     start_service,
     start_valkey,
 )
-from tests.deploy.patches import apply, route_to, sidecar
+from tests.deploy.patches import apply, patient, route_to, sidecar
 from tests.faults import FaultProxy
 from tests.integration.scene import Scene
 
@@ -106,7 +106,7 @@ class TwoClusters:
             "RUNTIME_IGNOREDOTFILES": "true",
             "REDIS_SOCKET_TYPE": "tcp",
             "REDIS_URL": f"{LOOPBACK}:{store_port}",
-            "REDIS_TIMEOUT": "200ms",
+            "REDIS_TIMEOUT": "5s",  # a store that is away refuses at once
             "DRAIN_DELAY": "0",
         }
         return await start_service(f"ratelimit-{name}", self._folder, environ)
@@ -116,7 +116,7 @@ class TwoClusters:
         rule = yaml.safe_load((folder / "destination-rule.yaml").read_text())
         own, other = self.instances[place].grpc_port, self.call_links[1 - place].port
         patched: dict[str, Any] = apply(sidecar(), "ratelimit-filter.yaml", "ratelimit-actions.yaml", folder=folder)
-        bootstrap = route_to(patched, CALLED, rule, [[own], [other]])
+        bootstrap = route_to(patient(patched), CALLED, rule, [[own], [other]])
         return await start_envoy(self._folder, bootstrap, {"catalog": [upstream]})
 
     async def _get(self, session: aiohttp.ClientSession, place: int, loyalty: str) -> int:
