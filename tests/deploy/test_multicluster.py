@@ -135,6 +135,16 @@ def test_the_shares_sum_to_the_limits() -> None:
     assert set(WEIGHTS) == set(CLUSTERS)
 
 
+def test_the_document_has_the_shares_that_are_shipped() -> None:
+    """Its table is in numbers, and so are the folders."""
+    tiers = ("gold_request", "silver_request", "bronze_request", "no_loyalty")
+    found = [by_name(resources(cluster, "split"))["ConfigMap", "catalog-ratelimit-config"] for cluster in CLUSTERS]
+    shares = [" / ".join(str(limits(each)[tier]) for tier in tiers) for each in found]
+    text = (ROOT / "docs" / "multicluster.md").read_text()
+    assert f"| all is well | 10 / 5 / 3 / 1 over both | {shares[0]} and {shares[1]} |" in text
+    assert f"| 10 / 5 / 3 / 1 over both: cluster1 asks cluster2's service | {shares[1]} over both |" in text
+
+
 def test_a_config_map_without_its_file_is_no_source() -> None:
     """Said, not divided into nothing."""
     with pytest.raises(ValueError, match=r"has no config\.yaml"):
