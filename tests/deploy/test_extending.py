@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from deploy.demo.processes import LOOPBACK, ROOT, Envoy, config_map, free_port, start_envoy, start_service
 from tests.deploy.patches import ISTIO, apply, connection_manager, patient, sidecar
-from tests.integration.scene import room_in_the_minute
+from tests.integration.scene import in_one_window
 
 LIMITED = "outbound|8081||ratelimit.istioinaction.svc.cluster.local"
 LOYALTY = "outbound|80||loyalty.istioinaction.svc.cluster.local"
@@ -89,7 +89,7 @@ class Chain:
 
     async def start(self) -> None:
         """Start the service, the catalog, the loyalty service and Envoy."""
-        config = (ROOT / "config" / "catalog.yaml").read_text() + PATHS
+        config = in_one_window((ROOT / "config" / "catalog.yaml").read_text() + PATHS)
         environ = {
             "RUNTIME_ROOT": str(config_map(self._folder / "runtime", config)),
             "RUNTIME_IGNOREDOTFILES": "true",
@@ -206,7 +206,6 @@ async def paths(chain: Chain) -> None:
 
 async def test_what_stands_before_decides_what_is_limited(chain: Chain, tmp_path: Path) -> None:
     """A service says who a caller is, a plugin what a path is, the tap why; a service that is not there, nothing."""
-    await room_in_the_minute()
     await groups(chain)
     await paths(chain)
     trace = await traced(chain, "/items/1", authorization="Bearer ben", x_loyalty="gold")

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.integration.scene import room_in_the_minute
 from tests.integration.two_clusters import TwoClusters, cut
 
 pytestmark = pytest.mark.integration
@@ -26,7 +25,6 @@ async def clusters(tmp_path: Path) -> AsyncIterator[TwoClusters]:
 async def test_one_store_is_one_limit_for_both(clusters: TwoClusters) -> None:
     """Exactly; who loses the way to the store asks the other cluster, and who loses the link too is refused."""
     await clusters.start("")
-    await room_in_the_minute()
     assert sum(await clusters.admitted("gold", 12)) == 10
     assert clusters.store_link is not None
     await cut(clusters.store_link)
@@ -42,7 +40,6 @@ async def test_one_store_is_one_limit_for_both(clusters: TwoClusters) -> None:
 async def test_shares_sum_to_the_limit(clusters: TwoClusters) -> None:
     """Each admits its own; without its store it has what the other admits. A broken link changes nothing."""
     await clusters.start("split")
-    await room_in_the_minute()
     assert await clusters.admitted("gold", 12) == [6, 4]
     assert await clusters.admitted("", 4) == [1, 0]
     await clusters.stores[0].stop(signal.SIGKILL)

@@ -22,7 +22,7 @@ from deploy.demo.processes import (
 )
 from tests.deploy.patches import apply, patient, route_to, sidecar
 from tests.faults import FaultProxy
-from tests.integration.scene import Scene
+from tests.integration.scene import Scene, in_one_window
 
 MULTICLUSTER = ROOT / "deploy" / "multicluster"
 CLUSTERS = ("cluster1", "cluster2")
@@ -101,7 +101,7 @@ class TwoClusters:
         shipped: dict[str, str] = next(yaml.safe_load_all((folder / "store.yaml").read_text()))["data"]
         environ = {
             **shipped,
-            "RUNTIME_ROOT": str(config_map(self._folder / name, config)),
+            "RUNTIME_ROOT": str(config_map(self._folder / name, in_one_window(config))),
             "RUNTIME_WATCH_ROOT": "false",
             "RUNTIME_IGNOREDOTFILES": "true",
             "REDIS_SOCKET_TYPE": "tcp",
