@@ -1,12 +1,14 @@
 """What istiod does with an EnvoyFilter, for the patches that we ship: inserting HTTP filters, merging virtual hosts."""
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from deploy.demo.processes import LOOPBACK, ROOT
+
 ISTIO = ROOT / "deploy" / "istio"
 MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
@@ -33,13 +35,64 @@ def connection_manager(bootstrap: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def apply(bootstrap: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Apply the EnvoyFilters of these files below deploy/istio. Raises AssertionError for a patch that hits nothing."""
+def apply(bootstrap: dict[str, Any], *names: str, folder: Path = ISTIO) -> dict[str, Any]:
+    """Apply the EnvoyFilters of these files below a folder, of lower priority first, as istiod does.
+
+    Raises AssertionError for a patch that hits nothing.
+    """
     result = copy.deepcopy(bootstrap)
-    for name in names:
-        for patch in yaml.safe_load((ISTIO / name).read_text())["spec"]["configPatches"]:
+    resources = [each for name in names for each in yaml.safe_load_all((folder / name).read_text())]
+    filters = [each for each in resources if each["kind"] == "EnvoyFilter"]
+    for each in sorted(filters, key=lambda found: found["spec"].get("priority", 0)):
+        for patch in each["spec"]["configPatches"]:
             {"HTTP_FILTER": _insert, "VIRTUAL_HOST": _merge}[patch["applyTo"]](connection_manager(result), patch)
     return result
+
+
+def patient(bootstrap: dict[str, Any]) -> dict[str, Any]:
+    """The same with ten seconds for each call of the rate limit filter: a test tells counts, not how busy we are."""
+    result = copy.deepcopy(bootstrap)
+    for found in connection_manager(result)["http_filters"]:
+        if found["name"] == "envoy.filters.http.ratelimit":
+            config = found["typed_config"]
+            config["timeout"] = "10s"
+            config["rate_limit_service"]["grpc_service"]["retry_policy"]["retry_back_off"]["max_interval"] = "10s"
+    return result
+
+
+def route_to(
+    bootstrap: dict[str, Any], name: str, rule: dict[str, Any], priorities: Sequence[Sequence[int]]
+) -> dict[str, Any]:
+    """Give a cluster what istiod makes of a DestinationRule, and loopback endpoints: the nearest locality's first."""
+    policy = rule["spec"]["trafficPolicy"]
+    outlier = policy["outlierDetection"]
+    result = copy.deepcopy(bootstrap)
+    (cluster,) = (each for each in result["static_resources"]["clusters"] if each["name"] == name)
+    cluster.pop("health_checks", None)  # Istio has none
+    cluster["type"] = "STATIC"
+    cluster["common_lb_config"] = {"healthy_panic_threshold": {"value": 0}}
+    cluster["circuit_breakers"] = {"thresholds": [{"max_retries": policy["connectionPool"]["http"]["maxRetries"]}]}
+    cluster["outlier_detection"] = {
+        "consecutive_gateway_failure": outlier["consecutiveGatewayErrors"],
+        "enforcing_consecutive_gateway_failure": 100,
+        "split_external_local_origin_errors": outlier["splitExternalLocalOriginErrors"],
+        "consecutive_local_origin_failure": outlier["consecutiveLocalOriginFailures"],
+        "enforcing_consecutive_local_origin_failure": 100,
+        "enforcing_success_rate": 0,
+        "enforcing_local_origin_success_rate": 0,
+        "interval": outlier["interval"],
+        "base_ejection_time": outlier["baseEjectionTime"],
+        "max_ejection_percent": outlier["maxEjectionPercent"],
+    }
+    cluster["load_assignment"]["endpoints"] = [
+        {"priority": priority, "lb_endpoints": [{"endpoint": {"address": _address(port)}} for port in ports]}
+        for priority, ports in enumerate(priorities)
+    ]
+    return result
+
+
+def _address(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": LOOPBACK, "port_value": port}}
 
 
 def _insert(manager: dict[str, Any], patch: dict[str, Any]) -> None:
