@@ -29,7 +29,7 @@ def test_blocks_of_whole_lines(tmp_path: Path, pack: type[bytes], ending: bytes)
     assert b"".join(found) == LINES + ending
 
 
-@pytest.mark.parametrize("raw", [b"time,a\n1,2\n", gzip.compress(b"time,a\n1,2\n")])
+@pytest.mark.parametrize("raw", [b"time,a\n1,2\n", gzip.compress(b"time,a\n1,2\n")], ids=["plain", "packed"])
 def test_standard_input(monkeypatch: pytest.MonkeyPatch, raw: bytes) -> None:
     """`-` reads it, as it comes."""
     stream = io.TextIOWrapper(io.BytesIO(raw))
