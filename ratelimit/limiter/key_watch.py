@@ -22,7 +22,7 @@ COUNTERS = 256
 TOLD_MAX = 20
 # Some 1.5 µs each.
 LOOKS_MAX = 1_000
-PERIOD_MS = 250
+PERIOD_S = 0.25
 FADE_S = 4.0
 _DIGITS = b"0123456789"
 
@@ -72,7 +72,7 @@ class KeyWatch:
         passed = max(0.0, now - self._at)
         self._at = now
         self._seconds += passed
-        seconds = max(self._seconds, PERIOD_MS / 1000)
+        seconds = max(self._seconds, PERIOD_S)
         told = {"busiest": _told(self._hits, seconds), "over": _told(self._over, seconds), "step": self.step}
         factor = 0.5 ** (passed / FADE_S)
         self._seconds *= factor
@@ -88,12 +88,12 @@ class KeyWatch:
                 self._over.add(charge.counter, charge.amount * step)
 
     def _step(self, tick: Tick) -> int:
-        period = tick.now_ms // PERIOD_MS
-        if self._looks > LOOKS_MAX * PERIOD_MS // 1000:
+        period = int(tick.started / PERIOD_S)
+        if self._looks > LOOKS_MAX * PERIOD_S:
             self.step *= 2
             self._looks = 0
         elif period != self._period:
-            if self.step > 1 and self._looks * 4 < LOOKS_MAX * PERIOD_MS // 1000:
+            if self.step > 1 and self._looks * 4 < LOOKS_MAX * PERIOD_S:
                 self.step //= 2
             self._period, self._looks = period, 0
         return self.step

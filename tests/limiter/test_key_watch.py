@@ -10,9 +10,9 @@ from ratelimit.limiter.tick import OwnHit, Sharing, Tick
 from tests.limiter.plans import NOW, Asked, charge, plan
 
 
-def tick_of(*charges: Charge, counts: dict[bytes, int] | None = None, now: int = NOW) -> Tick:
+def tick_of(*charges: Charge, counts: dict[bytes, int] | None = None, now: int = NOW, at: float = 0.0) -> Tick:
     """A tick of single charges, counted; `counts` says what stands in the store before it."""
-    tick = Tick(now, 0.0)
+    tick = Tick(now, at)
     sharing = Sharing(tick, OverLimitCache(0), lambda each, at: each.turn(at, 0))
     for each in charges:
         sharing.hit_of(each)
@@ -85,14 +85,14 @@ def test_of_many_hits_some_are_looked_at_and_counted_as_many() -> None:
     keys = [charge(counter=b"%d:" % number) for number in range(400)]
     busy, step = charge(counter=b"a:", amount=400), 0
     for number in range(200):
-        watch.decided(tick_of(busy, *keys, now=NOW + number // 20))
+        watch.decided(tick_of(busy, *keys, at=number / 20))
         step = max(step, watch.step)
     assert step > 4
     told = watch.rates(10.0)
     assert told["busiest"][0][1] == {"name": "a:"}
     assert 4_000 < told["busiest"][0][2] < 16_000  # 8,000
     for number in range(40):
-        watch.decided(tick_of(busy, now=NOW + 20 + number))
+        watch.decided(tick_of(busy, at=20.0 + number))
     assert watch.step == 1
 
 

@@ -78,7 +78,7 @@ function showCount(head) {
   by("count").textContent = `${some}${limits.toLocaleString("en")} in ${tree.domains.length} ${tree.domains.length === 1 ? "domain" : "domains"}`;
   const none = !tree.visible.length;
   by("empty").hidden = !none;
-  by("empty").textContent = tree.terms.length ? "Nothing in the configuration has these words." : "No configuration is in force.";
+  by("empty").textContent = tree.terms.length ? "Nothing in the configuration has these words." : "Nothing is configured.";
 }
 
 function note(row, numbers) {
