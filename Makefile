@@ -4,8 +4,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check tools docs manifests conformance differential explained surface reference-suite \
-  bench bench-faults bench-floors bench-reload bench-restart bench-simulate bench-soak bench-store bench-cluster \
+.PHONY: help setup demo test check tools docs manifests screenshots conformance differential explained surface reference-suite \
+  bench bench-faults bench-floors bench-page bench-reload bench-restart bench-simulate bench-soak bench-store bench-cluster \
   exactness replayed protos
 
 help: ## List the targets
@@ -35,6 +35,9 @@ docs: setup ## Write the tables of docs/configuration.md and deploy/settings.env
 manifests: setup ## Copy into the Helm chart and the kustomize base what they hold of the files beside them
 	@$(BIN)/python -m deploy.copies
 
+screenshots: setup ## The pictures of the page in docs/screenshots (needs Chromium; takes a little more than a minute)
+	@$(BIN)/python -m tests.screenshots
+
 conformance: setup ## h2spec, ghz and grpc-go's interop client against the server (needs Go; builds them into build/)
 	@$(BIN)/python -m tests.wire.independent
 
@@ -55,6 +58,9 @@ bench-faults: setup ## A stopped store under RATE= (5,000) calls a second, and t
 
 bench-floors: setup ## What a request costs in our own floors, beside a bare loop (ROUNDS= sizes it)
 	@$(BIN)/python -m loadtest.bench_floors
+
+bench-page: setup ## What an open page takes of a worker at RATE= (50,000) calls a second, 10,000 limits (ROUNDS=, SECONDS=)
+	@$(BIN)/python -m loadtest.bench_page
 
 bench-reload: setup ## Two instances that reload 20,000 descriptors under load: loop lag, failed calls
 	@$(BIN)/python -m loadtest.reload

@@ -70,11 +70,11 @@ def make_app(settings: Settings) -> "App[Any]":
         from ratelimit.worker import Worker  # noqa: PLC0415
 
         worker = Worker(settings, metrics)
-        return App(settings, worker, AdminViews(worker.service, worker.health, metrics))
+        return App(settings, worker, AdminViews(worker.service, worker.health, metrics, watched=worker))
     from ratelimit.workers.supervisor import Supervisor  # noqa: PLC0415
 
     supervisor = Supervisor(settings, metrics, workers)
-    return App(settings, supervisor, AdminViews(supervisor, supervisor, metrics))
+    return App(settings, supervisor, AdminViews(supervisor, supervisor, metrics, watched=supervisor))
 
 
 class App(Generic[W]):
@@ -88,6 +88,7 @@ class App(Generic[W]):
         # Whoever was told of a wrong configuration hears of the right one at the same level.
         self._warned_of_config = False
         self.metrics = views.metrics
+        self._loads = views.loads
         self.worker = worker
         self.admin = AdminServer(settings, views)
         self._source = choose_source(settings, Listener(self._config_loaded, self._config_failed))
@@ -146,6 +147,7 @@ class App(Generic[W]):
     def _config_loaded(self, config: Config) -> None:
         self.worker.swap(config)
         self.metrics.config_load_success += 1
+        self._loads.loaded(config)
         if not config.domains:
             _log.warning("the configuration has no domain: every call is answered OK, and nothing is counted")
         else:
@@ -155,6 +157,7 @@ class App(Generic[W]):
 
     def _config_failed(self, error: ConfigError) -> None:
         self.metrics.config_load_error += 1
+        self._loads.failed(error)
         self._warned_of_config = True
         kept = "the one before stays in force" if self.worker.config else "every call fails until there is one"
         _log.error(

@@ -6,6 +6,8 @@ runs one worker in its own process, or a supervisor of several processes with on
 
 import asyncio
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import structlog
 
@@ -13,6 +15,7 @@ from ratelimit.clock import Clock, FollowingClock, SystemClock
 from ratelimit.descriptors.tree import Config
 from ratelimit.lifetime import Part, close_each, first
 from ratelimit.limiter.counter_store import CounterStore
+from ratelimit.limiter.key_watch import KeyWatch
 from ratelimit.limiter.limiter import Limiter, LimiterOptions
 from ratelimit.limiter.over_limit_cache import OverLimitCache
 from ratelimit.limiter.planner import Planner
@@ -137,6 +140,20 @@ class Worker:
         if self._traces is not None:
             parts.append(("traces", self._traces.close))
         await close_each(parts)
+
+    @property
+    def worker_states(self) -> Sequence[dict[str, Any]]:
+        """None: there is no other process."""
+        return ()
+
+    def watch_keys(self, *, on: bool) -> None:
+        """Note from now on which keys are hit, or no more."""
+        self.service.watch = KeyWatch(time.monotonic()) if on else None
+
+    def key_rates(self) -> Sequence[dict[str, Any]]:
+        """What was noted, as `KeyWatch.rates` has it; nothing where nothing is."""
+        watch = self.service.watch
+        return () if watch is None else (watch.rates(time.monotonic()),)
 
     def _make_service(self, store: CounterStore) -> RateLimitService:
         reference = self._settings.server.grpc_error_codes == "reference"

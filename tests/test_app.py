@@ -186,3 +186,17 @@ async def test_one_sink_is_fed(tmp_path: Path) -> None:
     )
     sinks = [app(tmp_path / str(number), **given)._sink for number, given in enumerate(chosen)]
     assert [type(sink) for sink in sinks] == [type(None), StatsdSink, DogStatsdSink, type(None)]
+
+
+async def test_loads_are_kept_for_the_page(tmp_path: Path) -> None:
+    """Good ones, and bad ones with what was wrong."""
+    made = app(tmp_path)
+    made._config_loaded(load_config(GOOD))
+    made._config_failed(ConfigError("no", file="f", line=3))
+    assert [(load.limits, load.error, load.line) for load in made._loads.last] == [(1, "", 0), (0, "no", 3)]
+    assert made.worker.worker_states == ()
+    made.worker.watch_keys(on=True)
+    assert made.worker.key_rates() == ({"busiest": [], "over": [], "step": 1},)
+    made.worker.watch_keys(on=False)
+    assert made.worker.key_rates() == ()
+    await made._close()

@@ -43,8 +43,8 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
 
 
 def test_the_wheel_holds_every_file_of_the_package(wheel: zipfile.ZipFile) -> None:
-    """Modules, scripts, the mark of a typed package and the stubs with their types; nothing of tests or deploy."""
-    suffixes = {".py", ".pyi", ".lua", ".typed"}
+    """Modules, scripts, the page, the mark of a typed package, stubs with their types; nothing of tests or deploy."""
+    suffixes = {".py", ".pyi", ".lua", ".typed", ".html", ".js", ".css", ".svg"}
     package = ROOT / "ratelimit"
     wanted = {path.relative_to(ROOT).as_posix() for path in package.rglob("*") if path.suffix in suffixes}
     assert {"ratelimit/py.typed", "ratelimit/stores/lua/add_hits.lua"} <= wanted

@@ -1,13 +1,13 @@
 """HTTP for people and probes, on three addresses as envoyproxy/ratelimit has them.
 
 HOST:PORT                /healthcheck, /json
-DEBUG_HOST:DEBUG_PORT    /, /explain, /rlconfig, /stats, /metrics, /debug
+DEBUG_HOST:DEBUG_PORT    / (the page, or a list), /explain, /rlconfig, /stats, /metrics, /debug
 PROMETHEUS_ADDR          PROMETHEUS_PATH
 """
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -18,11 +18,15 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from ratelimit.admin.debug_pages import INDEX, DebugPages
+from ratelimit.admin.debug_pages import DebugPages
 from ratelimit.admin.explain_page import ExplainPage
 from ratelimit.admin.json_api import Configured, JsonApi
 from ratelimit.admin.json_budget import BODY_BYTES_MAX
 from ratelimit.admin.listener import Bounds, Handler, HttpListener
+from ratelimit.admin.live_numbers import Watched
+from ratelimit.admin.live_page import LivePage
+from ratelimit.admin.loads import Loads
+from ratelimit.admin.pieces import in_pieces
 from ratelimit.metrics import Metrics, Snapshot, tags_suffix
 from ratelimit.metrics.lines import stat_lines
 from ratelimit.metrics.mapped import MappedExposition
@@ -31,10 +35,8 @@ from ratelimit.metrics.prometheus import exposition
 from ratelimit.settings import MetricsSettings, Settings
 from ratelimit.settings.addresses import host_and_port, joined
 
-# A scrape holds a snapshot while it is written; so many hold one at a time, and others wait. Whoever reads so slowly
-# that it is not out in SCRAPE_S, which is as long as Prometheus waits, is cut off.
+# A scrape holds a snapshot while it is written; so many hold one at a time, and others wait.
 SCRAPES_AT_ONCE = 2
-SCRAPE_S = 10.0
 LINES_AT_ONCE = 500
 TEXT = "text/plain; charset=utf-8"
 
@@ -56,6 +58,8 @@ class AdminViews:
     service: Configured
     health: Healthy
     metrics: Metrics
+    loads: Loads = field(default_factory=Loads)
+    watched: Watched | None = None
 
 
 class AdminServer:
@@ -67,6 +71,7 @@ class AdminServer:
         self._json = JsonApi(views.service)
         self._debug = DebugPages()
         self._explain = ExplainPage(settings, views.service)
+        self._page = LivePage(settings, views)
         self._listeners: list[HttpListener] = []
         self._exposition = _exposition(settings.metrics)
         self._process = CollectorRegistry()
@@ -80,11 +85,9 @@ class AdminServer:
         server, metrics = self._settings.server, self._settings.metrics
         api = {"/healthcheck": self._healthcheck, "/json": self._json.handle}
         await self._listen("http", api, (server.host, server.port), "HOST, PORT")
-        pages = {"/": self._index, "/rlconfig": self._rlconfig, "/stats": self._stats, "/metrics": self._metrics}
-        pages["/explain"] = self._explain.handle
-        await self._listen(
-            "debug", {**pages, **self._debug.routes}, (server.debug_host, server.debug_port), "DEBUG_HOST, DEBUG_PORT"
-        )
+        pages: dict[str, Handler] = {"/rlconfig": self._rlconfig, "/stats": self._stats, "/metrics": self._metrics}
+        pages = {**pages, "/explain": self._explain.handle, **self._page.routes, **self._debug.routes}
+        await self._listen("debug", pages, (server.debug_host, server.debug_port), "DEBUG_HOST, DEBUG_PORT")
         if not self._settings.prometheus_on:
             return
         address = host_and_port(metrics.prometheus_addr)
@@ -98,6 +101,7 @@ class AdminServer:
     async def close(self) -> None:
         """Stop listening and let requests end."""
         self._debug.close()
+        await self._page.close()
         await asyncio.gather(*(listener.close() for listener in self._listeners))
 
     async def _listen(self, name: str, routes: Mapping[str, Handler], address: tuple[str, int], variables: str) -> None:
@@ -118,27 +122,21 @@ class AdminServer:
             return web.Response(text="OK")
         return web.Response(status=500)
 
-    async def _index(self, _: web.Request) -> web.Response:
-        return web.Response(
-            text="/explain: why a request is limited, or is not\n/rlconfig: the limits in force\n"
-            f"/stats: every counter\n/metrics: the same for Prometheus\n{INDEX}"
-        )
-
     async def _rlconfig(self, request: web.Request) -> web.StreamResponse:
         config = self._views.service.config
         lines = config.lines() if config else iter(())
         pieces = iter(lambda: "".join(f"{line}\n" for line in islice(lines, LINES_AT_ONCE)).encode(), b"")
-        return await _stream(request, pieces, TEXT)
+        return await in_pieces(request, pieces, TEXT)
 
     async def _stats(self, request: web.Request) -> web.StreamResponse:
         async with self._scrapes:
             lines = stat_lines(self._views.metrics.snapshot())
-            return await _stream(request, (text.encode() for text in lines), TEXT)
+            return await in_pieces(request, (text.encode() for text in lines), TEXT)
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
         async with self._scrapes:
             ours = self._exposition(self._views.metrics.snapshot())
-            return await _stream(request, chain(ours, self._process_metrics()), CONTENT_TYPE_LATEST)
+            return await in_pieces(request, chain(ours, self._process_metrics()), CONTENT_TYPE_LATEST)
 
     def _process_metrics(self) -> Iterator[bytes]:
         yield generate_latest(self._process)
@@ -159,25 +157,3 @@ def _exposition(settings: MetricsSettings) -> Callable[[Snapshot], Iterator[byte
     except (OSError, ValueError) as error:
         _log.error("PROMETHEUS_MAPPER_YAML cannot be used: no name is mapped", file=path, error=str(error))
     return MappedExposition(mapper, tags_suffix(settings.extra_tags))
-
-
-async def _stream(request: web.Request, pieces: Iterator[bytes], content_type: str) -> web.StreamResponse:
-    """Send pieces as they are made; the event loop runs after each, and a slow reader slows the making."""
-    headers = {"Content-Type": content_type}
-    if request.method == "HEAD":
-        # aiohttp would send what a stream writes, and HEAD has no body.
-        return web.Response(headers=headers)
-    response = web.StreamResponse(headers=headers)
-    try:
-        async with asyncio.timeout(SCRAPE_S):
-            await response.prepare(request)
-            for piece in pieces:
-                if piece:
-                    await response.write(piece)
-                await asyncio.sleep(0)
-            await response.write_eof()
-    except (ConnectionError, TimeoutError):
-        # Whoever asked has gone or does not read: there is nothing to log, and half an answer is not ended as a whole.
-        if request.transport is not None:
-            request.transport.abort()
-    return response

@@ -81,7 +81,7 @@ class Metrics:
     def snapshot(self) -> Snapshot:
         """Everything as it stands now, copied in one go: some 3 ms for 10,000 series."""
         return Snapshot(
-            self._singles(),
+            self.singles(),
             list(self.should_rate_limit.calls),
             list(self.should_rate_limit.seconds),
             _read(self.series.configured),
@@ -106,6 +106,14 @@ class Metrics:
         for domain, descriptors in increment.domains_not_found.items():
             self.domain_not_found(domain, descriptors)
 
+    def singles(self) -> dict[str, int]:
+        """Every number that is there once, by its name: this process's, and what others told."""
+        singles = dict(self.own_singles())
+        for name, number in self._others.items():
+            singles[name] = singles.get(name, 0) + number
+        singles.update(_numbers(declared.CALL, self.should_rate_limit))
+        return singles
+
     def own_singles(self) -> Iterator[tuple[str, int]]:
         """What this process has counted itself and nothing else tells: not its calls, which have buckets."""
         yield from _numbers(declared.PROCESS, self)
@@ -120,13 +128,6 @@ class Metrics:
             yield from _numbers(declared.LOCAL_CACHE, self.local_cache)
         if self.memcache is not None:
             yield from _numbers(declared.MEMCACHE, self.memcache)
-
-    def _singles(self) -> dict[str, int]:
-        singles = dict(self.own_singles())
-        for name, number in self._others.items():
-            singles[name] = singles.get(name, 0) + number
-        singles.update(_numbers(declared.CALL, self.should_rate_limit))
-        return singles
 
 
 def _numbers(stats: tuple[Stat, ...], owner: Any) -> Iterator[tuple[str, int]]:

@@ -21,6 +21,7 @@ from ratelimit.descriptors.specification import OnStoreError
 from ratelimit.descriptors.tree import Config
 from ratelimit.errors import GrpcStatus, RpcError, StoreError
 from ratelimit.limiter.algorithm import Counted
+from ratelimit.limiter.key_watch import KeyWatch
 from ratelimit.limiter.limiter import Limiter
 from ratelimit.limiter.plan import DEFAULT_RULES, DecisionRules
 from ratelimit.limiter.planner import Planner
@@ -91,6 +92,8 @@ class RateLimitService:
         self._uncounted = Uncounted()
         # Called when all callers of a tick are answered: their transport may write at once.
         self.answered: Callable[[], None] = lambda: None
+        # Fed once for each tick, while somebody looks.
+        self.watch: KeyWatch | None = None
         limiter.hand_back_to(self)
 
     @property
@@ -174,6 +177,8 @@ class RateLimitService:
     def decided(self, tick: Tick) -> None:
         """Answer every request of a tick."""
         _tally_hits(tick)
+        if self.watch is not None:
+            self.watch.decided(tick)
         now = tick.now
         if tick.whole and self._uncounted.domains:
             self._uncounted.counted(now)
@@ -232,6 +237,8 @@ class RateLimitService:
 
     def known(self, tick: Tick) -> None:
         """Answer every request of a tick that needs no count: the answer is worked out once for each plan."""
+        if self.watch is not None:
+            self.watch.known(tick)
         answers: dict[PreparedPlan, bytes] = {}
         for plan, times in Counter(tick.plans).items():
             try:

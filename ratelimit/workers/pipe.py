@@ -9,6 +9,7 @@ To the worker:
     {"serve": true}                                    take calls
     {"ask": id, "message": base64, "counted": boolean} answer a request; counted: not without the store
     {"drain": "calmly"} or {"drain": "now"}            end; so does the end of the socket
+    {"watch": boolean}                                 note which keys are hit, or no more
     {"stage": number}                                   every worker has come to this stage of the drain
 
 To the supervisor:
@@ -16,6 +17,7 @@ To the supervisor:
     {"serving": true}                                  calls are taken
     {"healthy": boolean}                               whether they are welcome
     {"counted": {…}}                                   an increment of the metrics: the sign of life, too
+    {"keys": {…}}                                      the keys it noted, once a second while it was told to watch
     {"answer": id, "message": base64}                  the response
     {"refusal": id, "status": code, "details": text}   or why there is none
     {"stage": number}                                   it has come to this stage of the drain, and waits for the others

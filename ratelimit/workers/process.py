@@ -8,6 +8,7 @@ kernel sends SIGTERM where it can.
 import asyncio
 import contextlib
 import ctypes
+import itertools
 import signal
 import socket
 import sys
@@ -27,6 +28,8 @@ from ratelimit.workers.pipe import SIGN_OF_LIFE, Pipe, increment_line, message_o
 from ratelimit.workers.received import Received
 
 TELL_S = 0.25
+# Of so many times, one tells the keys.
+KEYS_EVERY = 4
 # A supervisor that does not listen is not waited for.
 LAST_WORDS_S = 2.0
 STAGE_S_MAX = 0.2
@@ -154,10 +157,6 @@ class WorkerSide:
                 await self._swap(generation)
             case {"serve": _}:
                 self._serve.set()
-            case {"ask": number, "message": text, "counted": counted}:
-                asking = asyncio.ensure_future(self._answer(number, message_of(text), counted=counted))
-                self._asked.add(asking)
-                asking.add_done_callback(self._asked.discard)
             case {"drain": how}:
                 self._told_to_drain = True
                 self._ending.set()
@@ -166,6 +165,18 @@ class WorkerSide:
             case {"stage": stage}:
                 self._all_came_to = stage
                 self._stage_is_over.set()
+            case _:
+                self._look(fields)
+
+    def _look(self, fields: Mapping[str, Any]) -> None:
+        """Do what the pages of the supervisor ask for."""
+        match fields:
+            case {"watch": on}:
+                self.worker.watch_keys(on=on)
+            case {"ask": number, "message": text, "counted": counted}:
+                asking = asyncio.ensure_future(self._answer(number, message_of(text), counted=counted))
+                self._asked.add(asking)
+                asking.add_done_callback(self._asked.discard)
 
     async def _in_step(self) -> None:
         """Wait for the other workers in a drain, for a moment: answers are held meanwhile."""
@@ -195,8 +206,10 @@ class WorkerSide:
 
     async def _tell_again_and_again(self) -> None:
         with contextlib.suppress(OSError):  # nobody hears it; `_hear` ends the process
-            while True:
+            for number in itertools.count():
                 await self._tell()
+                for rates in self.worker.key_rates() if number % KEYS_EVERY == 0 else ():
+                    self._pipe.send(keys=rates)
                 await asyncio.sleep(TELL_S)
 
     async def _tell(self) -> None:

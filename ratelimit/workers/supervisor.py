@@ -9,6 +9,7 @@ have the whole, all are told to swap. One that is slower than HANDING_ON_S_MAX f
 
 import asyncio
 from itertools import count
+from typing import Any
 
 import structlog
 
@@ -62,6 +63,7 @@ class Supervisor:
         self._gave_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._late: asyncio.TimerHandle | None = None
         self._turns = count()
+        self._watching = False
         self._asked = 0
 
     @property
@@ -73,6 +75,23 @@ class Supervisor:
     def healthy(self) -> bool:
         """Whether calls are welcome: to one worker at least."""
         return not self._ending.is_set() and any(process.healthy for process in self._processes.values())
+
+    @property
+    def worker_states(self) -> list[dict[str, Any]]:
+        """What each worker said of itself last, for the page."""
+        return [
+            {"worker": number, "serving": each.serving, "healthy": each.healthy, "generation": each.in_force}
+            for number, each in sorted(self._processes.items())
+        ]
+
+    def watch_keys(self, *, on: bool) -> None:
+        """Let every worker note which keys are hit, or no more."""
+        self._watching = on
+        self._look()
+
+    def key_rates(self) -> list[dict[str, Any]]:
+        """What each worker noted last."""
+        return [each.key_rates for each in self._processes.values() if each.key_rates is not None]
 
     async def start(self) -> None:
         """Start all, and wait until each takes calls or has ended. Raises OSError where all say that they cannot."""
@@ -199,6 +218,8 @@ class Supervisor:
     def _look_at(self, process: WorkerProcess) -> None:
         if process.serving and self._rounds[process.number].serves():
             _log.warning("a worker takes calls again", worker=process.number)
+        if process.told_to_watch != self._watching:
+            process.watch(on=self._watching)
         if process.told_to_end != self._how_to_end:
             process.end(self._how_to_end)
         if process.whole == self._in_force != process.told_to_swap:

@@ -46,6 +46,9 @@ class WorkerProcess:
         self.told_to_swap = 0
         self.in_force = 0
         self.told_to_serve = False
+        self.told_to_watch = False
+        # The keys it noted, as it told last; nothing while it does not watch.
+        self.key_rates: dict[str, Any] | None = None
         self.told_to_end = ""
         # How far it has come in a drain, and how far all have.
         self.stage = 0
@@ -94,6 +97,12 @@ class WorkerProcess:
         """Tell it to take calls."""
         self.told_to_serve = True
         self._pipe.send(serve=True)
+
+    def watch(self, *, on: bool) -> None:
+        """Tell it to note which keys are hit, or no more."""
+        self.told_to_watch = on
+        self.key_rates = None
+        self._pipe.send(watch=on)
 
     def end(self, how: str) -> None:
         """Tell it to end: calmly, or now."""
@@ -148,6 +157,8 @@ class WorkerProcess:
         match fields:
             case {"counted": counted}:
                 self._heard.add(Snapshot(**counted))
+            case {"keys": dict() as rates}:
+                self.key_rates = rates if self.told_to_watch else None
             case {"answer": number, "message": text}:
                 self._settle(number, message_of(text))
             case {"refusal": number, "status": status, "details": details}:

@@ -2,7 +2,9 @@
 
 import asyncio
 import io
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import aiohttp
 
@@ -10,6 +12,7 @@ from ratelimit.admin.server import AdminServer, AdminViews
 from ratelimit.clock import SystemClock
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.limiter.counter_key import exact_counter
+from ratelimit.limiter.key_watch import KeyWatch
 from ratelimit.limiter.limiter import Limiter
 from ratelimit.limiter.over_limit_cache import OverLimitCache
 from ratelimit.limiter.planner import Planner
@@ -44,7 +47,17 @@ class Admin:
         self.service = RateLimitService(limiter, planner, self.metrics, loop.time)
         self.service.swap(load_config([ConfigFile("f", CONFIG)]))
         self.health = Health()
-        self.server = AdminServer(given, AdminViews(self.service, self.health, self.metrics))
+        self.server = AdminServer(given, AdminViews(self.service, self.health, self.metrics, watched=self))
+
+    worker_states: Sequence[dict[str, Any]] = ()
+
+    def watch_keys(self, *, on: bool) -> None:
+        """As a worker does."""
+        self.service.watch = KeyWatch(time.monotonic()) if on else None
+
+    def key_rates(self) -> Sequence[dict[str, Any]]:
+        """As a worker does."""
+        return () if self.service.watch is None else (self.service.watch.rates(time.monotonic()),)
 
     async def get(self, listener: str, path: str, data: bytes | None = None, **headers: str) -> tuple[int, str]:
         """Status and body of a POST; an underscore in the name of a header is a hyphen."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ratelimit.admin import pieces
 from ratelimit.admin import server as admin_server
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from tests.admin.running import ASK, Admin, settings
@@ -103,9 +104,9 @@ async def test_a_reader_that_does_not_read_is_cut_off(
     """It holds a place among the scrapes no longer than SCRAPE_S."""
     for number in range(5_000):
         admin.metrics.limit(f"d.{'x' * 150}_{number}").total_hits += 1
-    monkeypatch.setattr(admin_server, "SCRAPE_S", 0.05)
+    monkeypatch.setattr(pieces, "SCRAPE_S", 0.05)
     connections = [await silent_scrape(admin) for _ in range(admin_server.SCRAPES_AT_ONCE)]
-    monkeypatch.setattr(admin_server, "SCRAPE_S", 30)
+    monkeypatch.setattr(pieces, "SCRAPE_S", 30)
     status, text = await asyncio.wait_for(admin.get("metrics", "/metrics"), 60)
     assert (status, text.count("rate_limit_total_hits{")) == (200, 5_000)
     assert not caplog.records

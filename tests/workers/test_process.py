@@ -197,3 +197,17 @@ def test_the_process_ends_with_a_signal_and_with_its_supervisor() -> None:
             else:
                 ours.shutdown(socket.SHUT_RDWR)
             assert child.wait(60) == 0
+
+
+async def test_keys_are_told_while_somebody_watches() -> None:
+    """Once a second; with none watching nothing is noted."""
+    async with supervised() as worker:
+        await worker.configure()
+        worker.pipe.send(watch=True)
+        worker.pipe.send(ask=1, message=text_of(ASK), counted=True)
+        while not (keys := await worker.until("keys"))["busiest"]:
+            pass
+        assert keys["step"] == 1
+        worker.pipe.send(watch=False)
+        worker.pipe.send(ask=2, message=text_of(ASK), counted=True)
+        assert await worker.until("answer") == 2

@@ -198,3 +198,18 @@ def test_the_supervisor_needs_no_grpc() -> None:
     code = "import sys, ratelimit.app, ratelimit.workers.supervisor; print({'grpc', 'redis'} & {*sys.modules})"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "set()\n"
+
+
+async def test_the_page_sees_every_worker() -> None:
+    """What each says of itself, and the keys that each noted: also one that started while a page was open."""
+    async with supervised("does['watch'] = lambda line: line['watch'] and say(keys={'step': 1})") as made:
+        made.watch_keys(on=True)
+        await until(lambda: len(made.key_rates()) == 2)
+        first = next(iter(made._processes.values()))
+        first._child.kill()
+        await until(lambda: first not in made._processes.values() and len(made.key_rates()) == 2)
+        await until(lambda: all(state["healthy"] for state in made.worker_states))
+        assert [state["worker"] for state in made.worker_states] == [1, 2]
+        assert made.worker_states[0] == {"worker": 1, "serving": True, "healthy": True, "generation": 0}
+        made.watch_keys(on=False)
+        assert made.key_rates() == []

@@ -143,3 +143,16 @@ async def test_nobody_waits_for_a_worker_that_does_not_answer(monkeypatch: pytes
     assert caught.value.grpc_status is GrpcStatus.DEADLINE_EXCEEDED
     slow.worker.end("now")
     await slow.life
+
+
+async def test_what_it_notes_of_keys_is_kept_while_it_is_to_watch() -> None:
+    """And not when it comes late, after it was told to stop."""
+    one = await running("does['watch'] = lambda line: (say(keys={'step': 1}), say(healthy=line['watch']))")
+    one.worker.watch(on=True)
+    await one.until(lambda worker: worker.healthy)
+    assert one.worker.key_rates == {"step": 1}
+    one.worker.watch(on=False)
+    await one.until(lambda worker: not worker.healthy)
+    assert one.worker.key_rates is None
+    one.worker.end("now")
+    await one.life
