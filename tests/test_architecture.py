@@ -32,7 +32,8 @@ MAY_IMPORT = {
     "service": {*FOUNDATION, "descriptors", "limiter", "pb"},
     "sources": {*FOUNDATION, "descriptors", "pb"},
     "admin": {*FOUNDATION, "sockets", "descriptors", "limiter", "service"},
-    "check": {*FOUNDATION, "descriptors", "sources"},
+    "lint": {"errors", "settings", "descriptors"},
+    "check": {*FOUNDATION, "descriptors", "sources", "lint"},
     "explain": {*FOUNDATION, "check", "descriptors", "limiter", "service"},
     "migration": {*FOUNDATION, "descriptors", "sources"},
     "pb": {"pb"},
@@ -46,6 +47,7 @@ SEES_EVERYTHING = {"app", "__main__"}
 FORBIDDEN = {
     "descriptors": {"asyncio", "google", "grpc", "redis", "prometheus_client"},
     "limiter": {"asyncio", "google", "grpc", "redis", "prometheus_client"},
+    "lint": {"asyncio", "google", "grpc", "redis", "prometheus_client", "yaml"},
     "stores": {"google", "grpc"},
     "admin": {"google", "grpc", "redis"},
     "transport": {"google", "redis"},
