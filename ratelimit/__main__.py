@@ -83,6 +83,7 @@ def _look(options: argparse.Namespace, settings: Settings) -> int:
 
         checking = Checking(
             options.paths,
+            envoy=options.envoy,
             shape=options.format,
             fail_on=options.fail_on,
             ignored=frozenset(options.ignore),
@@ -124,6 +125,14 @@ def _parser() -> argparse.ArgumentParser:
 def _add_check(checking: argparse.ArgumentParser) -> None:
     checking.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH", help="directories and files, together one configuration"
+    )
+    checking.add_argument(
+        "--envoy",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="PATH",
+        help="a file or directory of Envoy, Istio, Envoy Gateway or Kubernetes to check together with it; may repeat",
     )
     checking.add_argument("--format", choices=("text", "json", "sarif", "github"), default="text")
     checking.add_argument(

@@ -11,7 +11,9 @@ from ratelimit.errors import ConfigError
 from ratelimit.lint.configuration import configuration_findings
 from ratelimit.lint.finding import Finding, of_error
 from ratelimit.lint.formats import as_json, as_sarif, counted, github_lines, text_lines
+from ratelimit.lint.resources import SUFFIXES, MeshFile, folder_below
 from ratelimit.lint.rules import Level
+from ratelimit.lint.together import together_findings
 from ratelimit.lint.tree_rules import below
 from ratelimit.settings import ConfigSettings
 from ratelimit.sources.directory import load_limits
@@ -22,11 +24,12 @@ from ratelimit.sources.files import legible, read_directory
 class Checking:
     """What is checked, and how it is told.
 
-    All of `paths`, directories or files, are one configuration. `fail_on` is error or warning; findings of the rules
-    `ignored` are left out.
+    All of `paths`, directories or files, are one configuration; `envoy` are files and directories of Envoy and the
+    mesh. `fail_on` is error or warning; findings of the rules `ignored` are left out.
     """
 
     paths: Sequence[Path]
+    envoy: Sequence[Path] = ()
     shape: str = "text"
     fail_on: str = "error"
     ignored: frozenset[str] = frozenset()
@@ -50,6 +53,8 @@ def check(checking: Checking, settings: ConfigSettings, out: TextIO) -> int:
         found = [of_error(error)]
     else:
         found = configuration_findings(read.files, config, load_limits(settings))
+    if checking.envoy:
+        found += together_findings(list(_mesh_files(checking.envoy, settings, found)), config)
     found = [finding for finding in found if finding.rule not in checking.ignored]
     out.write(_told(checking, found, config, read.places))
     numbers = counted(found)
@@ -87,6 +92,18 @@ def _files(path: Path, file_bytes_max: int) -> list[tuple[str, bytes]]:
             return [(path.name, file.read(file_bytes_max + 1))]
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror or error}", file=legible(path)) from None
+
+
+def _mesh_files(paths: Sequence[Path], settings: ConfigSettings, found: list[Finding]) -> Iterator[MeshFile]:
+    """The YAML and JSON files of Envoy and the mesh; what cannot be read goes to `found`."""
+    for path in paths:
+        try:
+            for name, text in _files(path, load_limits(settings).file_bytes_max):
+                file = path / name if path.is_dir() else path
+                if file.suffix in SUFFIXES or not path.is_dir():
+                    yield MeshFile(legible(file), text, legible(folder_below(file, path)) if path.is_dir() else "")
+        except ConfigError as error:
+            found.append(of_error(error, "not-readable"))
 
 
 def _told(checking: Checking, found: list[Finding], config: Config | None, places: Mapping[str, str]) -> str:

@@ -1,5 +1,7 @@
 """A finding: which rule, where, what is wrong, and what to write instead."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ratelimit.descriptors.specification import Place, shortened, shown
@@ -8,6 +10,7 @@ from ratelimit.lint.rules import RULES, Level
 
 SHOWN_CHARACTERS_MAX = 40
 LISTED_MAX = 5
+_PLACED = re.compile(r"(?P<file>.*?):(?P<line>\d+): (?P<said>.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,19 @@ class Finding:
 def of_error(error: ConfigError, rule: str = "not-loadable") -> Finding:
     """The finding of what could not be read or loaded."""
     return Finding(rule, Place(error.file, error.line, error.key_path), error.reason)
+
+
+def of_warning(warning: str, rule: str) -> Finding:
+    """The finding of a warning that the reader of a file gave: `file:line: what is wrong`."""
+    placed = _PLACED.fullmatch(warning)
+    if placed is None:
+        return Finding(rule, Place(), warning)
+    return Finding(rule, Place(placed["file"], int(placed["line"])), placed["said"])
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Each once, by file and line."""
+    return sorted(dict.fromkeys(findings), key=lambda each: (each.place.file, each.place.line or 0))
 
 
 def quoted(text: str) -> str:

@@ -42,4 +42,49 @@ _CONFIGURATION = (
     Rule("value-space", Level.WARNING, "A value with white space at an end, which Envoy does not send."),
 )
 
-RULES = {rule.name: rule for rule in (*_CONFIGURATION,)}
+_TOGETHER = (
+    Rule("not-readable", Level.ERROR, "A file beside the configuration cannot be read."),
+    Rule("template", Level.NOTE, "A file is a template and no plain YAML, so it is left out."),
+    Rule("repeated-key", Level.WARNING, "A key is given twice, and only the last counts."),
+    Rule("unknown-domain", Level.ERROR, "A filter asks for a domain that is not configured."),
+    Rule("domain-unasked", Level.NOTE, "No filter asks for a configured domain."),
+    Rule("descriptor-unmatched", Level.WARNING, "Actions send a descriptor that nothing matches."),
+    Rule("limit-unsent", Level.WARNING, "No action sends what reaches a limit."),
+    Rule("header-escapes", Level.WARNING, "Requests with some values of a header, or without it, make no descriptor."),
+    Rule("values-unlimited", Level.WARNING, "Callers choose a value, and only some values have limits."),
+    Rule("actions-without-filter", Level.WARNING, "No rate limit filter asks for these actions."),
+    Rule("filter-without-actions", Level.WARNING, "A rate limit filter has no actions, so it asks for nothing."),
+    Rule("legacy-ignored", Level.WARNING, "The filter has rate_limits of its own, so those of routes are ignored."),
+    Rule("stage-mismatch", Level.WARNING, "Actions are of another stage than the filter."),
+)
+_ENVOY = (
+    Rule("refused-form", Level.ERROR, "Envoy refuses this form."),
+    Rule("unknown-field", Level.ERROR, "Envoy does not know this field."),
+    Rule("deprecated-form", Level.WARNING, "Envoy takes this form with a warning, and will refuse it."),
+    Rule("old-name", Level.WARNING, "The name of a filter that Envoy does not use any more."),
+    Rule("failure-mode", Level.WARNING, "Nothing decides what happens when the service does not answer."),
+    Rule("literal-format", Level.WARNING, "A format that is sent as it stands."),
+    Rule("hits-addend-ignored", Level.WARNING, "hits_addend does nothing in the rate_limits of routes."),
+    Rule("untrusted-hits", Level.WARNING, "A header of the caller decides how much a request costs."),
+    Rule("timeout-default", Level.NOTE, "The filter waits for its default of 20 ms."),
+    Rule("timeout-order", Level.WARNING, "Envoy gives up before the service does."),
+    Rule("grpc-timeout-ignored", Level.WARNING, "The timeout of grpc_service does nothing."),
+    Rule("retry-max-interval", Level.WARNING, "max_interval of a retry ends each try too early."),
+    Rule("retry-charges-twice", Level.WARNING, "A retry of a call that may have been counted."),
+)
+_MESH = (
+    Rule("wrong-virtual-host", Level.WARNING, "A match that hits no virtual host, route or listener."),
+    Rule("host-by-name", Level.NOTE, "A virtual host matched by a name that has the Service's port."),
+    Rule("shared-virtual-host", Level.WARNING, "The virtual host is that of other hosts too."),
+    Rule("double-filter", Level.WARNING, "The filter is inserted twice, so requests are counted twice."),
+    Rule("filter-order", Level.ERROR, "The filter stands behind the router."),
+    Rule("no-workload-selector", Level.WARNING, "Every proxy gets the filter."),
+    Rule("unknown-cluster", Level.WARNING, "The filter asks a cluster or port that is not there."),
+    Rule("grpc-port", Level.WARNING, "Nothing says that the service's port speaks HTTP/2."),
+    Rule("network-policy", Level.WARNING, "A NetworkPolicy keeps the caller out."),
+    Rule("authorization-policy", Level.WARNING, "An AuthorizationPolicy keeps the caller out."),
+    Rule("caller-account", Level.NOTE, "An AuthorizationPolicy names accounts, none like the caller's name."),
+    Rule("sidecar-egress", Level.WARNING, "A Sidecar does not import the service."),
+)
+
+RULES = {rule.name: rule for rule in (*_CONFIGURATION, *_TOGETHER, *_ENVOY, *_MESH)}
