@@ -1,4 +1,4 @@
-"""Where patches of EnvoyFilters land: the right virtual host and port, once, before the router, for the right proxies."""
+"""Where patches of EnvoyFilters land: the right virtual host and port, once, before the router, for some proxies."""
 
 import re
 from collections.abc import Iterator, Sequence

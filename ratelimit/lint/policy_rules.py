@@ -213,13 +213,12 @@ def _sidecar(caller: Caller, target: Target, mesh: Mesh) -> Iterator[Finding]:
     for sidecar in mesh.of_kind("Sidecar"):
         labels = labels_of(sidecar.spec.get("workloadSelector", "labels"))
         hosts = [host for egress in sidecar.spec.get("egress").elements for host in egress.get("hosts").elements]
-        if sidecar.namespace == caller.namespace and labels.items() <= caller.labels.items() and hosts:
-            if not any(_imports(host.text, caller, target) for host in hosts):
-                service = (
-                    f"{target.service.namespace}/{target.service.name}.{target.service.namespace}.svc.cluster.local"
-                )
-                said = "its egress does not import the rate limit service: the proxy has no cluster to ask"
-                yield Finding("sidecar-egress", sidecar.item.place, said, f"add {service}")
+        about = sidecar.namespace == caller.namespace and labels.items() <= caller.labels.items()
+        if about and hosts and not any(_imports(host.text, caller, target) for host in hosts):
+            namespace = target.service.namespace
+            said = "its egress does not import the rate limit service: the proxy has no cluster to ask"
+            cure = f"add {namespace}/{target.service.name}.{namespace}.svc.cluster.local"
+            yield Finding("sidecar-egress", sidecar.item.place, said, cure)
 
 
 def _imports(host: str, caller: Caller, target: Target) -> bool:

@@ -83,7 +83,7 @@ _MESH = (
     Rule("grpc-port", Level.WARNING, "Nothing says that the service's port speaks HTTP/2."),
     Rule("network-policy", Level.WARNING, "A NetworkPolicy keeps the caller out."),
     Rule("authorization-policy", Level.WARNING, "An AuthorizationPolicy keeps the caller out."),
-    Rule("caller-account", Level.NOTE, "An AuthorizationPolicy names accounts, none like the caller's name."),
+    Rule("caller-account", Level.WARNING, "An AuthorizationPolicy names accounts, none like the caller's name."),
     Rule("sidecar-egress", Level.WARNING, "A Sidecar does not import the service."),
 )
 

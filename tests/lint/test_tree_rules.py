@@ -1,3 +1,6 @@
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -115,7 +118,7 @@ trees = st.lists(nodes, min_size=1, max_size=6)
 entries = st.tuples(st.text("ab_", min_size=1, max_size=3), st.text("ab_*", max_size=3))
 
 
-def written(siblings: list, indent: str = "") -> str:
+def written(siblings: Sequence[Any], indent: str = "") -> str:
     """The tree as YAML, each composite once."""
     seen, lines = set(), []
     for key, value, has_limit, below in siblings:
@@ -132,7 +135,7 @@ def written(siblings: list, indent: str = "") -> str:
 
 
 @given(trees, st.lists(st.lists(entries, min_size=1, max_size=2), min_size=20, max_size=60))
-def test_never_is_true(tree: list, requests: list) -> None:
+def test_never_is_true(tree: list[Any], requests: list[Any]) -> None:
     """No request reaches what is said to be never reached, but by its own text, as it stands."""
     files, config = loaded(f"domain: d\ndescriptors:\n{written(tree)}")
     never = {each.place for each in of_texts(files[0].text.decode()) if each.rule == "never-matches"}
