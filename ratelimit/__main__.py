@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from ratelimit.errors import RateLimitError, SettingsError
+from ratelimit.lint.rules import RULES
 from ratelimit.logs import configure_logs
 from ratelimit.open_files import raise_open_files
 from ratelimit.settings import Settings, load_settings, quieten_grpc
@@ -79,9 +80,17 @@ def serve(settings: Settings) -> int:
 def _look(options: argparse.Namespace, settings: Settings) -> int:
     """Run a command that reads a configuration; each imports what it needs."""
     if options.command == "check":
-        from ratelimit.check import check  # noqa: PLC0415
+        from ratelimit.check import Checking, check  # noqa: PLC0415
 
-        return check(options.directory, settings.config, sys.stdout)
+        checking = Checking(
+            options.paths,
+            envoy=options.envoy,
+            shape=options.format,
+            fail_on=options.fail_on,
+            ignored=frozenset(options.ignore),
+            version=version(),
+        )
+        return check(checking, settings.config, sys.stdout)
     if options.command == "simulate":
         from ratelimit.simulation import command  # noqa: PLC0415
 
@@ -109,8 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    checking = commands.add_parser("check", help="validate a configuration directory")
-    checking.add_argument("directory", type=Path, metavar="DIR", help="every file below it is one domain")
+    _add_check(commands.add_parser("check", help="tell whether a configuration loads, and what is hardly meant"))
     _add_explain(commands.add_parser("explain", help="tell why a request is limited, or is not"))
     _add_simulate(commands.add_parser("simulate", help="replay an access log: what would have been denied"))
     telling = commands.add_parser("settings", help="print the settings in force, without secrets")
@@ -119,6 +127,27 @@ def _parser() -> argparse.ArgumentParser:
     moving.add_argument("environment", type=Path, metavar="FILE", help="NAME=value lines, or Kubernetes YAML")
     moving.add_argument("--config", type=Path, metavar="DIR", help="its configuration directory")
     return parser
+
+
+def _add_check(checking: argparse.ArgumentParser) -> None:
+    checking.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="directories and files, together one configuration"
+    )
+    checking.add_argument(
+        "--envoy",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="PATH",
+        help="a file or directory of Envoy, Istio, Envoy Gateway or Kubernetes to check together with it; may repeat",
+    )
+    checking.add_argument("--format", choices=("text", "json", "sarif", "github"), default="text")
+    checking.add_argument(
+        "--fail-on", choices=("error", "warning"), default="error", help="from which level on the exit code is 1"
+    )
+    checking.add_argument(
+        "--ignore", action="append", default=[], choices=RULES, metavar="RULE", help="leave out a rule of docs/lint.md"
+    )
 
 
 def _add_explain(asking: argparse.ArgumentParser) -> None:

@@ -1,43 +1,121 @@
-"""`ratelimit check DIR`: whether the service would load this configuration."""
+"""`ratelimit check PATH…`: whether the service would load this configuration, and what in it is hardly meant."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from ratelimit.descriptors.loader import load_config
-from ratelimit.descriptors.tree import Config, Node
+from ratelimit.descriptors.loader import ConfigFile, load_config
+from ratelimit.descriptors.tree import Config
 from ratelimit.errors import ConfigError
+from ratelimit.lint.configuration import configuration_findings
+from ratelimit.lint.finding import Finding, of_error
+from ratelimit.lint.formats import as_json, as_sarif, counted, github_lines, text_lines
+from ratelimit.lint.resources import SUFFIXES, MeshFile, folder_below
+from ratelimit.lint.rules import Level
+from ratelimit.lint.together import together_findings
+from ratelimit.lint.tree_rules import below
 from ratelimit.settings import ConfigSettings
 from ratelimit.sources.directory import load_limits
 from ratelimit.sources.files import legible, read_directory
 
 
-def check(directory: Path, settings: ConfigSettings, out: TextIO) -> int:
-    """Load every file below `directory`, dot files aside; 0 and a line per domain, or 1 and what is wrong where."""
+@dataclass(frozen=True, slots=True)
+class Checking:
+    """What is checked, and how it is told.
+
+    All of `paths`, directories or files, are one configuration; `envoy` are files and directories of Envoy and the
+    mesh. `fail_on` is error or warning; findings of the rules `ignored` are left out.
+    """
+
+    paths: Sequence[Path]
+    envoy: Sequence[Path] = ()
+    shape: str = "text"
+    fail_on: str = "error"
+    ignored: frozenset[str] = frozenset()
+    version: str = ""
+
+
+@dataclass(slots=True)
+class _Read:
+    """The files, and for the names of findings where they are."""
+
+    files: list[ConfigFile] = field(default_factory=list)
+    places: dict[str, str] = field(default_factory=dict)
+
+
+def check(checking: Checking, settings: ConfigSettings, out: TextIO) -> int:
+    """Write what is found; 0, or 1 where the configuration does not load or something else is as bad as `fail_on`."""
+    read, config = _Read(), None
     try:
-        config = read_config(directory, settings)
+        config = _read(checking.paths, settings, read)
     except ConfigError as error:
-        out.write(f"{error}\n")
-        return 1
-    lines = [f"warning: {warning}" for warning in config.warnings]
-    for domain, root in config.domains.items():
-        lines.append(f"{legible(domain)}: {sum(node.limit is not None for node in _below(root))} limits")
-    out.write("".join(f"{line}\n" for line in lines))
-    return 0
+        found = [of_error(error)]
+    else:
+        found = configuration_findings(read.files, config, load_limits(settings))
+    if checking.envoy:
+        found += together_findings(list(_mesh_files(checking.envoy, settings, found)), config)
+    found = [finding for finding in found if finding.rule not in checking.ignored]
+    out.write(_told(checking, found, config, read.places))
+    numbers = counted(found)
+    return int(numbers[Level.ERROR] > 0 or (checking.fail_on == "warning" and numbers[Level.WARNING] > 0))
 
 
 def read_config(directory: Path, settings: ConfigSettings) -> Config:
     """The configuration in `directory`, dot files aside. Raises ConfigError, also where there is no file."""
+    return _read([directory], settings, _Read())
+
+
+def _read(paths: Sequence[Path], settings: ConfigSettings, read: _Read) -> Config:
+    """Read and load; what was read stands in `read`, also where it does not load. Raises ConfigError."""
     limits = load_limits(settings)
-    files = read_directory(directory, ignore_dot_files=True, file_bytes_max=limits.file_bytes_max)
-    merge_domains = settings.merge_domain_config
-    config = load_config(files, strict=settings.config_strict, merge_domains=merge_domains, limits=limits)
-    if not files:
-        raise ConfigError("no file there", file=legible(directory))
+    for path in paths:
+        files = _files(path, limits.file_bytes_max)
+        for name, text in files:
+            # As the service logs it, where there is one directory.
+            shown = name if len(paths) == 1 and path.is_dir() else legible(path / name if path.is_dir() else path)
+            read.files.append(ConfigFile(shown, text))
+            read.places[shown] = legible(path / name if path.is_dir() else path)
+    strict, merge_domains = settings.config_strict, settings.merge_domain_config
+    config = load_config(read.files, strict=strict, merge_domains=merge_domains, limits=limits)
+    if not read.files:
+        raise ConfigError("no file there", file=legible(paths[0]))
     return config
 
 
-def _below(node: Node) -> Iterator[Node]:
-    for child in node.children.values():
-        yield child
-        yield from _below(child)
+def _files(path: Path, file_bytes_max: int) -> list[tuple[str, bytes]]:
+    if not path.is_file():
+        files = read_directory(path, ignore_dot_files=True, file_bytes_max=file_bytes_max)
+        return [(file.name, file.text) for file in files]
+    try:
+        with path.open("rb") as file:
+            return [(path.name, file.read(file_bytes_max + 1))]
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror or error}", file=legible(path)) from None
+
+
+def _mesh_files(paths: Sequence[Path], settings: ConfigSettings, found: list[Finding]) -> Iterator[MeshFile]:
+    """The YAML and JSON files of Envoy and the mesh; what cannot be read goes to `found`."""
+    for path in paths:
+        try:
+            for name, text in _files(path, load_limits(settings).file_bytes_max):
+                file = path / name if path.is_dir() else path
+                if file.suffix in SUFFIXES or not path.is_dir():
+                    yield MeshFile(legible(file), text, legible(folder_below(file, path)) if path.is_dir() else "")
+        except ConfigError as error:
+            found.append(of_error(error, "not-readable"))
+
+
+def _told(checking: Checking, found: list[Finding], config: Config | None, places: Mapping[str, str]) -> str:
+    if checking.shape == "json":
+        return as_json(found, places) + "\n"
+    if checking.shape == "sarif":
+        return as_sarif(found, places, checking.version) + "\n"
+    lines = github_lines(found, places) if checking.shape == "github" else text_lines(found)
+    domains = _domains(config) if config is not None and checking.shape == "text" else ()
+    return "".join(f"{line}\n" for line in (*lines, *domains))
+
+
+def _domains(config: Config) -> Iterator[str]:
+    for domain, root in config.domains.items():
+        yield f"{legible(domain)}: {sum(node.limit is not None for node in below(root))} limits"

@@ -32,7 +32,8 @@ MAY_IMPORT = {
     "service": {*FOUNDATION, "descriptors", "limiter", "pb"},
     "sources": {*FOUNDATION, "lifetime", "descriptors", "pb"},
     "admin": {*FOUNDATION, "sockets", "descriptors", "limiter", "service"},
-    "check": {*FOUNDATION, "descriptors", "sources"},
+    "lint": {"errors", "settings", "descriptors"},
+    "check": {*FOUNDATION, "descriptors", "sources", "lint"},
     "explain": {*FOUNDATION, "check", "descriptors", "limiter", "service"},
     "simulation": {*FOUNDATION, "check", "descriptors", "limiter", "service", "stores"},
     "migration": {*FOUNDATION, "descriptors", "sources"},
@@ -47,6 +48,7 @@ SEES_EVERYTHING = {"app", "__main__"}
 FORBIDDEN = {
     "descriptors": {"asyncio", "google", "grpc", "redis", "prometheus_client"},
     "limiter": {"asyncio", "google", "grpc", "redis", "prometheus_client"},
+    "lint": {"asyncio", "google", "grpc", "redis", "prometheus_client", "yaml"},
     "stores": {"google", "grpc"},
     "admin": {"google", "grpc", "redis"},
     "transport": {"google", "redis"},

@@ -5,6 +5,7 @@ has no stack to overflow, keeps of each node only what is needed, and stops at t
 are the nodes they stand for, not copies, so a node may even hold itself: whoever visits nodes must count (`Document`).
 """
 
+import math
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -63,20 +64,32 @@ Node = Scalar | Sequence | Mapping
 
 def compose(name: str, text: str, limits: LoadLimits) -> tuple[Node | None, bool]:
     """The root of the first document, None without one, and whether there are more. Raises ConfigError for `name`."""
-    composer = _Composer(name, limits)
+    composer = _composed(_Composer(name, limits, documents_max=1), text)
+    return next(iter(composer.roots), None), composer.documents > 1
+
+
+def compose_all(name: str, text: str, limits: LoadLimits) -> list[Node]:
+    """The root of each document. Raises ConfigError for `name`."""
+    return _composed(_Composer(name, limits), text).roots
+
+
+def _composed(composer: "_Composer", text: str) -> "_Composer":
     try:
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
             composer.take(event)
     except yaml.YAMLError as error:
-        raise _syntax_error(name, error) from None
-    return composer.root, composer.documents > 1
+        raise _syntax_error(composer.name, error) from None
+    return composer
 
 
 class _Composer:
-    def __init__(self, name: str, limits: LoadLimits) -> None:
-        self.root: Node | None = None
+    """What the events of one file come to: the roots of its first `documents_max` documents, and how many it has."""
+
+    def __init__(self, name: str, limits: LoadLimits, *, documents_max: float = math.inf) -> None:
+        self.name = name
+        self.roots: list[Node] = []
         self.documents = 0
-        self._name = name
+        self._documents_max = documents_max
         self._limits = limits
         self._nodes = 0
         self._aliases = 0
@@ -131,8 +144,8 @@ class _Composer:
 
     def _place(self, node: Node) -> None:
         if not self._open:
-            if self.documents == 1:
-                self.root = node
+            if self.documents <= self._documents_max:
+                self.roots.append(node)
             return
         parent = self._open[-1]
         if isinstance(parent, Sequence):
@@ -152,7 +165,7 @@ class _Composer:
         return node
 
     def _error(self, event: Any, reason: str) -> ConfigError:
-        return Place(self._name, event.start_mark.line + 1).error(reason)
+        return Place(self.name, event.start_mark.line + 1).error(reason)
 
 
 def implicit_tag(text: str) -> str:

@@ -12,7 +12,17 @@ from typing import Any
 
 from ratelimit.descriptors import yaml_scalars
 from ratelimit.descriptors.specification import Place, shortened, shown
-from ratelimit.descriptors.yaml_composer import TAG, LoadLimits, Mapping, Node, Scalar, Sequence, compose, implicit_tag
+from ratelimit.descriptors.yaml_composer import (
+    TAG,
+    LoadLimits,
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    compose,
+    compose_all,
+    implicit_tag,
+)
 from ratelimit.errors import ConfigError
 
 _STR, _NULL, _BOOL, _INT, _FLOAT = f"{TAG}str", f"{TAG}null", f"{TAG}bool", f"{TAG}int", f"{TAG}float"
@@ -234,6 +244,12 @@ def read_root(document: Document, raw: bytes) -> Value | None:
     if several:
         document.mistake(value.place, "the file holds more than one YAML document; only the first counts")
     return value
+
+
+def read_roots(document: Document, raw: bytes) -> list[Value]:
+    """Read every document of a file; those that say nothing are left out. Raises ConfigError."""
+    roots = compose_all(document.name, _decoded(document, raw), document.limits)
+    return [Value(document, root) for root in roots if root.tag != _NULL]
 
 
 def _decoded(document: Document, raw: bytes) -> str:
