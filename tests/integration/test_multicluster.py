@@ -38,14 +38,13 @@ async def test_one_store_is_one_limit_for_both(clusters: TwoClusters) -> None:
 
 
 async def test_shares_sum_to_the_limit(clusters: TwoClusters) -> None:
-    """Each admits its own; without its store it has what the other admits. A broken link changes nothing."""
+    """Each admits its own; without its service it has what the other admits. A broken link changes nothing."""
     await clusters.start("split")
     assert await clusters.admitted("gold", 12) == [6, 4]
     assert await clusters.admitted("", 4) == [1, 0]
-    await clusters.stores[0].stop(signal.SIGKILL)
+    await clusters.instances[0].program.stop(signal.SIGKILL)
     answered = await clusters.until_answered(0, "bronze")
     others = await clusters.statuses(1, "bronze", 6)
-    assert answered[500] >= 1
     assert answered[200] + others[200] == 1
     await clusters.break_link()
     assert await clusters.statuses(1, "silver", 8) == {200: 2, 429: 6}
