@@ -2,8 +2,9 @@
 
 The service is on core 0; client, store and the reader of the page on core 1. In every round each kind of request is
 sent twice, by the clock: with nobody looking and with a page open, in turns of who goes first. What the server's CPU
-time differs by is the page's. ROUNDS and SECONDS (of one measurement) size the run. At the end the page is opened in
-Chromium, where that is installed: until the first paint, and until the limits are there.
+time differs by is the page's; since that is lost in the noise of a busy machine, the page's code is timed by itself,
+too. ROUNDS and SECONDS (of one measurement) size the run. At the end the page is opened in Chromium, where that is
+installed: until the first paint, and until the limits are there.
 """
 
 import asyncio
@@ -24,8 +25,9 @@ from deploy.demo.processes import LOOPBACK, config_map, free_port, run_to_the_en
 from loadtest.cases import Case
 from loadtest.header_blocks import PATH
 from loadtest.measuring import Sample, measure
+from loadtest.page_code import key_lines, tick_lines
 from loadtest.raw_client import Load
-from loadtest.request_frames import CONFIG, request
+from loadtest.request_frames import CONFIG, DOMAIN, request
 from loadtest.servers import (
     CLIENT_CORE,
     OURS,
@@ -133,6 +135,8 @@ async def measure_all() -> int:
         print(HEADER)
         for kind, found in pairs.items():
             print(row(kind, found), flush=True)
+        names = [f"{DOMAIN}.path_/item-{number}" for number in range(LIMITS)]
+        print("\n".join((*tick_lines(config(), names), *key_lines(rate))), flush=True)
         if shutil.which("chromium"):
             await _paints(page, folder)
     return 0

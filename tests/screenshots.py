@@ -4,6 +4,7 @@ Two workers on an embedded Valkey, under a load of a few hundred calls a second 
 """
 
 import asyncio
+import io
 import math
 import random
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc.aio
+from PIL import Image
 from playwright.async_api import Page
 
 from deploy.demo.processes import LOOPBACK, ROOT, config_map, run_to_the_end, start_service, start_valkey
@@ -22,6 +24,8 @@ from tests.browser import started
 FOLDER = ROOT / "docs" / "screenshots"
 PATH = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
 LOADED_S = 65
+COLOURS = 256
+CONNECTIONS, OWN_CONNECTION = 6, (("grpc.use_local_subchannel_pool", 1),)
 SIZES = {"desktop": (1280, 860, False), "dark": (1280, 860, True), "phone": (390, 844, False)}
 CONFIG = """
 domain: shop
@@ -84,25 +88,31 @@ def some_request(chance: random.Random) -> bytes:
 
 
 async def load(port: int) -> None:
-    """Call until cancelled: some 400 a second, in waves."""
+    """Call until cancelled: some 400 a second, in waves, on connections to both workers."""
     chance = random.Random(7)
-    async with grpc.aio.insecure_channel(f"{LOOPBACK}:{port}") as channel:
-        ask: Any = channel.unary_unary(PATH)
+    async with AsyncExitStack() as stack:
+        asks: list[Any] = []
+        for _ in range(CONNECTIONS):
+            channel = grpc.aio.insecure_channel(f"{LOOPBACK}:{port}", OWN_CONNECTION)
+            asks.append((await stack.enter_async_context(channel)).unary_unary(PATH))
         for turn in range(1_000_000):
             calls = int(20 + 9 * math.sin(turn / 60) + chance.random() * 6)
-            await asyncio.gather(*(ask(some_request(chance)) for _ in range(calls)))
+            answers = (chance.choice(asks)(some_request(chance)) for _ in range(calls))
+            await asyncio.gather(*answers, return_exceptions=True)  # the first come before the configuration
             await asyncio.sleep(0.05)
 
 
 async def shoot(page: Page, name: str) -> None:
     """One picture, with a limit chosen."""
     await page.locator("#rows .row", has_text="/v1/search").click()
-    if name == "desktop":
-        await page.fill("#explain-domain", "shop")
-        await page.fill("#explain-entries", "plan=free\nuser=u-0001")
-    await page.wait_for_timeout(600)  # the next numbers
+    if name == "dark":
+        await page.select_option("#order", "over")
+        await page.click("#show-over")
+    await page.wait_for_timeout(2500)  # the next numbers, and the next order
     await page.mouse.move(0, 0)
-    await page.screenshot(path=FOLDER / f"{name}.png", full_page=name == "phone")
+    taken = await page.screenshot(full_page=name == "phone")
+    with Image.open(io.BytesIO(taken)) as picture:
+        picture.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(FOLDER / f"{name}.png", optimize=True)
 
 
 async def main() -> int:

@@ -19,7 +19,7 @@ READERS_MAX = 8
 HELD_BYTES_MAX = 2 * 1024 * 1024
 WRITE_S = 10.0
 TICK_S = 0.5
-LOOP_PART = 0.01
+LOOP_PART = 0.015
 HEADERS = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-store",

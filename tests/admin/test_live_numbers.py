@@ -44,11 +44,13 @@ def test_rows_are_told_when_they_change() -> None:
     assert events(numbers.changes())[-1] == ("rows", {"tree": 3, "rows": [[1, 5, 0, 0, 0, 0, 0, 0]]})
     assert events(numbers.changes()) == []
     metrics.limit("d.u_ann", configured=False).total_hits += 2
-    metrics.limit("d.u_bob", configured=False).over_limit += 1
+    bob = metrics.limit("d.u_bob", configured=False)
+    bob.total_hits, bob.over_limit = 1, 1
     metrics.limit("nobody.knows", configured=False).total_hits += 1
-    assert events(numbers.changes()) == [("rows", {"tree": 3, "rows": [[2, 2, 1, 0, 0, 0, 0, 0]]})]
-    metrics.limit("d.u_bob", configured=False).over_limit += 1
-    assert events(numbers.changes()) == [("rows", {"tree": 3, "rows": [[2, 2, 2, 0, 0, 0, 0, 0]]})]
+    assert events(numbers.changes()) == [("rows", {"tree": 3, "rows": [[2, 3, 1, 0, 0, 0, 0, 0]]})]
+    bob.total_hits, bob.over_limit = 2, 2
+    metrics.limit("d.u_ann", configured=False).total_negative_hits += 3
+    assert events(numbers.changes()) == [("rows", {"tree": 3, "rows": [[2, 4, 2, 0, 0, 0, 0, 3]]})]
 
 
 def test_a_page_that_opens_later_is_told_everything() -> None:
