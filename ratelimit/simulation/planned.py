@@ -17,7 +17,7 @@ from ratelimit.metrics import LimitStats
 from ratelimit.service.planning import decision_rules, make_planner
 from ratelimit.settings import Settings
 from ratelimit.simulation.exact_lane import Submission
-from ratelimit.simulation.tallies import Tallies
+from ratelimit.simulation.tallies import Tallies, Tally
 from ratelimit.simulation.windows import Reached, ReachedCharge
 
 COUNTED = "counted"
@@ -67,7 +67,13 @@ class Planned:
             self.submission = Submission(tuple(each.charge for _, each in self.exact), plan.together)
         alone = len(reached) == len(self.fast) == 1 and charges[0].amount > 0
         self.single: ReachedCharge | None = charges[0] if alone else None
-        self.denies = alone and self.outcome(1).denied
+        self.denies = alone and self._denies_alone(charges[0].tally)
+
+    def _denies_alone(self, tally: Tally) -> bool:
+        """Whether a request of this limit alone is denied where it is over: for every key of the limit the same."""
+        if tally.denies is None:
+            tally.denies = self.outcome(1).denied
+        return tally.denies
 
     def outcome(self, over: int) -> Outcome:
         """The service's decision where the charges of these bits are over their limits."""
