@@ -4,7 +4,6 @@ The fast lane counts fixed windows in cells. Everything else goes the exact lane
 together, and all that the over-limit cache has to do with. A counter is counted in one of the lanes, always the same.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from ratelimit.descriptors.request import Descriptor, Request
@@ -128,6 +127,3 @@ class Planning:
         if isinstance(step, Charge):
             return ReachedCharge(self._tallies.of(name, COUNTED, node, step.limit), key, step)
         return Reached(self._tallies.of(name, VERDICTS[step], node, node.limit), key)
-
-
-Plans = Callable[[Request], Planned]
