@@ -54,8 +54,8 @@ def chart(title: str, panels: Sequence[Panel], frame: Frame) -> str:
 
 
 def _legend(frame: Frame) -> Iterator[str]:
-    x = WIDTH - MARGIN_RIGHT - 400
-    for name, label, width in (("admitted", "admitted", 80), ("denied", "denied; by limit: over it", 160)):
+    x = WIDTH - MARGIN_RIGHT - 420
+    for name, label, width in (("admitted", "admitted", 80), ("denied", "denied; by limit: over it", 180)):
         yield f'<rect class="{name}" x="{x}" y="38" width="10" height="10"/>'
         yield f'<text class="quiet" x="{x + 15}" y="47">{label}</text>'
         x += width

@@ -17,6 +17,7 @@ from ratelimit.simulation.rows import Recipe, Rows
 from ratelimit.simulation.template import Template, Value
 
 LUMP = 1_000
+NO_JSON = " (no line begins with `{`, so it is read as CSV)"
 
 
 class CsvLog:
@@ -33,7 +34,7 @@ class CsvLog:
         except csv.Error as error:
             raise LogError(f"line 1: {error}") from None
         if not self.names:
-            raise LogError("line 1: a header with the names of columns is wanted")
+            raise LogError(f"line 1: a header with the names of columns is wanted{NO_JSON}")
         self._time = 0
         self._columns: Sequence[int] = ()
 
@@ -93,7 +94,7 @@ class CsvLog:
 
     def _column(self, name: str) -> int:
         if name not in self.names:
-            raise LogError(f"line 1: there is no column {name!r}: {', '.join(self.names)[:200]}")
+            raise LogError(f"line 1: there is no column {name!r}: {', '.join(self.names)[:200]}{NO_JSON}")
         return self.names.index(name)
 
 

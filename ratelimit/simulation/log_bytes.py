@@ -13,6 +13,7 @@ from ratelimit.errors import LogError
 
 STANDARD_INPUT = "-"
 GZIP_MAGIC = b"\x1f\x8b"
+FIRST_LINES = 10
 BLOCK_BYTES = 256 * 1024
 LINE_BYTES_MAX = 16 * 1024 * 1024
 
@@ -41,8 +42,14 @@ def _unpacked(file: BinaryIO) -> io.BufferedReader:
 
 
 def is_json(file: io.BufferedReader) -> bool:
-    """Whether the log begins like JSON; nothing is taken from it."""
-    return file.peek(1).lstrip().startswith(b"{")
+    """Whether one of the first lines begins like JSON; nothing is taken from the log. Raises LogError for an empty one.
+
+    The very first may be torn, where logs are rotated in the middle of a line.
+    """
+    beginning = file.peek(1)
+    if not beginning:
+        raise LogError("is empty")
+    return any(line.lstrip().startswith(b"{") for line in beginning.split(b"\n", FIRST_LINES)[:FIRST_LINES])
 
 
 def blocks(file: io.BufferedReader) -> Iterator[bytes]:

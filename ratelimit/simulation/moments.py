@@ -17,7 +17,9 @@ KEPT_MAX = 4_096
 # The beginning of an RFC 3339 text, up to its second.
 SECOND_LENGTH = len("2026-01-01T00:00:00")
 _REST = re.compile(r"(\.\d{1,9})?(?:[zZ]|([+-])(\d\d):?(\d\d))")
-_SECOND = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d")
+MINUTE_LENGTH = len("2026-01-01T00:00")
+_MINUTE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d")
+_SECONDS = {f":{second:02}": second * 1_000 for second in range(60)}
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
@@ -31,13 +33,27 @@ class _Kept(dict[str, int]):
         return number
 
 
-class _Seconds(_Kept):
-    """Up to the second, in milliseconds since the epoch."""
+class _Minutes(_Kept):
+    """Up to the minute, in milliseconds since the epoch."""
 
     def __missing__(self, text: str) -> int:
-        if not _SECOND.fullmatch(text):
+        if not _MINUTE.fullmatch(text):
             raise ValueError("is no time")
         return self.keep(text, int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000)
+
+
+class _Seconds(_Kept):
+    """Up to the second, in milliseconds since the epoch: of a log with few lines a second each one is new."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._minutes = _Minutes()
+
+    def __missing__(self, text: str) -> int:
+        ms = _SECONDS.get(text[MINUTE_LENGTH:])
+        if ms is None:
+            raise ValueError("is no time")
+        return self.keep(text, self._minutes[text[:MINUTE_LENGTH]] + ms)
 
 
 class _Rests(_Kept):

@@ -9,8 +9,8 @@ from operator import itemgetter
 
 from ratelimit.simulation.replay import Row
 
-# About 100 bytes each.
-ROWS_MAX = 1_000_000
+# About 100 bytes each, and 2 KB where each has values that no other has, and so a plan of its own.
+ROWS_MAX = 200_000
 # Fewer are not worth a round of sorting; more are sorted when they are half as many as those that were held before.
 ROUND_MIN = 8_192
 

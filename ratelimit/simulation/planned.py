@@ -4,7 +4,6 @@ The fast lane counts fixed windows in cells. Everything else goes the exact lane
 together, and all that the over-limit cache has to do with. A counter is counted in one of the lanes, always the same.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from ratelimit.descriptors.request import Descriptor, Request
@@ -17,7 +16,7 @@ from ratelimit.metrics import LimitStats
 from ratelimit.service.planning import decision_rules, make_planner
 from ratelimit.settings import Settings
 from ratelimit.simulation.exact_lane import Submission
-from ratelimit.simulation.tallies import Tallies
+from ratelimit.simulation.tallies import Tallies, Tally
 from ratelimit.simulation.windows import Reached, ReachedCharge
 
 COUNTED = "counted"
@@ -67,7 +66,13 @@ class Planned:
             self.submission = Submission(tuple(each.charge for _, each in self.exact), plan.together)
         alone = len(reached) == len(self.fast) == 1 and charges[0].amount > 0
         self.single: ReachedCharge | None = charges[0] if alone else None
-        self.denies = alone and self.outcome(1).denied
+        self.denies = alone and self._denies_alone(charges[0].tally)
+
+    def _denies_alone(self, tally: Tally) -> bool:
+        """Whether a request of this limit alone is denied where it is over: for every key of the limit the same."""
+        if tally.denies is None:
+            tally.denies = self.outcome(1).denied
+        return tally.denies
 
     def outcome(self, over: int) -> Outcome:
         """The service's decision where the charges of these bits are over their limits."""
@@ -122,6 +127,3 @@ class Planning:
         if isinstance(step, Charge):
             return ReachedCharge(self._tallies.of(name, COUNTED, node, step.limit), key, step)
         return Reached(self._tallies.of(name, VERDICTS[step], node, node.limit), key)
-
-
-Plans = Callable[[Request], Planned]

@@ -112,6 +112,7 @@ class Tally:
 
     `name` is its path, as /rlconfig has it. `node` and `limit` are None where no limit matched. `over` are those beyond
     the limit, `denied` those of them whose request was denied for it: not in shadow mode, nor let pass by quota mode.
+    `denies` is whether a request that has nothing but this limit is denied where it is over; None before the first.
     `peak` is the highest count of a key in one window, what was denied included; None where that is not counted.
     """
 
@@ -123,6 +124,7 @@ class Tally:
     requests: int = 0
     over: int = 0
     denied: int = 0
+    denies: bool | None = None
     peak: int | None = None
     first_over_ms: int | None = None
     last_over_ms: int | None = None

@@ -37,6 +37,23 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch, raw: bytes) -> None:
     assert read("-") == (False, [b"time,a\n1,2\n"])
 
 
+@pytest.mark.parametrize(
+    ("text", "json"),
+    [('":1}\n {"a": 1}\n', True), ("time,a\n" + "1,2\n" * 20 + "{", False), ("{", True), ("\n", False)],
+)
+def test_what_looks_like_json(tmp_path: Path, text: str, json: bool) -> None:
+    """One of the first lines begins with a brace: the very first may be torn."""
+    (tmp_path / "log").write_text(text)
+    assert read(str(tmp_path / "log"))[0] == json
+
+
+def test_an_empty_log(tmp_path: Path) -> None:
+    """It is said that it is."""
+    (tmp_path / "log").write_text("")
+    with pytest.raises(LogError, match="is empty"):
+        read(str(tmp_path / "log"))
+
+
 def test_what_cannot_be_read(tmp_path: Path) -> None:
     """No file, a directory, and what is packed and torn."""
     with pytest.raises(LogError, match="cannot be read: No such file"):

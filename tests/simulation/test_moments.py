@@ -34,6 +34,8 @@ def test_moments_of_a_log(value: str | float, after_ms: int) -> None:
         ("2026-01-01T00:00:00.Z", "is no time with an offset"),
         ("2026-13-01T00:00:00Z", "is no time"),
         ("2026-01-01T00:00:60Z", "is no time"),
+        ("2026-01-01T00:0:000Z", "is no time"),
+        ("2026-01-01T0x:00:00Z", "is no time"),
         ("yesterday", "'yesterday' is no time"),
         ("1969-12-31T23:59:59Z", "is before 1970"),
         (-1, "is no time since 1970"),
