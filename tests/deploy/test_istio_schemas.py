@@ -9,6 +9,7 @@ import yaml
 from deploy.demo.processes import ROOT
 from tests.deploy.istio_schemas import validate
 
+pytestmark = pytest.mark.tools
 FILES = sorted([*(ROOT / "deploy" / "istio").rglob("*.yaml"), *(ROOT / "deploy" / "multicluster").rglob("*.yaml")])
 
 
