@@ -54,8 +54,8 @@ FORBIDDEN = {
 SEAM = {"service": ("ratelimit.transport.methods", "ratelimit.transport.awaited_call")}
 # HTTP/2 and gRPC without input and output: bytes and moments in, bytes out.
 SANS_IO = {
-    *("block_memo", "calls", "connection", "frames", "grpc", "headers", "housekeeping", "request_head", "sending"),
-    *("streams", "trace_fields", "unary_lane"),
+    *("acknowledging", "block_memo", "calls", "connection", "frames", "grpc", "headers", "housekeeping"),
+    *("request_head", "sending", "streams", "trace_fields", "unary_lane"),
 }
 IO = {"asyncio", "socket", "ssl", "time", "grpc", "structlog", "logging", "ratelimit.settings"}
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "pb" not in path.relative_to(PACKAGE).parts)
