@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "dogstatsd": {*FOUNDATION, "statsd", "container"},
     "descriptors": {"errors"},
     "limiter": {"errors", "clock", "descriptors"},
-    "stores": {*FOUNDATION, "limiter"},
+    "quota": {"errors"},
+    "stores": {*FOUNDATION, "limiter", "quota"},
     "transport": {"errors", "settings", "metrics", "sockets"},
     "service": {*FOUNDATION, "descriptors", "limiter", "pb"},
     "sources": {*FOUNDATION, "descriptors", "pb"},
@@ -46,6 +47,7 @@ SEES_EVERYTHING = {"app", "__main__"}
 FORBIDDEN = {
     "descriptors": {"asyncio", "google", "grpc", "redis", "prometheus_client"},
     "limiter": {"asyncio", "google", "grpc", "redis", "prometheus_client"},
+    "quota": {"asyncio", "google", "grpc", "redis", "prometheus_client", "time", "structlog", "logging"},
     "stores": {"google", "grpc"},
     "admin": {"google", "grpc", "redis"},
     "transport": {"google", "redis"},
