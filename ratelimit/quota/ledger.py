@@ -5,7 +5,7 @@ when the push is acknowledged or the lease of whoever cannot be reached is over.
 never exceed the limit. What else is promised, and why: docs/decisions/0010-rlqs-ledger.md.
 """
 
-from math import ceil, inf
+from math import ceil, inf, log
 
 from ratelimit.quota.assignment import FILL_INTERVAL_S, Abandon, Action, Assign, Probe, Push
 from ratelimit.quota.demand import observe
@@ -283,13 +283,15 @@ class Ledger:
     def _plan(self, now_s: float) -> None:
         tuning, limit = self.options.tuning, self.options.limit_per_s
         self._wanted = False
-        self.head.next_plan_s = now_s + self.plan_every_s
         spent = self.head.spent_within(tuning.window_s, now_s)
         over = max(0.0, spent - tuning.spent_part * limit * tuning.window_s) / tuning.window_s
         rows = list(self.rows.values())
         live = sum(row.live for row in rows)
         for change in divide(rows, over, self.options):
             self._assign(change.row, change.rate, live)
+        # Each change costs tokens: while they cost too much, changes wait for more reports.
+        every_s = self.plan_every_s if over == 0 else max(self.plan_every_s, tuning.plan_every_over_s)
+        self.head.next_plan_s = now_s + every_s
         if over > 0:
             self._wanted = True
 
@@ -329,10 +331,17 @@ class Ledger:
         # Who holds an assignment that is not known keeps it until there is something for it: this is no interruption.
 
     def _burst(self, row: Row, rate: float, live: int) -> int:
+        """How many tokens a bucket must hold so that few overflow or lack: few are needed where rate and demand differ.
+
+        Of a Poisson stream of x times the rate, x to the power of the size overflow, or lack where x is above 1.
+        """
         tuning = self.options.tuning
         part = tuning.burst_part_hungry if row.hungry or row.fresh else tuning.burst_part
         room = min(float(tuning.burst_most), part * self.options.limit_per_s * tuning.window_s / max(live, 1))
-        return max(tuning.burst_min, ceil(tuning.burst_s * rate), int(room))
+        if not row.fresh and rate > 0 and row.estimate > 0:
+            room = min(room, tuning.burst_logs / max(abs(log(rate / row.estimate)), 1e-3))
+        least = tuning.burst_s * rate if rate > row.estimate else _CUT_BURST_S * rate
+        return max(tuning.burst_min, ceil(least), ceil(room))
 
     def _assign(self, row: Row, rate: float, live: int = 1) -> None:
         """Decide on a rate; nothing happens if it is the one there is."""
