@@ -5,6 +5,7 @@ when the push is acknowledged or the lease of whoever cannot be reached is over.
 never exceed the limit. What else is promised, and why: docs/decisions/0010-rlqs-ledger.md.
 """
 
+from collections.abc import Mapping
 from math import ceil, inf, log
 
 from ratelimit.quota.assignment import FILL_INTERVAL_S, Abandon, Action, Assign, Probe, Push
@@ -16,6 +17,8 @@ from ratelimit.quota.row import Row
 
 COUNT_MAX = 10**12
 ELAPSED_S_MAX = 3600
+# Envoy's fields have 32 bits.
+TOKENS_MAX = 2**32 - 1
 WEIGHT_MIN, WEIGHT_MAX = 0.01, 100.0
 # A report of one request, at once, from an Envoy that reported longer ago than this: its bucket is a new one.
 _REBORN_AFTER_S = 1.5
@@ -128,6 +131,40 @@ class Ledger:
         self._next_watch_s = min(self._next_watch_s, self._released_at(row))
         self.next_tick_s = min(self.next_tick_s, now_s)
 
+    def renew_leases(self, now_s: float) -> None:
+        """Take all leases to be new: what happened since the last moment, or how long that is, is not known."""
+        head = self.head
+        head.at = now_s
+        head.spent = [(now_s, tokens) for _, tokens in head.spent]
+        head.next_plan_s = now_s
+        if head.learn_until_s > -inf:
+            head.learn_until_s = now_s + self.options.tuning.ttl_s
+        for row in self.rows.values():
+            row.last = row.since = now_s
+            row.exp = now_s + self.options.tuning.ttl_s
+            row.probed = -inf
+            row.pend = now_s if row.pend < inf else inf
+        self.changed.update(self.rows)
+        self._next_watch_s = now_s + self.options.tuning.watch_every_s
+
+    def restore(self, rows: Mapping[str, Row | None], head: Head) -> None:
+        """Take over rows that others changed; what was decided here since the last `collect` is void."""
+        for envoy, row in rows.items():
+            if row is None:
+                self.rows.pop(envoy, None)
+            else:
+                self.rows[envoy] = row
+        self.head = head
+        self.changed.clear()
+        self._out.clear()
+        self._to_answer.clear()
+        self._wanted = True
+        self._next_watch_s = self.next_tick_s = -inf
+
+    def answer(self, envoy: str) -> None:
+        """Tell an Envoy what holds for it, at the next tick."""
+        self._to_answer.add(envoy)
+
     def tick(self, now_s: float) -> list[Push]:
         """What is to be sent now."""
         self.advance(now_s)
@@ -176,18 +213,7 @@ class Ledger:
         """Take a moment in. What the leases are after a gap or a step back is not known: they are taken to be new."""
         head = self.head
         if self.rows and not -_STEP_BACK_S <= now_s - head.at <= _GAP_S:
-            head.spent = [(now_s, tokens) for _, tokens in head.spent]
-            head.next_plan_s = now_s
-            if self.learning:
-                head.learn_until_s = now_s + self.options.tuning.ttl_s
-            for row in self.rows.values():
-                row.last = row.since = now_s
-                row.exp = now_s + self.options.tuning.ttl_s
-                row.probed = -inf
-                row.pend = now_s if row.pend < inf else inf
-            self.changed.update(self.rows)
-            self._next_watch_s = now_s + self.options.tuning.watch_every_s
-            head.at = now_s
+            self.renew_leases(now_s)
         head.at = max(head.at, now_s)
 
     def _join(self, envoy: str, allowed: int, denied: int, elapsed_s: float) -> Row:
@@ -345,7 +371,7 @@ class Ledger:
 
     def _assign(self, row: Row, rate: float, live: int = 1) -> None:
         """Decide on a rate; nothing happens if it is the one there is."""
-        tokens = int(rate * FILL_INTERVAL_S + 1e-6)
+        tokens = min(int(rate * FILL_INTERVAL_S + 1e-6), TOKENS_MAX)
         if tokens == row.tokens and row.burst:
             return
         now_s = self.head.at
