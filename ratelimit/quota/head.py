@@ -6,9 +6,8 @@ from math import inf
 
 # Tokens given within so many seconds are one entry.
 _GRAIN_S = 0.25
-_FORM = struct.Struct("<Bdddd")
+_FORM = struct.Struct("<?dddd")
 _PAIR = struct.Struct("<dd")
-FORMAT = 1
 
 
 @dataclass(slots=True)
@@ -40,3 +39,18 @@ class Head:
         while self.spent and self.spent[0][0] <= now_s - window_s:
             del self.spent[0]
         return sum(tokens for _, tokens in self.spent)
+
+    def pack(self) -> bytes:
+        """The head as bytes."""
+        fixed = _FORM.pack(self.shown, self.at, self.next_plan_s, self.learn_until_s, self.given)
+        return fixed + b"".join(_PAIR.pack(*each) for each in self.spent)
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> "Head":
+        """A head from what `pack` made. Raises ValueError where it is not that."""
+        try:
+            shown, at, next_plan_s, learn_until_s, given = _FORM.unpack_from(packed)
+            spent = [(moment, tokens) for moment, tokens in _PAIR.iter_unpack(packed[_FORM.size :])]
+        except struct.error as error:
+            raise ValueError(f"no head: {error}") from None
+        return cls(at, next_plan_s, learn_until_s, given, shown, spent)

@@ -5,7 +5,8 @@ when the push is acknowledged or the lease of whoever cannot be reached is over.
 never exceed the limit. What else is promised, and why: docs/decisions/0010-rlqs-ledger.md.
 """
 
-from math import ceil, inf
+from collections.abc import Mapping
+from math import ceil, inf, log
 
 from ratelimit.quota.assignment import FILL_INTERVAL_S, Abandon, Action, Assign, Probe, Push
 from ratelimit.quota.demand import observe
@@ -16,6 +17,8 @@ from ratelimit.quota.row import Row
 
 COUNT_MAX = 10**12
 ELAPSED_S_MAX = 3600
+# Envoy's fields have 32 bits.
+TOKENS_MAX = 2**32 - 1
 WEIGHT_MIN, WEIGHT_MAX = 0.01, 100.0
 # A report of one request, at once, from an Envoy that reported longer ago than this: its bucket is a new one.
 _REBORN_AFTER_S = 1.5
@@ -128,6 +131,40 @@ class Ledger:
         self._next_watch_s = min(self._next_watch_s, self._released_at(row))
         self.next_tick_s = min(self.next_tick_s, now_s)
 
+    def renew_leases(self, now_s: float) -> None:
+        """Take all leases to be new: what happened since the last moment, or how long that is, is not known."""
+        head = self.head
+        head.at = now_s
+        head.spent = [(now_s, tokens) for _, tokens in head.spent]
+        head.next_plan_s = now_s
+        if head.learn_until_s > -inf:
+            head.learn_until_s = now_s + self.options.tuning.ttl_s
+        for row in self.rows.values():
+            row.last = row.since = now_s
+            row.exp = now_s + self.options.tuning.ttl_s
+            row.probed = -inf
+            row.pend = now_s if row.pend < inf else inf
+        self.changed.update(self.rows)
+        self._next_watch_s = now_s + self.options.tuning.watch_every_s
+
+    def restore(self, rows: Mapping[str, Row | None], head: Head) -> None:
+        """Take over rows that others changed; what was decided here since the last `collect` is void."""
+        for envoy, row in rows.items():
+            if row is None:
+                self.rows.pop(envoy, None)
+            else:
+                self.rows[envoy] = row
+        self.head = head
+        self.changed.clear()
+        self._out.clear()
+        self._to_answer.clear()
+        self._wanted = True
+        self._next_watch_s = self.next_tick_s = -inf
+
+    def answer(self, envoy: str) -> None:
+        """Tell an Envoy what holds for it, at the next tick."""
+        self._to_answer.add(envoy)
+
     def tick(self, now_s: float) -> list[Push]:
         """What is to be sent now."""
         self.advance(now_s)
@@ -176,18 +213,7 @@ class Ledger:
         """Take a moment in. What the leases are after a gap or a step back is not known: they are taken to be new."""
         head = self.head
         if self.rows and not -_STEP_BACK_S <= now_s - head.at <= _GAP_S:
-            head.spent = [(now_s, tokens) for _, tokens in head.spent]
-            head.next_plan_s = now_s
-            if self.learning:
-                head.learn_until_s = now_s + self.options.tuning.ttl_s
-            for row in self.rows.values():
-                row.last = row.since = now_s
-                row.exp = now_s + self.options.tuning.ttl_s
-                row.probed = -inf
-                row.pend = now_s if row.pend < inf else inf
-            self.changed.update(self.rows)
-            self._next_watch_s = now_s + self.options.tuning.watch_every_s
-            head.at = now_s
+            self.renew_leases(now_s)
         head.at = max(head.at, now_s)
 
     def _join(self, envoy: str, allowed: int, denied: int, elapsed_s: float) -> Row:
@@ -283,13 +309,15 @@ class Ledger:
     def _plan(self, now_s: float) -> None:
         tuning, limit = self.options.tuning, self.options.limit_per_s
         self._wanted = False
-        self.head.next_plan_s = now_s + self.plan_every_s
         spent = self.head.spent_within(tuning.window_s, now_s)
         over = max(0.0, spent - tuning.spent_part * limit * tuning.window_s) / tuning.window_s
         rows = list(self.rows.values())
         live = sum(row.live for row in rows)
         for change in divide(rows, over, self.options):
             self._assign(change.row, change.rate, live)
+        # Each change costs tokens: while they cost too much, changes wait for more reports.
+        every_s = self.plan_every_s if over == 0 else max(self.plan_every_s, tuning.plan_every_over_s)
+        self.head.next_plan_s = now_s + every_s
         if over > 0:
             self._wanted = True
 
@@ -329,14 +357,21 @@ class Ledger:
         # Who holds an assignment that is not known keeps it until there is something for it: this is no interruption.
 
     def _burst(self, row: Row, rate: float, live: int) -> int:
+        """How many tokens a bucket must hold so that few overflow or lack: few are needed where rate and demand differ.
+
+        Of a Poisson stream of x times the rate, x to the power of the size overflow, or lack where x is above 1.
+        """
         tuning = self.options.tuning
         part = tuning.burst_part_hungry if row.hungry or row.fresh else tuning.burst_part
         room = min(float(tuning.burst_most), part * self.options.limit_per_s * tuning.window_s / max(live, 1))
-        return max(tuning.burst_min, ceil(tuning.burst_s * rate), int(room))
+        if not row.fresh and rate > 0 and row.estimate > 0:
+            room = min(room, tuning.burst_logs / max(abs(log(rate / row.estimate)), 1e-3))
+        least = tuning.burst_s * rate if rate > row.estimate else _CUT_BURST_S * rate
+        return max(tuning.burst_min, ceil(least), ceil(room))
 
     def _assign(self, row: Row, rate: float, live: int = 1) -> None:
         """Decide on a rate; nothing happens if it is the one there is."""
-        tokens = int(rate * FILL_INTERVAL_S + 1e-6)
+        tokens = min(int(rate * FILL_INTERVAL_S + 1e-6), TOKENS_MAX)
         if tokens == row.tokens and row.burst:
             return
         now_s = self.head.at

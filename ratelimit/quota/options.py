@@ -26,6 +26,8 @@ class Tuning:
     # The window over which bursts are counted and paid back.
     window_s: float = 10.0
     plan_every_s: float = 0.2
+    # While bursts are paid back.
+    plan_every_over_s: float = 1.5
     # What is wanted is the estimate and this many standard deviations of a report's count.
     noise: float = 0.1
     # No Envoy's want is below this part of an even share, so that a first request finds a token.
@@ -38,7 +40,9 @@ class Tuning:
     burst_s: float = 0.05
     burst_min: int = 2
     # and where a window has room for more, up to `burst_most`: these parts of a window for all Envoys together.
-    burst_most: int = 12
+    burst_most: int = 20
+    # The negative logarithm of what may overflow of a bucket, or lack.
+    burst_logs: float = 3.0
     burst_part: float = 0.08
     burst_part_hungry: float = 0.03
     # Bursts beyond this part of a window are paid back in rate.

@@ -3,12 +3,15 @@
 import struct
 from dataclasses import dataclass
 from math import inf
+from operator import attrgetter
 
 from ratelimit.quota.assignment import FILL_INTERVAL_S
 
 _FLAGS = ("hungry", "fresh", "silent", "gone", "abandoned", "unknown")
-_FORM = struct.Struct("<BB4i15d")
-FORMAT = 1
+_NUMBERS = ("tokens", "burst", "seq", "zero")
+_MEASURES = ("weight", "hold", "pend", "exp", "estimate", "gain", "run", "denied", "offered", "since", "last", "probed")
+_FORM = struct.Struct(f"<B{len(_NUMBERS)}I{len(_MEASURES)}d")
+_measures, _numbers = attrgetter(*_MEASURES), attrgetter(*_NUMBERS)
 
 
 @dataclass(slots=True, eq=False)
@@ -62,3 +65,22 @@ class Row:
         """Add up what came to it until now."""
         self.offered += self.tokens / FILL_INTERVAL_S * (now_s - self.since)
         self.since = now_s
+
+    def pack(self) -> bytes:
+        """The row but for its Envoy's name."""
+        flags = (
+            self.hungry | self.fresh << 1 | self.silent << 2 | self.gone << 3 | self.abandoned << 4 | self.unknown << 5
+        )
+        return _FORM.pack(flags, *_numbers(self), *_measures(self)) + self.owner.encode()
+
+    @classmethod
+    def unpack(cls, envoy: str, packed: bytes) -> "Row":
+        """A row from what `pack` made. Raises ValueError where it is not that."""
+        try:
+            flags, *values = _FORM.unpack_from(packed)
+            owner = packed[_FORM.size :].decode()
+        except (struct.error, UnicodeDecodeError) as error:
+            raise ValueError(f"no row: {error}") from None
+        fields = dict(zip((*_NUMBERS, *_MEASURES), values, strict=True))
+        fields.update({name: bool(flags >> bit & 1) for bit, name in enumerate(_FLAGS)})
+        return cls(envoy, owner, **fields)
