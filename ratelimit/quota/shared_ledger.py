@@ -23,7 +23,7 @@ from math import inf
 from ratelimit.errors import StoreError
 from ratelimit.quota.assignment import Abandon, Assign, Push
 from ratelimit.quota.head import Head
-from ratelimit.quota.ledger import Ledger
+from ratelimit.quota.ledger import GAP_S, Ledger
 from ratelimit.quota.ledger_store import NOTHING, Commit, CommitResult, LedgerStore, Outdated
 from ratelimit.quota.options import LedgerOptions
 from ratelimit.quota.row import Row
@@ -96,7 +96,7 @@ class SharedLedger:
         # What happened and is not committed, and what came since the last commit went out.
         self._events: list[Event] = []
         self._news: list[Event] = []
-        self._reported: set[str] = set()
+        self._reported: dict[str, None] = {}
         # Who was answered since the last commit went out.
         self._replied: set[str] = set()
         self._in_flight = False
@@ -124,7 +124,7 @@ class SharedLedger:
         if elapsed_s < 1:
             # The bucket may be a new one: what the old one was told must not be told it.
             self._sent.pop(envoy, None)
-        self._reported.add(envoy)
+        self._reported[envoy] = None
         self._note(Event("report", envoy, (allowed, denied, elapsed_s), now_s))
         if envoy not in self._sent and self._tries == 0:
             self._sync_at = min(self._sync_at, now_s)
@@ -146,7 +146,7 @@ class SharedLedger:
         """See `Ledger.closed`."""
         self._sent.pop(envoy, None)
         self._ready.pop(envoy, None)
-        self._reported.discard(envoy)
+        self._reported.pop(envoy, None)
         self._note(Event("closed", envoy, (), now_s))
 
     def tick(self, now_s: float) -> list[Push]:
@@ -162,9 +162,10 @@ class SharedLedger:
                 self._sent[envoy] = push
             elif isinstance(push.action, Abandon):
                 self._sent.pop(envoy, None)
-        for envoy in self._reported & self._sent.keys() - pushes.keys():
-            pushes[envoy] = self._sent[envoy]
-            self._replied.add(envoy)
+        for envoy in self._reported:
+            if envoy in self._sent and envoy not in pushes:
+                pushes[envoy] = self._sent[envoy]
+                self._replied.add(envoy)
         self._reported.clear()
         self.next_tick_s = self._next_tick(now_s)
         return list(pushes.values())
@@ -206,7 +207,8 @@ class SharedLedger:
             latest = {(event.what, event.envoy): event for event in self._events}
             self._events = sorted(latest.values(), key=lambda event: event.at_s or 0.0)
         copy.plan_every_s = self.plan_every_s
-        if self._clock_stepped or copy.head.at - now_s > CLOCK_BACK_S:
+        if self._clock_stepped or not -CLOCK_BACK_S < now_s - copy.head.at < GAP_S:
+            # Nobody committed for long: what others sent meanwhile is not known.
             copy.renew_leases(now_s)
         for event in self._events:
             # Others may have committed since: their moments are later than that of the event.
