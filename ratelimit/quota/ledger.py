@@ -16,6 +16,7 @@ from ratelimit.quota.head import Head
 from ratelimit.quota.leases import may_hold, released_at, renew
 from ratelimit.quota.options import AckMode, LedgerOptions
 from ratelimit.quota.row import Row
+from ratelimit.quota.shares import BucketShares, shares_of
 
 COUNT_MAX = 10**12
 ELAPSED_S_MAX = 3600
@@ -182,6 +183,10 @@ class Ledger:
         pushes = [Push(envoy, seq, action) for envoy, (seq, action) in self._out.items()]
         self._out.clear()
         return pushes
+
+    def shares(self, now_s: float) -> BucketShares:
+        """Who has what."""
+        return shares_of(list(self.rows.values()), self.head, self.options, now_s)
 
     def _next_tick(self, now_s: float) -> float:
         if not self.rows:

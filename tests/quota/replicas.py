@@ -21,6 +21,7 @@ class FarLedgers:
         self.ahead_s = EPOCH_S
         self.away = False
         self.commits = 0
+        self._forgets = False
         self._ledgers = MemoryLedgers(self)
         self._answers: list[tuple[Callable[[CommitResult], None], CommitResult]] = []
 
@@ -36,6 +37,11 @@ class FarLedgers:
         else:
             self._ledgers.commit(commit, lambda result: self._answers.append((done, result)))
 
+    def fault(self, what: str) -> None:
+        """`away`, `back`, or `forget`: the next answer does not come, though the commit was applied."""
+        self.away = what == "away"
+        self._forgets = what == "forget"
+
     def lose(self) -> None:
         """Forget everything."""
         self._ledgers = MemoryLedgers(self)
@@ -45,7 +51,8 @@ class FarLedgers:
         self.now_s = now_s
         answers, self._answers = self._answers, []
         for done, result in answers:
-            done(result)
+            done(StoreError("late", outcome_unknown=True) if self._forgets else result)
+            self._forgets = False
 
 
 class Replicas:
@@ -96,7 +103,7 @@ WITH_REPLICAS: dict[str, Events] = {
     "replica killed": lambda replicas: [(60.0, kill_one(replicas))],
     "store away": lambda replicas: [(50.0, _away(replicas, away=True)), (70.0, _away(replicas, away=False))],
     "store lost": lambda replicas: [(60.0, _lose(replicas))],
-    "clock forward": lambda replicas: [(60.0, _step(replicas, 100.0))],
+    "clock forward": lambda replicas: [(60.0, _step(replicas, 20.0))],
     "clock back": lambda replicas: [(60.0, _step(replicas, -100.0))],
 }
 
