@@ -6,14 +6,17 @@ never exceed the limit. What else is promised, and why: docs/decisions/0010-rlqs
 """
 
 from collections.abc import Mapping
-from math import ceil, inf, log
+from math import ceil, inf
 
 from ratelimit.quota.assignment import FILL_INTERVAL_S, Abandon, Action, Assign, Probe, Push
+from ratelimit.quota.bursts import HUNGRY_S, burst
 from ratelimit.quota.demand import observe
 from ratelimit.quota.division import divide, prior
 from ratelimit.quota.head import Head
+from ratelimit.quota.leases import may_hold, released_at, renew
 from ratelimit.quota.options import AckMode, LedgerOptions
 from ratelimit.quota.row import Row
+from ratelimit.quota.shares import BucketShares, shares_of
 
 COUNT_MAX = 10**12
 ELAPSED_S_MAX = 3600
@@ -23,15 +26,13 @@ WEIGHT_MIN, WEIGHT_MAX = 0.01, 100.0
 # A report of one request, at once, from an Envoy that reported longer ago than this: its bucket is a new one.
 _REBORN_AFTER_S = 1.5
 # A ledger that saw no moment for so long, or one before the last, does not know what happened: all leases run anew.
-_GAP_S = 7.0
+GAP_S = 7.0
 _STEP_BACK_S = 0.5
 _LOOK_EVERY_S = 5.0
-# An Envoy whose stream ended connects again at its next report; after that and this it is taken to be gone.
-_RECONNECT_SLACK_S = 0.6
 _ABANDON_AFTER = 2
 _NEAR_FULL = 0.3
 _GROWTH = 1.5
-_CUT_BURST_MIN, _CUT_BURST_S = 4, 0.02
+_CUT_BURST_MIN = 4
 # One newcomer in the learning phase gets at most this part of what is left for all.
 _LEARNING_EACH = 0.25
 
@@ -51,7 +52,7 @@ class Ledger:
         self.next_tick_s = inf
         # Envoys whose row changed since somebody emptied this.
         self.changed: set[str] = set()
-        self._to_answer: set[str] = set()
+        self._to_answer: dict[str, None] = {}
         self._out: dict[str, tuple[int, Action]] = {}
         self._wanted = False
         self._next_watch_s = inf
@@ -92,7 +93,7 @@ class Ledger:
             row.pend = now_s
         self._wanted = True
         self.changed.add(envoy)
-        self._to_answer.add(envoy)
+        self._to_answer[envoy] = None
         self.next_tick_s = now_s
 
     def weigh(self, envoy: str, weight: float) -> None:
@@ -114,7 +115,7 @@ class Ledger:
         self._acknowledge(row)
         if row.probed > row.last or row.silent:
             row.silent = False
-            self._to_answer.add(envoy)
+            self._to_answer[envoy] = None
             self.next_tick_s = now_s
 
     def closed(self, envoy: str, now_s: float) -> None:
@@ -125,25 +126,15 @@ class Ledger:
             return
         row.silent = row.gone = True
         self.changed.add(envoy)
-        self._to_answer.discard(envoy)
+        self._to_answer.pop(envoy, None)
         self._out.pop(envoy, None)
         self._wanted = True
-        self._next_watch_s = min(self._next_watch_s, self._released_at(row))
+        self._next_watch_s = min(self._next_watch_s, released_at(row, self.rows.values(), self.options.tuning))
         self.next_tick_s = min(self.next_tick_s, now_s)
 
     def renew_leases(self, now_s: float) -> None:
         """Take all leases to be new: what happened since the last moment, or how long that is, is not known."""
-        head = self.head
-        head.at = now_s
-        head.spent = [(now_s, tokens) for _, tokens in head.spent]
-        head.next_plan_s = now_s
-        if head.learn_until_s > -inf:
-            head.learn_until_s = now_s + self.options.tuning.ttl_s
-        for row in self.rows.values():
-            row.last = row.since = now_s
-            row.exp = now_s + self.options.tuning.ttl_s
-            row.probed = -inf
-            row.pend = now_s if row.pend < inf else inf
+        renew(self.rows.values(), self.head, now_s, self.options.tuning)
         self.changed.update(self.rows)
         self._next_watch_s = now_s + self.options.tuning.watch_every_s
 
@@ -163,7 +154,7 @@ class Ledger:
 
     def answer(self, envoy: str) -> None:
         """Tell an Envoy what holds for it, at the next tick."""
-        self._to_answer.add(envoy)
+        self._to_answer[envoy] = None
 
     def tick(self, now_s: float) -> list[Push]:
         """What is to be sent now."""
@@ -193,6 +184,10 @@ class Ledger:
         self._out.clear()
         return pushes
 
+    def shares(self, now_s: float) -> BucketShares:
+        """Who has what."""
+        return shares_of(list(self.rows.values()), self.head, self.options, now_s)
+
     def _next_tick(self, now_s: float) -> float:
         if not self.rows:
             return inf
@@ -212,7 +207,7 @@ class Ledger:
     def _see(self, now_s: float) -> None:
         """Take a moment in. What the leases are after a gap or a step back is not known: they are taken to be new."""
         head = self.head
-        if self.rows and not -_STEP_BACK_S <= now_s - head.at <= _GAP_S:
+        if self.rows and not -_STEP_BACK_S <= now_s - head.at < GAP_S:
             self.renew_leases(now_s)
         head.at = max(head.at, now_s)
 
@@ -222,13 +217,16 @@ class Ledger:
         if elapsed_s >= 1 or allowed + denied > 1:
             # It is no newborn: an assignment may be in force there that is held by another row, or by none.
             duration_s = elapsed_s + 1  # whole seconds are told, so up to one more: never more than it uses
-            row.unknown = True
+            row.unknown = self.learning or self._may_hold(row, allowed / duration_s, others=True)
             row.estimate = (allowed + denied) / max(elapsed_s, 1)
             if self.learning:
                 least = self.options.share_min * self.options.limit_per_s / max(len(self.rows), 1)
                 self._assign(row, max(allowed / duration_s, min(least, 1.0)))
                 self.head.shown = True
         return row
+
+    def _may_hold(self, row: Row, rate: float, *, others: bool = False) -> bool:
+        return may_hold(self.rows.values(), row, rate, self.replica if others else None)
 
     def _be_reborn(self, row: Row) -> None:
         """A bucket begins anew: nothing is in force, but what is on its way there may come to be."""
@@ -245,6 +243,7 @@ class Ledger:
         since_s = now_s - row.last
         # Whole seconds are told, so our own clock says more; but not where reports were lost.
         duration_s = max(elapsed_s, min(since_s, elapsed_s + 1), 0.5)
+        row.unknown = row.unknown and (self.learning or self._may_hold(row, allowed / (elapsed_s + 1)))
         observe(row, allowed, denied, duration_s, tuning)
         if self.options.ack is AckMode.REPORT and now_s - row.pend >= tuning.report_acks_after_s:
             self._acknowledge(row)
@@ -263,18 +262,9 @@ class Ledger:
     def _forget(self, row: Row) -> None:
         del self.rows[row.envoy]
         self.changed.add(row.envoy)
-        self._to_answer.discard(row.envoy)
+        self._to_answer.pop(row.envoy, None)
         self._out.pop(row.envoy, None)
         self._wanted = True
-
-    def _released_at(self, row: Row) -> float:
-        """When nothing of a silent row can be in force any more."""
-        tuning = self.options.tuning
-        over_s = row.exp + tuning.lease_slack_s
-        if not row.gone or any(each.unknown for each in self.rows.values()):
-            # It may have come back under another name, with its old assignment.
-            return over_s
-        return min(over_s, row.last + tuning.report_s + _RECONNECT_SLACK_S)
 
     def _watch(self, now_s: float) -> None:
         """Ask whoever is overdue, give up whoever does not answer, release what leases that are over held."""
@@ -291,10 +281,11 @@ class Ledger:
                     due_s = now_s + tuning.ack_within_s
                 next_s = min(next_s, due_s)
             if row.silent:
-                if now_s >= self._released_at(row):
+                over_s = released_at(row, self.rows.values(), tuning)
+                if now_s >= over_s:
                     self._forget(row)
                 else:
-                    next_s = min(next_s, self._released_at(row))
+                    next_s = min(next_s, over_s)
         self._next_watch_s = max(next_s, now_s + tuning.watch_every_s)
 
     def _suspect(self, row: Row, now_s: float, *, ask: bool) -> None:
@@ -334,7 +325,7 @@ class Ledger:
             row.pend = now_s
             self._send(row, Abandon())
             return
-        size = self._burst(row, row.rate, sum(each.live for each in self.rows.values()))
+        size = burst(row, row.rate, sum(each.live for each in self.rows.values()), self.options)
         room = tuning.refit * tuning.spent_part * self.options.limit_per_s * tuning.window_s
         if _GROWTH * row.burst <= size and self.head.spent_within(tuning.window_s, now_s) + size < room:
             self._fill(row, size)
@@ -356,19 +347,6 @@ class Ledger:
             self._renew(row)
         # Who holds an assignment that is not known keeps it until there is something for it: this is no interruption.
 
-    def _burst(self, row: Row, rate: float, live: int) -> int:
-        """How many tokens a bucket must hold so that few overflow or lack: few are needed where rate and demand differ.
-
-        Of a Poisson stream of x times the rate, x to the power of the size overflow, or lack where x is above 1.
-        """
-        tuning = self.options.tuning
-        part = tuning.burst_part_hungry if row.hungry or row.fresh else tuning.burst_part
-        room = min(float(tuning.burst_most), part * self.options.limit_per_s * tuning.window_s / max(live, 1))
-        if not row.fresh and rate > 0 and row.estimate > 0:
-            room = min(room, tuning.burst_logs / max(abs(log(rate / row.estimate)), 1e-3))
-        least = tuning.burst_s * rate if rate > row.estimate else _CUT_BURST_S * rate
-        return max(tuning.burst_min, ceil(least), ceil(room))
-
     def _assign(self, row: Row, rate: float, live: int = 1) -> None:
         """Decide on a rate; nothing happens if it is the one there is."""
         tokens = min(int(rate * FILL_INTERVAL_S + 1e-6), TOKENS_MAX)
@@ -376,9 +354,9 @@ class Ledger:
             return
         now_s = self.head.at
         row.reckon(now_s)
-        size = self._burst(row, rate, live)
+        size = burst(row, rate, live, self.options)
         if row.hungry and tokens < row.tokens:
-            size = min(size, max(_CUT_BURST_MIN, ceil(_CUT_BURST_S * rate)))
+            size = min(size, max(_CUT_BURST_MIN, ceil(HUNGRY_S * rate)))
         row.tokens = tokens
         row.hold = max(row.hold, row.rate)
         self._fill(row, size)

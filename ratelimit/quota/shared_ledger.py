@@ -23,10 +23,11 @@ from math import inf
 from ratelimit.errors import StoreError
 from ratelimit.quota.assignment import Abandon, Assign, Push
 from ratelimit.quota.head import Head
-from ratelimit.quota.ledger import Ledger
+from ratelimit.quota.ledger import GAP_S, Ledger
 from ratelimit.quota.ledger_store import NOTHING, Commit, CommitResult, LedgerStore, Outdated
 from ratelimit.quota.options import LedgerOptions
 from ratelimit.quota.row import Row
+from ratelimit.quota.shares import BucketShares
 
 # Tries on fresh rows in a row; then the next synchronisation's time is waited for.
 TRIES_MAX = 3
@@ -38,6 +39,8 @@ ANSWER_S = 0.15
 CLOCK_BACK_S = 5.0
 # The store's clock and ours may differ by the time of a round trip; beyond this, somebody set one of them.
 CLOCK_STEP_S = 0.25
+# Who heard nothing of the store for so long may be the one that was away: others may have released what it sent.
+OUT_OF_TOUCH_S = 7.0
 # How long a renewed lease may be unknown to the other replicas: until the next synchronisation, and its round trip.
 UNSEEN_S = 1.25
 
@@ -96,7 +99,7 @@ class SharedLedger:
         # What happened and is not committed, and what came since the last commit went out.
         self._events: list[Event] = []
         self._news: list[Event] = []
-        self._reported: set[str] = set()
+        self._reported: dict[str, None] = {}
         # Who was answered since the last commit went out.
         self._replied: set[str] = set()
         self._in_flight = False
@@ -105,6 +108,10 @@ class SharedLedger:
         self._shared = False
         self._sync_at = -inf
         self._sent: dict[str, Push] = {}
+        # When the lease of the assignment that was sent last ends, by our clock.
+        self._leased_until_s: dict[str, float] = {}
+        # When the store last answered; an error since then is None.
+        self._in_touch_at: float | None = -inf
         self._ready: dict[str, Push] = {}
 
     def __len__(self) -> int:
@@ -124,7 +131,7 @@ class SharedLedger:
         if elapsed_s < 1:
             # The bucket may be a new one: what the old one was told must not be told it.
             self._sent.pop(envoy, None)
-        self._reported.add(envoy)
+        self._reported[envoy] = None
         self._note(Event("report", envoy, (allowed, denied, elapsed_s), now_s))
         if envoy not in self._sent and self._tries == 0:
             self._sync_at = min(self._sync_at, now_s)
@@ -146,7 +153,7 @@ class SharedLedger:
         """See `Ledger.closed`."""
         self._sent.pop(envoy, None)
         self._ready.pop(envoy, None)
-        self._reported.discard(envoy)
+        self._reported.pop(envoy, None)
         self._note(Event("closed", envoy, (), now_s))
 
     def tick(self, now_s: float) -> list[Push]:
@@ -157,17 +164,24 @@ class SharedLedger:
             self._sync()
         pushes = dict(self._ready)
         self._ready.clear()
+        if self._in_touch_at is None or now_s - self._in_touch_at < OUT_OF_TOUCH_S:
+            for envoy in self._reported:
+                if envoy in self._sent and envoy not in pushes:
+                    pushes[envoy] = self._sent[envoy]
+                    self._replied.add(envoy)
+            self._reported.clear()
         for envoy, push in pushes.items():
             if isinstance(push.action, Assign):
                 self._sent[envoy] = push
+                self._leased_until_s[envoy] = now_s + push.action.ttl_s
             elif isinstance(push.action, Abandon):
                 self._sent.pop(envoy, None)
-        for envoy in self._reported & self._sent.keys() - pushes.keys():
-            pushes[envoy] = self._sent[envoy]
-            self._replied.add(envoy)
-        self._reported.clear()
         self.next_tick_s = self._next_tick(now_s)
         return list(pushes.values())
+
+    def shares(self, now_s: float) -> BucketShares:
+        """Who has what, with the Envoys of all replicas, as of the last commit."""
+        return self.copy.shares(self._there(now_s))
 
     def _note(self, event: Event) -> None:
         self._news.append(event)
@@ -206,7 +220,8 @@ class SharedLedger:
             latest = {(event.what, event.envoy): event for event in self._events}
             self._events = sorted(latest.values(), key=lambda event: event.at_s or 0.0)
         copy.plan_every_s = self.plan_every_s
-        if self._clock_stepped or copy.head.at - now_s > CLOCK_BACK_S:
+        if self._clock_stepped or not -CLOCK_BACK_S < now_s - copy.head.at < GAP_S:
+            # Nobody committed for long: what others sent meanwhile is not known.
             copy.renew_leases(now_s)
         for event in self._events:
             # Others may have committed since: their moments are later than that of the event.
@@ -236,7 +251,10 @@ class SharedLedger:
             # Whether it was applied is not known. If it was, the next commit is refused, and shows what is there.
             self._restore({envoy: self._rows.get(envoy) for envoy in self.copy.changed})
             self._sync_at = self._now + max(self.plan_every_s, RETRY_S)
+            self._in_touch_at = None
+            self.next_tick_s = self._now
             return
+        self._in_touch_at = self._now
         first = self._ahead_s is None
         self._hear_clock(result.now_s)
         if isinstance(result, Outdated):
@@ -267,6 +285,7 @@ class SharedLedger:
             if packed is None:
                 self._rows.pop(envoy, None)
                 self._sent.pop(envoy, None)
+                self._leased_until_s.pop(envoy, None)
             else:
                 self._rows[envoy] = packed
         self._head = self._head if commit.head is None else commit.head
@@ -301,9 +320,17 @@ class SharedLedger:
         if lost:
             self.copy.head = Head(learn_until_s=self._there(self._now) + self.copy.options.tuning.ttl_s, shown=True)
         for envoy, packed in ours.items():
-            # What was sent is in force, whatever the store says.
-            self.copy.rows[envoy] = Row.unpack(envoy, packed)
-            self.copy.changed.add(envoy)
+            self._put_back(Row.unpack(envoy, packed))
+
+    def _put_back(self, row: Row) -> None:
+        """What was sent is in force until its lease is over, whatever the store says."""
+        until_s = self._leased_until_s.get(row.envoy, -inf)
+        if until_s + self.copy.options.tuning.lease_slack_s <= self._now:
+            self._sent.pop(row.envoy, None)
+            return
+        row.exp = self._there(until_s)
+        self.copy.rows[row.envoy] = row
+        self.copy.changed.add(row.envoy)
 
     def _restore(self, stale: Mapping[str, bytes | None]) -> None:
         rows: dict[str, Row | None] = {}

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ratelimit.quota.assignment import Abandon, Assign, Push
 
 STEP_S = 0.01
+STEPS_PER_S = 100
 TICK_STEPS = 5
 REPORT_S = 5.0
 Floats = NDArray[np.float64]
@@ -69,16 +70,14 @@ class World:
         self.arriving: list[tuple[Server, Push]] = []
         self.acks: list[tuple[Server, str, int]] = []
         self.step = 0
+        self.arrivals = np.zeros((STEPS_PER_S, count))
+        # Called before each step, with the moment.
+        self.before_step: Callable[[float], None] = lambda _: None
 
-    def run(self, until_s: float, check: Callable[["World"], None] = lambda _: None) -> None:
-        """Go on until a moment; `check` looks after each step."""
+    def run(self, until_s: float) -> None:
+        """Go on until a moment."""
         while self.now_s < until_s - STEP_S / 2:
             self._step()
-            check(self)
-
-    def in_force(self) -> float:
-        """The sum of the rates that Envoys obey now, whether or not they use them."""
-        return float(self.rate[self._obeys()].sum())
 
     def join(self, at: int) -> None:
         """A new process starts in this place."""
@@ -118,16 +117,20 @@ class World:
         return self.alive & self.assigned & (self.now_s < self.expires)
 
     def _step(self) -> None:
+        if self.step % STEPS_PER_S == 0:
+            rates = self.demand(self.now_s) * STEP_S
+            self.arrivals = self.random.poisson(rates, (STEPS_PER_S, self.count)).astype(float)
+        wanted = self.arrivals[self.step % STEPS_PER_S] * self.alive
         self.step += 1
         self.now_s = self.step * STEP_S
+        self.before_step(self.now_s)
         given = self._deliver()
-        wanted = self.random.poisson(self.demand(self.now_s) * STEP_S) * self.alive
         np.minimum(self.most, self.tokens + self.rate * STEP_S, out=self.tokens)
         obeys = self._obeys()
-        free = self.alive & ~self.assigned
         bounded = np.minimum(wanted, np.floor(self.tokens + 1e-9)) * obeys
         self.tokens -= bounded
-        admitted = bounded + wanted * free
+        free = wanted * (self.alive > self.assigned)
+        admitted = bounded + free
         self.allowed += admitted
         self.denied += wanted - admitted
         self.admitted_of += admitted
@@ -137,22 +140,20 @@ class World:
         record = self.record
         record.wanted.append(float(wanted.sum()))
         record.admitted.append(float(admitted.sum()))
-        record.unassigned.append(float((wanted * free).sum()))
-        record.in_force.append(self.in_force())
-        record.full.append(float(self.tokens[obeys].sum()))
+        record.unassigned.append(float(free.sum()))
+        record.in_force.append(float(self.rate.dot(obeys)))
+        record.full.append(float(self.tokens.dot(obeys)))
         record.given.append(given)
 
-    def _report(self, wanted: NDArray[np.int64]) -> None:
-        born = np.flatnonzero(self.alive & ~self.knows & (wanted > 0))
-        for at in born:
-            self.knows[at] = True
-            self.reported[at] = self.now_s
-            if self._reachable(at):
-                self._send(at, 1, 0, 0)
-            # The first request of a bucket that is born while nobody listens is not counted.
-            self.allowed[at], self.denied[at] = max(0.0, self.allowed[at] - 1), 0.0
-        for at in np.flatnonzero(self.alive & (self.now_s >= self.next_report)):
+    def _report(self, wanted: Floats) -> None:
+        if not self.knows.all():
+            self._be_born(np.flatnonzero(self.alive & ~self.knows & (wanted > 0)))
+        if self.now_s < self.next_report.min():
+            return
+        for at in np.flatnonzero(self.now_s >= self.next_report):
             self.next_report[at] += REPORT_S
+            if not self.alive[at]:
+                continue
             if not self.connected[at] and not self.cut_off[at] and self.servers[at] is not None:
                 self.connected[at] = True
                 self._rename(at)
@@ -160,6 +161,15 @@ class World:
                 self._send(at, int(self.allowed[at]), int(self.denied[at]), int(self.now_s - self.reported[at] + 1e-6))
                 self.reported[at] = self.now_s
                 self.allowed[at] = self.denied[at] = 0
+
+    def _be_born(self, born: NDArray[np.intp]) -> None:
+        for at in born:
+            self.knows[at] = True
+            self.reported[at] = self.now_s
+            if self._reachable(at):
+                self._send(at, 1, 0, 0)
+            # The first request of a bucket that is born while nobody listens is not counted.
+            self.allowed[at], self.denied[at] = max(0.0, self.allowed[at] - 1), 0.0
 
     def _reachable(self, at: int) -> bool:
         return bool(self.connected[at]) and self.servers[at] is not None
@@ -176,6 +186,8 @@ class World:
             self.arriving += [(server, push) for push in pushes]
 
     def _deliver(self) -> float:
+        if not self.acks and not self.arriving:
+            return 0.0
         acks, self.acks = self.acks, []
         for server, envoy, seq in acks:
             server.acked(envoy, seq, self.now_s)
