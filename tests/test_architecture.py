@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "quota": {"errors"},
     "stores": {*FOUNDATION, "limiter", "quota"},
     "transport": {"errors", "settings", "metrics", "sockets"},
-    "service": {*FOUNDATION, "descriptors", "limiter", "pb"},
+    "service": {*FOUNDATION, "descriptors", "limiter", "quota", "pb"},
     "sources": {*FOUNDATION, "descriptors", "pb"},
     "admin": {*FOUNDATION, "sockets", "descriptors", "limiter", "service"},
     "check": {*FOUNDATION, "descriptors", "sources"},
@@ -182,11 +182,11 @@ def test_the_supervisor_knows_no_worker() -> None:
 
 
 def test_protobuf_stays_in_one_file_of_a_floor() -> None:
-    """Only service/messages.py knows those of rls.proto, only sources/xds_messages.py those of a control plane."""
+    """One file knows those of each protocol: rls.proto, rlqs.proto, and a control plane's."""
     users = [
         str(path.relative_to(PACKAGE)) for path in SOURCES if any("ratelimit.pb" in name for name in imports(path))
     ]
-    assert users == ["service/messages.py", "sources/xds_messages.py"]
+    assert users == ["service/messages.py", "service/quota_messages.py", "sources/xds_messages.py"]
 
 
 @pytest.mark.parametrize("path", ALL, ids=ids(ALL))

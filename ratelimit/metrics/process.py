@@ -12,6 +12,7 @@ from ratelimit.metrics.counters import (
     LimitStats,
     LocalCacheView,
     MemcacheStats,
+    QuotaStats,
     StoreStats,
     WorkerStats,
 )
@@ -47,6 +48,7 @@ class Metrics:
         self.grpc = GrpcStats()
         self.local_cache: LocalCacheView | None = None
         self.memcache: MemcacheStats | None = None
+        self.quota: QuotaStats | None = None
         self.workers: WorkerStats | None = None
         # What other processes told of their singles (`add`).
         self._others: dict[str, int] = {}
@@ -114,6 +116,8 @@ class Metrics:
             yield from _numbers(declared.PER_SECOND_STORE, self.per_second_store)
         yield from _numbers(declared.HTTP, self.http)
         yield from _numbers(declared.GRPC, self.grpc)
+        if self.quota is not None:
+            yield from _numbers(declared.QUOTA, self.quota)
         if self.workers is not None:
             yield from _numbers(declared.WORKERS, self.workers)
         if self.local_cache is not None:
