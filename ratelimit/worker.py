@@ -153,11 +153,12 @@ class Worker:
 
     def _make_quota(self) -> RateLimitQuotaService | None:
         settings = self._settings
+        store = self._chosen.ledgers
         # What several processes divide each for itself is divided too often.
-        if not settings.quota.rlqs_enabled or settings.server.workers != 1:
+        if not settings.quota.rlqs_enabled or (store is None and settings.server.workers != 1):
             return None
         self._metrics.quota = QuotaStats()
-        return RateLimitQuotaService(settings.quota, self._metrics.quota)
+        return RateLimitQuotaService(settings.quota, self._metrics.quota, store)
 
     def _make_planner(self) -> Planner:
         def stats(key: str, configured: bool) -> LimitStats:  # noqa: FBT001 - the planner's port

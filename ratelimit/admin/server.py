@@ -1,7 +1,7 @@
 """HTTP for people and probes, on three addresses as envoyproxy/ratelimit has them.
 
 HOST:PORT                /healthcheck, /json
-DEBUG_HOST:DEBUG_PORT    /, /explain, /rlconfig, /stats, /metrics, /debug
+DEBUG_HOST:DEBUG_PORT    /, /explain, /rlqs, /rlconfig, /stats, /metrics, /debug
 PROMETHEUS_ADDR          PROMETHEUS_PATH
 """
 
@@ -23,6 +23,7 @@ from ratelimit.admin.explain_page import ExplainPage
 from ratelimit.admin.json_api import Configured, JsonApi
 from ratelimit.admin.json_budget import BODY_BYTES_MAX
 from ratelimit.admin.listener import Bounds, Handler, HttpListener
+from ratelimit.admin.quota_page import QuotaPage, QuotaView
 from ratelimit.metrics import Metrics, Snapshot, tags_suffix
 from ratelimit.metrics.lines import stat_lines
 from ratelimit.metrics.mapped import MappedExposition
@@ -56,6 +57,7 @@ class AdminViews:
     service: Configured
     health: Healthy
     metrics: Metrics
+    quota: QuotaView | None = None
 
 
 class AdminServer:
@@ -67,6 +69,7 @@ class AdminServer:
         self._json = JsonApi(views.service)
         self._debug = DebugPages()
         self._explain = ExplainPage(settings, views.service)
+        self._quota = QuotaPage(views.quota)
         self._listeners: list[HttpListener] = []
         self._exposition = _exposition(settings.metrics)
         self._process = CollectorRegistry()
@@ -81,7 +84,7 @@ class AdminServer:
         api = {"/healthcheck": self._healthcheck, "/json": self._json.handle}
         await self._listen("http", api, (server.host, server.port), "HOST, PORT")
         pages = {"/": self._index, "/rlconfig": self._rlconfig, "/stats": self._stats, "/metrics": self._metrics}
-        pages["/explain"] = self._explain.handle
+        pages |= {"/explain": self._explain.handle, "/rlqs": self._quota.handle}
         await self._listen(
             "debug", {**pages, **self._debug.routes}, (server.debug_host, server.debug_port), "DEBUG_HOST, DEBUG_PORT"
         )
@@ -121,6 +124,7 @@ class AdminServer:
     async def _index(self, _: web.Request) -> web.Response:
         return web.Response(
             text="/explain: why a request is limited, or is not\n/rlconfig: the limits in force\n"
+            "/rlqs: who has what share of a divided limit\n"
             f"/stats: every counter\n/metrics: the same for Prometheus\n{INDEX}"
         )
 

@@ -10,6 +10,7 @@ from ratelimit.descriptors.tree import Config
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.metrics import QuotaStats
 from ratelimit.quota.options import AckMode
+from ratelimit.service.quota_acks import Given
 from ratelimit.service.quota_ledgers import BucketLedger, Ledgers, Receiver
 from ratelimit.service.quota_limits import Divided, find
 from ratelimit.service.quota_messages import Blanket, entries_of
@@ -45,7 +46,7 @@ class Shared:
 class Binding:
     """A bucket of this stream that a ledger divides."""
 
-    __slots__ = ("generation", "ledger", "pushed_s", "row", "seq", "weight")
+    __slots__ = ("generation", "given", "ledger", "pushed_s", "row", "seq", "weight")
 
     def __init__(self, ledger: BucketLedger, row: str, generation: int, weight: float) -> None:
         self.ledger = ledger
@@ -54,6 +55,7 @@ class Binding:
         self.weight = weight
         self.seq = 0
         self.pushed_s = float("inf")
+        self.given = Given()
 
 
 class Answered:
@@ -100,14 +102,14 @@ class Bindings:
         if answered is None:
             return None
         answered.zero = 0 if requests else answered.zero + 1
-        idle = answered.zero >= ABANDON_AFTER
-        rule = Blanket.ABANDON if idle else answered.rule
-        if now_s - answered.told_s < (ABANDONED_AGAIN_S if rule is Blanket.ABANDON else BLANKET_RENEWED_S):
+        if answered.zero >= ABANDON_AFTER:
+            del self._answered[bucket]
+            return Blanket.ABANDON
+        wait_s = ABANDONED_AGAIN_S if answered.rule is Blanket.ABANDON else BLANKET_RENEWED_S
+        if now_s - answered.told_s < wait_s:
             return None
         answered.told_s = now_s
-        if idle:
-            del self._answered[bucket]
-        return rule
+        return answered.rule
 
     def forget(self, bucket: bytes) -> None:
         """The stream has this bucket no more."""

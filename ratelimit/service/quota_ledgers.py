@@ -6,12 +6,13 @@ more than SLICE_S of work in one turn of the event loop, so that other calls com
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import count
-from typing import Any, Protocol
+from typing import Protocol
 
 from ratelimit.quota.assignment import Abandon, Push
 from ratelimit.quota.options import LedgerOptions
+from ratelimit.quota.shares import BucketShares
 from ratelimit.service.quota_limits import Divided, LedgerKey
 
 TICK_S = 0.05
@@ -27,10 +28,6 @@ class QuotaLedger(Protocol):
     options: LedgerOptions
     plan_every_s: float
     next_tick_s: float
-
-    @property
-    def rows(self) -> Mapping[str, Any]:
-        """What is known of each Envoy (quota/row.py)."""
 
     @property
     def empty(self) -> bool:
@@ -50,6 +47,9 @@ class QuotaLedger(Protocol):
 
     def tick(self, now_s: float) -> list[Push]:
         """What is to be sent now."""
+
+    def shares(self, now_s: float) -> BucketShares:
+        """Who has what."""
 
 
 class Receiver(Protocol):
@@ -106,7 +106,7 @@ class Ledgers:
         """The ledger of a limit; None where its domain has too many. A limit that was changed is so from now on."""
         found = self._all.get(divided.key)
         if found is not None:
-            if found.ledger.options != divided.options:
+            if found.divided.options != divided.options:
                 found.ledger.options = divided.options
                 found.divided = divided
             return found

@@ -12,7 +12,7 @@ from typing import Any
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.quota.assignment import Abandon, Probe, Push
 from ratelimit.quota.options import AckMode
-from ratelimit.service.quota_acks import came_through_a_proxy, is_contradicted
+from ratelimit.service.quota_acks import came_through_a_proxy
 from ratelimit.service.quota_bindings import BLANKET_TTL_S, Binding, Bindings, Shared
 from ratelimit.service.quota_ledgers import BucketLedger
 from ratelimit.service.quota_messages import (
@@ -81,6 +81,8 @@ class QuotaStream:
             return
         if push.seq != binding.seq:
             binding.seq, binding.pushed_s = push.seq, self._loop.time()
+        if self._detects:
+            binding.given.told(push.action, self._loop.time())
         waiting = self._out.get(bucket)
         if isinstance(push.action, Probe) and waiting is not None:
             return  # what waits is asked about as well
@@ -144,8 +146,7 @@ class QuotaStream:
             return
         bucket, row = binding.ledger, binding.row
         ledger = bucket.ledger
-        known = ledger.rows.get(row) if self._detects else None
-        if known is not None and is_contradicted(known, usage.allowed, now_s):
+        if self._detects and binding.given.reported(usage.allowed, usage.elapsed_s, now_s):
             self._fall_back("its report contradicts the answer to a PING: something between has answered")
         ledger.report(row, usage.allowed, usage.denied, usage.elapsed_s, now_s)
         if binding.weight != 1:

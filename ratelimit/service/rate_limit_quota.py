@@ -9,6 +9,7 @@ quota floor's.
 
 import asyncio
 import secrets
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
@@ -18,26 +19,30 @@ from ratelimit.descriptors.tree import Config
 from ratelimit.errors import RpcError
 from ratelimit.metrics import QuotaStats
 from ratelimit.quota.ledger import Ledger
+from ratelimit.quota.ledger_store import LedgerStore
 from ratelimit.quota.options import Tuning
 from ratelimit.service.quota_bindings import Shared
-from ratelimit.service.quota_ledgers import Ledgers, MakeLedger, QuotaLedger
+from ratelimit.service.quota_ledgers import Ledgers, QuotaLedger
 from ratelimit.service.quota_limits import Divided
 from ratelimit.service.quota_messages import QUOTA_METHOD, QUOTA_SERVICE_NAME
+from ratelimit.service.quota_shared import SharedPlace, make_shared
 from ratelimit.service.quota_stream import QuotaStream
+from ratelimit.service.quota_view import bucket_share
 from ratelimit.settings import QuotaSettings
 
 _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class RateLimitQuotaService:
-    """Made inside the running event loop. Without `make_ledger` the ledgers are this process's own."""
+    """Made inside the running event loop. Ledgers are shared with other replicas in `store`, or this process's own."""
 
-    def __init__(self, settings: QuotaSettings, stats: QuotaStats, make_ledger: MakeLedger | None = None) -> None:
+    def __init__(self, settings: QuotaSettings, stats: QuotaStats, store: LedgerStore | None = None) -> None:
         self._settings = settings
         self._stats = stats
+        self._store = store
         self._started_s = asyncio.get_running_loop().time()
         self.replica = secrets.token_hex(6)
-        self.ledgers = Ledgers(make_ledger or self._own_ledger, settings.rlqs_domain_buckets_max)
+        self.ledgers = Ledgers(self._make_ledger, settings.rlqs_domain_buckets_max)
         self._shared = Shared(settings, stats, self.ledgers)
         self._streams = count(1)
 
@@ -51,6 +56,11 @@ class RateLimitQuotaService:
         """Put a configuration in force: streams look their buckets up anew at their next report."""
         self._shared.config = config
         self._shared.generation += 1
+
+    def shares(self) -> Iterator[dict[str, Any]]:
+        """Who has what share, a value for each bucket (quota_view.py), made when it is asked for."""
+        for bucket in list(self.ledgers):
+            yield bucket_share(bucket, asyncio.get_running_loop().time())
 
     def close(self) -> None:
         """Nothing is told any more."""
@@ -78,6 +88,9 @@ class RateLimitQuotaService:
             stream.close()
             stats.streams_active -= 1
 
-    def _own_ledger(self, divided: Divided, _: Any) -> QuotaLedger:
+    def _make_ledger(self, divided: Divided, wake: Callable[[], None]) -> QuotaLedger:
         # Assignments of a process that was here before may be in force for as long as one lasts.
-        return Ledger(divided.options, self._started_s + Tuning().ttl_s, replica=self.replica)
+        learn_until_s = self._started_s + Tuning().ttl_s
+        if self._store is None:
+            return Ledger(divided.options, learn_until_s, replica=self.replica)
+        return make_shared(SharedPlace(self._store, self.replica, learn_until_s), divided, wake)

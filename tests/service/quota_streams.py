@@ -126,10 +126,10 @@ class PingedEnvoy(Envoy):
             read.cancel()
 
 
-def quota_service(config: str = CONFIG, **settings: Any) -> tuple[RateLimitQuotaService, QuotaStats]:
+def quota_service(config: str = CONFIG, store: Any = None, **settings: Any) -> tuple[RateLimitQuotaService, QuotaStats]:
     """A service under a configuration, and its counters."""
     stats = QuotaStats()
-    service = RateLimitQuotaService(QuotaSettings.model_validate(settings), stats)
+    service = RateLimitQuotaService(QuotaSettings.model_validate(settings), stats, store)
     if config:
         service.swap(load_config([ConfigFile("f.yaml", config.encode())]))
     return service, stats

@@ -31,6 +31,9 @@ class FakeLedger:
 
     weigh = acked = closed = report
 
+    def shares(self, _: float) -> Any:
+        raise NotImplementedError
+
     def tick(self, now_s: float) -> list[Push]:
         self.ticks.append(now_s)
         self.next_tick_s = inf
