@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from deploy.demo.processes import run_to_the_end
@@ -89,14 +90,14 @@ async def simulated(envoys: int, seconds: float) -> Outcome:
 async def main() -> int:
     """Run all; 1 where one is beyond what is promised."""
     seconds = float(os.environ.get("SECONDS", "40"))
-    runs: list[Awaitable[Outcome]] = []
+    runs: list[Callable[[], Awaitable[Outcome]]] = []
     for envoys in numbers("ENVOYS", "2,10"):
-        runs += [real(envoys, seconds, restart=False), real(envoys, seconds, restart=True)]
-    runs += [simulated(envoys, seconds) for envoys in numbers("SIMULATED", "10,100")]
+        runs += [partial(real, envoys, seconds, restart=restart) for restart in (False, True)]
+    runs += [partial(simulated, envoys, seconds) for envoys in numbers("SIMULATED", "10,100")]
     print(f"{'':45} {'worst 10 s':>11} {'use':>7}", flush=True)
     failed = 0
     for run in runs:
-        found = await run
+        found = await run()
         failed += not found.passes
         told = "" if found.passes else f"  <-- at most {OVER_MAX:.0%}, at least {USE_MIN:.0%}"
         print(f"{found.name:45} {found.worst:>10.1%} {found.used:>7.1%}{told}", flush=True)

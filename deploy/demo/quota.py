@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from deploy.demo.processes import LOOPBACK, ROOT, Envoy, Instance, start_envoy, start_service
+from deploy.demo.processes import LOOPBACK, ROOT, Envoy, serving, start_envoy, start_service, until
 
 RLQS = ROOT / "deploy" / "envoy" / "rlqs.yaml"
 NAME = "x-envoy-name"
@@ -63,7 +63,8 @@ class Fleet:
             "DRAIN_GRACE": "1s",
             **environ,
         }
-        self.instance = await self._start_instance({})
+        self.instance = await start_service("ratelimit", self.folder, self._environ)
+        self._stack.push_async_callback(self.instance.program.stop, 9)
         for number in range(envoys):
             self.envoys.append(await self._start_envoy(number))
 
@@ -74,10 +75,14 @@ class Fleet:
         await self._stack.aclose()
 
     async def restart_service(self) -> None:
-        """Kill it, and start it on the same ports."""
+        """Kill it, and start it on the same port."""
         await self.instance.program.stop(9)
-        ports = {"GRPC_PORT": str(self.instance.grpc_port), "DEBUG_PORT": str(self.instance.debug_port)}
-        self.instance = await self._start_instance(ports)
+        port = self.instance.grpc_port
+        environ = {**self._environ, "GRPC_PORT": str(port)}
+        self.instance = await start_service("ratelimit", self.folder, environ, wait_serving=False)
+        self.instance.grpc_port = port
+        self._stack.push_async_callback(self.instance.program.stop, 9)
+        await until(self.instance.program, lambda: serving(port), "serving")
 
     async def restart_envoy(self, number: int) -> None:
         """Kill one; its clients find the new one."""
@@ -89,11 +94,6 @@ class Fleet:
         for number, rate in enumerate(rates):
             for _ in range(CONNECTIONS):
                 self._clients.append(asyncio.ensure_future(self._client(number, rate / CONNECTIONS)))
-
-    async def _start_instance(self, ports: dict[str, str]) -> Instance:
-        instance = await start_service("ratelimit", self.folder, {**self._environ, **ports})
-        self._stack.push_async_callback(instance.program.stop, 9)
-        return instance
 
     async def _start_envoy(self, number: int) -> Envoy:
         endpoints = {"rlqs": [self.instance.grpc_port]}

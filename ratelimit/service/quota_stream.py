@@ -251,6 +251,9 @@ class QuotaStream:
 
 
 def _name(metadata: Mapping[str, str], key: str) -> str:
-    """The name that an Envoy gives itself; one that looks like ours, or is too long, is none."""
+    """The name that an Envoy gives itself; one that looks like ours, or is too long, is none.
+
+    Envoy 1.40 sends a command such as `%HOSTNAME%` as it stands: then all of them have that name.
+    """
     name = metadata.get(key, "") if key else ""
-    return "" if name.startswith("~") or len(name) > NAME_CHARACTERS_MAX else name
+    return "" if name.startswith(("~", "%")) or len(name) > NAME_CHARACTERS_MAX else name

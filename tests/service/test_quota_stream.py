@@ -169,9 +169,9 @@ async def test_a_name_without_room_is_told_a_rule() -> None:
     service.close()
 
 
-@pytest.mark.parametrize("name", ["~mine", "x" * 300])
+@pytest.mark.parametrize("name", ["~mine", "%HOSTNAME%", "x" * 300])
 async def test_a_name_that_cannot_be_one_is_none(name: str) -> None:
-    """Ours begin with a tilde."""
+    """Ours begin with a tilde; Envoy does not expand its commands on this stream."""
     service, _ = quota_service(rlqs_envoy_metadata="x-envoy")
     envoy = PingedEnvoy(service, {"x-envoy": name})
     await envoy.told(report(PROD))
