@@ -267,6 +267,8 @@ class SharedLedger:
         self._tries += 1
         if self._tries <= TRIES_MAX:
             self._sync()
+        else:
+            self.next_tick_s = min(self.next_tick_s, self._next_tick(self._now))
 
     def _hear_clock(self, there_s: float) -> None:
         """Take in the store's clock, read since the question went out."""

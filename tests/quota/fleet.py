@@ -111,6 +111,8 @@ class Fleet:
 
     def _connect(self, envoy: Envoy) -> None:
         place = self.envoys.index(envoy)
+        # The first report of a new stream comes, or the stream ends too.
+        envoy.loses = False
         for _, what in envoy.outbox:  # what ended before is seen first
             what()
         envoy.outbox.clear()

@@ -1,7 +1,8 @@
 """Demands and events that an allocator must live with, and how well it did."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -39,7 +40,6 @@ class Outcome:
     in_force: float
     bound: float
     pushes_per_min: float = 0.0
-    worst: list[float] = field(default_factory=list)
 
     def __str__(self) -> str:
         return (
@@ -98,14 +98,13 @@ def churn_events(count: int, _: LedgerOptions) -> list[tuple[float, Event]]:
     events: list[tuple[float, Event]] = []
     for turn, at_s in enumerate(range(15, LENGTH_S - 5, 10)):
         for place in ((turn * many + each) % count for each in range(many)):
-            events.append((at_s, lambda world, place=place: world.leave(place)))  # type: ignore[misc]
-            events.append((at_s + 3, lambda world, place=place: world.join(place)))  # type: ignore[misc]
+            events += [(at_s, partial(World.leave, at=place)), (at_s + 3, partial(World.join, at=place))]
     return events
 
 
-def _each(count: int, what: Callable[[World, int], None]) -> list[tuple[float, Event]]:
-    """To the first fifth, at 40 s."""
-    return [(40.0, lambda world, place=place: what(world, place)) for place in range(max(1, count // 5))]  # type: ignore[misc]
+def _fifth(what: Callable[..., None]) -> Callable[[int, LedgerOptions], list[tuple[float, Event]]]:
+    """To the first fifth of all Envoys, at 40 s."""
+    return lambda count, _: [(40.0, partial(what, at=place)) for place in range(max(1, count // 5))]
 
 
 def restart_events(*, keeps: bool) -> Callable[[int, LedgerOptions], list[tuple[float, Event]]]:
@@ -143,15 +142,15 @@ SCENARIOS = {
     "steady": Scenario(steady),
     "skewed": Scenario(zipf),
     "churn": Scenario(steady, churn_events),
-    "crash": Scenario(steady, lambda n, _: _each(n, lambda world, at: world.leave(at)), 40),
+    "crash": Scenario(steady, _fifth(World.leave), 40),
     "flash": Scenario(flash, change_s=40),
     "shift": Scenario(shift, change_s=60),
     "drift": Scenario(drift),
     "bursty": Scenario(bursty),
     "lossy": Scenario(zipf, prepare=_loses),
-    "silent death": Scenario(steady, lambda n, _: _each(n, lambda world, at: world.leave(at, fin=False)), 40),
-    "cut off": Scenario(steady, lambda n, _: _each(n, lambda world, at: world.cut(at)), 40),
-    "reset": Scenario(zipf, lambda n, _: _each(n, lambda world, at: world.disconnect(at)), 40),
+    "silent death": Scenario(steady, _fifth(partial(World.leave, fin=False)), 40),
+    "cut off": Scenario(steady, _fifth(World.cut), 40),
+    "reset": Scenario(zipf, _fifth(World.disconnect), 40),
     "restart, lost": Scenario(zipf, restart_events(keeps=False), 60),
     "restart, kept": Scenario(zipf, restart_events(keeps=True), 60, _names),
 }

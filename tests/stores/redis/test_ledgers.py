@@ -115,7 +115,8 @@ class Asked:
         self.node = Node()
         self.topology = Topology(self.node)
         self.results: list[CommitResult] = []
-        RedisLedgers(self.topology).commit(Commit(BUCKET, 7, {"a": b"1"}), self.results.append)  # type: ignore[arg-type]
+        ledgers = RedisLedgers(self.topology)
+        ledgers.commit(Commit(BUCKET, 7, {"a": b"1"}), self.results.append)
 
     def reason(self) -> str:
         """Why it failed."""
@@ -176,6 +177,6 @@ async def test_what_cannot_go_out_fails_at_once(node: Node | None) -> None:
     if node is not None:
         node.pipeline = None
     results: list[CommitResult] = []
-    RedisLedgers(Topology(node)).commit(Commit(BUCKET, NOTHING), results.append)  # type: ignore[arg-type]
+    RedisLedgers(Topology(node)).commit(Commit(BUCKET, NOTHING), results.append)
     assert isinstance(results[0], StoreError)
     await asyncio.sleep(0)
