@@ -16,7 +16,7 @@ from ratelimit.limiter.counter_store import CounterStore
 from ratelimit.limiter.limiter import Limiter, LimiterOptions
 from ratelimit.limiter.over_limit_cache import OverLimitCache
 from ratelimit.limiter.planner import Planner
-from ratelimit.metrics import LimitStats, Metrics, QuotaStats
+from ratelimit.metrics import LimitStats, Metrics
 from ratelimit.service.grpc_services import add_services
 from ratelimit.service.health import Health
 from ratelimit.service.planning import decision_rules, make_planner
@@ -157,8 +157,7 @@ class Worker:
         # What several processes divide each for itself is divided too often.
         if not settings.quota.rlqs_enabled or (store is None and settings.server.workers != 1):
             return None
-        self._metrics.quota = QuotaStats()
-        return RateLimitQuotaService(settings.quota, self._metrics.quota, store)
+        return RateLimitQuotaService(settings.quota, self._metrics, store)
 
     def _make_planner(self) -> Planner:
         def stats(key: str, configured: bool) -> LimitStats:  # noqa: FBT001 - the planner's port

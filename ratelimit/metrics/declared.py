@@ -118,6 +118,12 @@ def _limit(source: str) -> Stat:
     return Stat(source, f"ratelimit.service.rate_limit.{{}}.{source}", name, f"Hits: {source}, by limit.")
 
 
+def _share(source: str, help_text: str) -> Stat:
+    name, prometheus = f"ratelimit.quota.limit.{{}}.{source}", f"ratelimit_quota_limit_{source}"
+    help_text = f"A limit that is divided: {help_text}"
+    return Stat(source, name, prometheus, help_text, kind=Kind.GAUGE, merge=Merge.LIVING)
+
+
 # Attributes of Metrics.
 PROCESS = (
     _error("redis_error"),
@@ -222,6 +228,16 @@ LIMIT = (
     _limit("within_limit"),
     _limit("shadow_mode"),
     _limit("total_negative_hits"),
+)
+# What a limit that is divided comes to, one number for each series; rates are requests per minute.
+SHARE = (
+    _share("assigned_per_minute", "what its Envoys were told last."),
+    _share("held_per_minute", "what may be in force at them."),
+    _share("wanted_per_minute", "what they seem to want."),
+    _share("refused_per_minute", "what they refused lately."),
+    _share("overshoot_tokens", "what may pass beyond the limit in 10 s."),
+    _share("envoys", "its Envoys."),
+    _share("envoys_silent", "those of them that may not be there any more."),
 )
 DOMAIN_NOT_FOUND = Stat(
     "domains_not_found",

@@ -19,6 +19,7 @@ from ratelimit.metrics.counters import (
 from ratelimit.metrics.declared import LENGTH, LIMIT_STATS, Stat
 from ratelimit.metrics.names import OTHER, stat_name
 from ratelimit.metrics.series import LimitSeries
+from ratelimit.metrics.shares import ShareSeries
 from ratelimit.metrics.snapshot import Snapshot
 
 # A C function that reads all counters of a series: a snapshot of 30,000 series must not hold the loop.
@@ -31,6 +32,7 @@ class Metrics:
     def __init__(self, series_max: int = 10_000) -> None:
         self._series_max = series_max
         self.series = LimitSeries(series_max)
+        self.shares = ShareSeries(series_max)
         self.domains_not_found: dict[str, int] = {}
         self.config_load_success = 0
         self.config_load_error = 0
@@ -89,6 +91,7 @@ class Metrics:
             _read(self.series.configured),
             _read(self.series.dynamic),
             dict(self.domains_not_found),
+            {name: tuple(numbers) for name, numbers in self.shares.all.items()},
         )
 
     def add(self, increment: Snapshot) -> None:
@@ -107,6 +110,8 @@ class Metrics:
                 _add_to(get(name), numbers)
         for domain, descriptors in increment.domains_not_found.items():
             self.domain_not_found(domain, descriptors)
+        for name, differences in increment.shares.items():
+            self.shares.add(name, differences)
 
     def own_singles(self) -> Iterator[tuple[str, int]]:
         """What this process has counted itself and nothing else tells: not its calls, which have buckets."""

@@ -6,7 +6,7 @@ more than SLICE_S of work in one turn of the event loop, so that other calls com
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Protocol
 
@@ -20,6 +20,10 @@ SLICE_S = 0.003
 # So many active ledgers plan as often as they may; more of them plan less often each.
 PLANS_PER_S = 1000
 PLAN_EVERY_S = 0.2
+# As often as Envoys report.
+COUNT_EVERY_S = 5.0
+NOTHING_COUNTED: tuple[int, ...] = (0,) * 7
+WINDOW_S, MINUTE_S = 10, 60
 
 
 class QuotaLedger(Protocol):
@@ -62,14 +66,16 @@ class Receiver(Protocol):
 class BucketLedger:
     """One ledger; `streams` has, by row, who is told, and of which bucket."""
 
-    __slots__ = ("divided", "due_s", "ledger", "streams", "ticked_s")
+    __slots__ = ("counted", "counted_s", "divided", "due_s", "ledger", "streams", "ticked_s")
 
     def __init__(self, divided: Divided, ledger: QuotaLedger) -> None:
         self.divided = divided
         self.ledger = ledger
         self.streams: dict[str, tuple[Receiver, bytes]] = {}
         self.due_s = float("inf")
-        self.ticked_s = float("-inf")
+        self.ticked_s = self.counted_s = float("-inf")
+        # What was told to the metrics of it.
+        self.counted = NOTHING_COUNTED
 
     @property
     def domain(self) -> str:
@@ -81,10 +87,16 @@ MakeLedger = Callable[[Divided, Callable[[], None]], QuotaLedger]
 """Makes the ledger of a limit; what it is given wakes it: `tick` soon."""
 
 
+Tell = Callable[[str, Sequence[int]], None]
+"""Takes what changed of a limit: its stat name, and a difference for each row of `metrics.declared.SHARE`."""
+
+
 class Ledgers:
     """All ledgers, and their clock. Made inside the running event loop; `domain_max` bounds those of a domain."""
 
-    def __init__(self, make: MakeLedger, domain_max: int) -> None:
+    def __init__(self, make: MakeLedger, domain_max: int, tell: Tell, replica: str = "") -> None:
+        self._tell_metrics = tell
+        self._replica = replica
         self._make = make
         self._domain_max = domain_max
         self._loop = asyncio.get_running_loop()
@@ -172,11 +184,36 @@ class Ledgers:
                 receiver.push(bucket_id, bucket, push)
                 if isinstance(push.action, Abandon):
                     del bucket.streams[push.envoy]
+        if now_s - bucket.counted_s >= COUNT_EVERY_S:
+            bucket.counted_s = now_s
+            self._tell(bucket, counted(bucket.ledger.shares(now_s), self._replica))
         self.touched(bucket)
+
+    def _tell(self, bucket: BucketLedger, numbers: tuple[int, ...]) -> None:
+        differences = [now - before for now, before in zip(numbers, bucket.counted, strict=True)]
+        bucket.counted = numbers
+        self._tell_metrics(bucket.divided.stat_key, differences)
 
     def _drop(self, bucket: BucketLedger) -> None:
         if self._all.get(bucket.divided.key) is bucket:
             del self._all[bucket.divided.key]
+            self._tell(bucket, NOTHING_COUNTED)
             self._of_domain[bucket.domain] -= 1
             if not self._of_domain[bucket.domain]:
                 del self._of_domain[bucket.domain]
+
+
+def counted(shares: BucketShares, replica: str) -> tuple[int, ...]:
+    """What the metrics are told: the Envoys of this replica, in the order of `metrics.declared.SHARE`."""
+    own = [each for each in shares.envoys if each.replica == replica]
+    held = sum(each.hold for each in own)
+    bound = shares.overshoot_bound * shares.limit * WINDOW_S
+    return (
+        round(MINUTE_S * sum(each.rate for each in own)),
+        round(MINUTE_S * held),
+        round(MINUTE_S * sum(each.demand for each in own)),
+        round(MINUTE_S * sum(each.refused for each in own)),
+        round(bound * held / shares.hold) if shares.hold else 0,
+        len(own),
+        sum(each.silent for each in own),
+    )

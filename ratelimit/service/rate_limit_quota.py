@@ -17,7 +17,7 @@ import grpc
 
 from ratelimit.descriptors.tree import Config
 from ratelimit.errors import RpcError
-from ratelimit.metrics import QuotaStats
+from ratelimit.metrics import Metrics, QuotaStats
 from ratelimit.quota.ledger import Ledger
 from ratelimit.quota.ledger_store import LedgerStore
 from ratelimit.quota.options import Tuning
@@ -36,13 +36,14 @@ _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.Statu
 class RateLimitQuotaService:
     """Made inside the running event loop. Ledgers are shared with other replicas in `store`, or this process's own."""
 
-    def __init__(self, settings: QuotaSettings, stats: QuotaStats, store: LedgerStore | None = None) -> None:
+    def __init__(self, settings: QuotaSettings, metrics: Metrics, store: LedgerStore | None = None) -> None:
+        stats = metrics.quota = QuotaStats()
         self._settings = settings
         self._stats = stats
         self._store = store
         self._started_s = asyncio.get_running_loop().time()
         self.replica = secrets.token_hex(6)
-        self.ledgers = Ledgers(self._make_ledger, settings.rlqs_domain_buckets_max)
+        self.ledgers = Ledgers(self._make_ledger, settings.rlqs_domain_buckets_max, metrics.shares.add, self.replica)
         self._shared = Shared(settings, stats, self.ledgers)
         self._streams = count(1)
 

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 
 from ratelimit.descriptors.loader import ConfigFile, load_config
-from ratelimit.metrics import QuotaStats
+from ratelimit.metrics import Metrics, QuotaStats
 from ratelimit.pb.envoy.service.rate_limit_quota.v3 import rlqs_pb2
 from ratelimit.service.rate_limit_quota import RateLimitQuotaService
 from ratelimit.settings import QuotaSettings
@@ -128,8 +128,10 @@ class PingedEnvoy(Envoy):
 
 def quota_service(config: str = CONFIG, store: Any = None, **settings: Any) -> tuple[RateLimitQuotaService, QuotaStats]:
     """A service under a configuration, and its counters."""
-    stats = QuotaStats()
-    service = RateLimitQuotaService(QuotaSettings.model_validate(settings), stats, store)
+    metrics = Metrics()
+    service = RateLimitQuotaService(QuotaSettings.model_validate(settings), metrics, store)
+    stats = metrics.quota
+    assert stats is not None
     if config:
         service.swap(load_config([ConfigFile("f.yaml", config.encode())]))
     return service, stats

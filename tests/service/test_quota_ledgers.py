@@ -4,7 +4,10 @@ from typing import Any
 
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.quota.assignment import Abandon, Assign, Push
+from ratelimit.quota.head import Head
 from ratelimit.quota.options import AckMode, LedgerOptions
+from ratelimit.quota.row import Row
+from ratelimit.quota.shares import BucketShares, shares_of
 from ratelimit.service import quota_ledgers
 from ratelimit.service.quota_ledgers import TICK_S, BucketLedger, Ledgers
 from ratelimit.service.quota_limits import Divided, find
@@ -31,8 +34,9 @@ class FakeLedger:
 
     weigh = acked = closed = report
 
-    def shares(self, _: float) -> Any:
-        raise NotImplementedError
+    def shares(self, now_s: float) -> BucketShares:
+        rows = [Row("ours", "r", tokens=60, hold=2.0, burst=4), Row("other", "s", tokens=60, hold=2.0, silent=True)]
+        return shares_of(rows, Head(), self.options, now_s)
 
     def tick(self, now_s: float) -> list[Push]:
         self.ticks.append(now_s)
@@ -59,7 +63,7 @@ def divided(user: str = "x", domain: str = "d") -> Divided:
     return found.for_acks(AckMode.PING)
 
 
-def all_of(domain_max: int = 100) -> tuple[Ledgers, list[Any]]:
+def all_of(domain_max: int = 100, tell: Any = lambda *_: None) -> tuple[Ledgers, list[Any]]:
     """Ledgers of fakes, and what wakes each."""
     loop = asyncio.get_running_loop()
     wakes: list[Any] = []
@@ -68,7 +72,7 @@ def all_of(domain_max: int = 100) -> tuple[Ledgers, list[Any]]:
         wakes.append(wake)
         return FakeLedger(divided.options, loop)
 
-    return Ledgers(make, domain_max), wakes
+    return Ledgers(make, domain_max, tell, "r"), wakes
 
 
 def fake(bucket: BucketLedger | None) -> tuple[BucketLedger, FakeLedger]:
@@ -164,4 +168,18 @@ async def test_a_limit_that_changed_is_another_from_now_on() -> None:
     assert ledgers.get(after) is bucket
     assert ledger.options.limit_per_s == 7.0
     assert bucket.divided is after
+    ledgers.close()
+
+
+async def test_the_metrics_hear_of_the_envoys_of_this_replica() -> None:
+    """Once in 5 s what changed, and at the end that nothing is left."""
+    told: list[tuple[str, list[int]]] = []
+    ledgers, _ = all_of(tell=lambda key, numbers: told.append((key, numbers)))
+    bucket, ledger = fake(ledgers.get(divided()))
+    ledgers.touched(bucket)
+    await until(lambda: told)
+    assert told == [("d.user", [60, 120, 0, 0, 2, 1, 0])]
+    ledger.rows = {}
+    ledgers.touched(bucket)
+    assert [sum(pair) for pair in zip(told[0][1], told[1][1], strict=True)] == [0] * 7
     ledgers.close()
