@@ -4,9 +4,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check tools docs manifests screenshots conformance differential explained surface reference-suite \
-  bench bench-faults bench-floors bench-page bench-reload bench-restart bench-simulate bench-soak bench-store bench-cluster \
-  exactness replayed protos
+.PHONY: help setup demo test check tools docs manifests screenshots protos \
+  conformance differential explained surface reference-suite exactness replayed rlqs \
+  bench bench-cluster bench-faults bench-floors bench-page bench-reload bench-restart bench-simulate \
+  bench-soak bench-store
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -79,6 +80,9 @@ bench-store: setup ## What a decision costs the store: CPU, scripts, bytes per c
 
 bench-cluster: setup ## One worker on a Cluster of three nodes beside a single one, mixed keys (ROUNDS=, SECONDS=)
 	@$(BIN)/python -m loadtest.bench_cluster
+
+rlqs: setup ## One limit over ENVOYS= (2,10) real Envoys and SIMULATED= (10,100) ones for SECONDS= (40), through restarts
+	@$(BIN)/python -m loadtest.rlqs
 
 exactness: setup ## REQUESTS= (1,000,000) on three instances, RUNS= (1,000) fault runs: every count held against the store
 	@$(BIN)/python -m tests.exactness

@@ -106,6 +106,7 @@ def _look(options: argparse.Namespace, settings: Settings) -> int:
         prefix=options.prefix,
         key_format=options.key_format,
         as_json=options.format == "json",
+        bucket=options.bucket,
     )
     return tell_why(question, settings, sys.stdout)
 
@@ -154,6 +155,7 @@ def _add_explain(asking: argparse.ArgumentParser) -> None:
     asking.add_argument("directory", type=Path, metavar="DIR", help="the configuration directory")
     asking.add_argument("domain", metavar="DOMAIN")
     asking.add_argument("words", nargs="+", metavar="k=v", help="entries in their order; `and` between descriptors")
+    asking.add_argument("--bucket", action="store_true", help="the entries are a bucket id (rate limit quota service)")
     asking.add_argument("--prefix", help="in place of CACHE_KEY_PREFIX")
     asking.add_argument("--key-format", choices=("exact", "reference"), help="in place of COUNTER_KEY_FORMAT")
     asking.add_argument("--now", type=int, metavar="SECONDS", help="the unix second to explain, instead of this one")

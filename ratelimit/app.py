@@ -70,7 +70,8 @@ def make_app(settings: Settings) -> "App[Any]":
         from ratelimit.worker import Worker  # noqa: PLC0415
 
         worker = Worker(settings, metrics)
-        return App(settings, worker, AdminViews(worker.service, worker.health, metrics, watched=worker))
+        views = AdminViews(worker.service, worker.health, metrics, watched=worker, quota=worker.quota)
+        return App(settings, worker, views)
     from ratelimit.workers.supervisor import Supervisor  # noqa: PLC0415
 
     supervisor = Supervisor(settings, metrics, workers)

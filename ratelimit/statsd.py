@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from ratelimit.metrics import Metrics, Snapshot, name_with_tags, tags_suffix
-from ratelimit.metrics.declared import DOMAIN_NOT_FOUND, LIMIT, RESPONSE_TIME, SINGLES, Kind
+from ratelimit.metrics.declared import DOMAIN_NOT_FOUND, LIMIT, RESPONSE_TIME, SHARE, SINGLES, Kind
 from ratelimit.settings import MetricsSettings
 
 WRITE_TIMEOUT_S = 5.0
@@ -171,6 +171,11 @@ class Differences:
         for domain, count in snapshot.domains_not_found.items():
             yield from self._counter(DOMAIN_NOT_FOUND.name.format(domain), count, self._domains, domain)
         yield from self._limit_counters(snapshot)
+        for index, (name, numbers) in enumerate(snapshot.shares.items()):
+            if index % SERIES_AT_ONCE == 0:
+                yield _PAUSE
+            for stat, number in zip(SHARE, numbers, strict=True):
+                yield Line(self._write(stat.name.format(name), f"{number}|g"))
 
     def _limit_counters(self, snapshot: Snapshot) -> Iterator[Line]:
         for series in (snapshot.configured, snapshot.dynamic):

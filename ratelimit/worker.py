@@ -24,6 +24,7 @@ from ratelimit.service.grpc_services import add_services
 from ratelimit.service.health import Health
 from ratelimit.service.planning import decision_rules, make_planner
 from ratelimit.service.rate_limit import RateLimitService, Rules
+from ratelimit.service.rate_limit_quota import RateLimitQuotaService
 from ratelimit.settings import Settings
 from ratelimit.stores.choice import choose_store
 from ratelimit.tracing.traces import Traces
@@ -54,6 +55,7 @@ class Worker:
             settings, metrics, lambda connected: self.health.store_changed(connected=connected), self._store_clock
         )
         self.service = self._make_service(self._chosen.store)
+        self.quota = self._make_quota()
         self._traces = Traces(settings.tracing, log=settings.log) if settings.tracing.tracing_enabled else None
         self.grpc = _server(settings, metrics)
         self.service.answered = self.grpc.flush
@@ -100,6 +102,7 @@ class Worker:
             self.service,
             self.health,
             with_reflection=self._settings.server.grpc_reflection,
+            quota=self.quota,
             traced=self._traces.traced if self._traces is not None else lambda method: method,
         )
         await self.grpc.start()
@@ -107,6 +110,8 @@ class Worker:
     def swap(self, config: Config, generation: int = 0) -> None:
         """Put a configuration in force for every call from now on, with the rules that the settings give it."""
         self.service.swap(config, rules(self._settings), generation)
+        if self.quota is not None:
+            self.quota.swap(config)
         self._metrics.configuration_loaded(config.limits)
         self.health.config_changed(loaded=bool(config.domains))
 
@@ -136,6 +141,8 @@ class Worker:
         """End at once. The store goes last: calls that are still open wait for it."""
         self.health.drain()
         parts: list[Part] = [("gRPC server", lambda: self.grpc.stop(0))]
+        if self.quota is not None:
+            self.quota.close()
         parts += [("store", remote.close) for remote in self._chosen.remote]
         if self._traces is not None:
             parts.append(("traces", self._traces.close))
@@ -160,6 +167,14 @@ class Worker:
         time_s = asyncio.get_running_loop().time
         limiter, planner = self._make_limiter(store), self._make_planner()
         return RateLimitService(limiter, planner, self._metrics, time_s, reference_error_codes=reference)
+
+    def _make_quota(self) -> RateLimitQuotaService | None:
+        settings = self._settings
+        store = self._chosen.ledgers
+        # What several processes divide each for itself is divided too often.
+        if not settings.quota.rlqs_enabled or (store is None and settings.server.workers != 1):
+            return None
+        return RateLimitQuotaService(settings.quota, self._metrics, store)
 
     def _make_planner(self) -> Planner:
         def stats(key: str, configured: bool) -> LimitStats:  # noqa: FBT001 - the planner's port

@@ -27,9 +27,10 @@ MAY_IMPORT = {
     "dogstatsd": {*FOUNDATION, "statsd", "container"},
     "descriptors": {"errors"},
     "limiter": {"errors", "clock", "descriptors"},
-    "stores": {*FOUNDATION, "lifetime", "limiter"},
+    "quota": {"errors"},
+    "stores": {*FOUNDATION, "lifetime", "limiter", "quota"},
     "transport": {"errors", "settings", "metrics", "sockets"},
-    "service": {*FOUNDATION, "descriptors", "limiter", "pb"},
+    "service": {*FOUNDATION, "descriptors", "limiter", "quota", "pb"},
     "sources": {*FOUNDATION, "lifetime", "descriptors", "pb"},
     "admin": {*FOUNDATION, "sockets", "descriptors", "limiter", "service"},
     "lint": {"errors", "settings", "descriptors"},
@@ -49,6 +50,7 @@ FORBIDDEN = {
     "descriptors": {"asyncio", "google", "grpc", "redis", "prometheus_client"},
     "limiter": {"asyncio", "google", "grpc", "redis", "prometheus_client"},
     "lint": {"asyncio", "google", "grpc", "redis", "prometheus_client", "yaml"},
+    "quota": {"asyncio", "google", "grpc", "redis", "prometheus_client", "time", "structlog", "logging"},
     "stores": {"google", "grpc"},
     "admin": {"google", "grpc", "redis"},
     "transport": {"google", "redis"},
@@ -57,8 +59,8 @@ FORBIDDEN = {
 SEAM = {"service": ("ratelimit.transport.methods", "ratelimit.transport.awaited_call")}
 # HTTP/2 and gRPC without input and output: bytes and moments in, bytes out.
 SANS_IO = {
-    *("block_memo", "calls", "connection", "frames", "grpc", "headers", "housekeeping", "request_head", "sending"),
-    *("streams", "trace_fields", "unary_lane"),
+    *("acknowledging", "block_memo", "calls", "connection", "frames", "grpc", "headers", "housekeeping"),
+    *("request_head", "sending", "streams", "trace_fields", "unary_lane"),
 }
 IO = {"asyncio", "socket", "ssl", "time", "grpc", "structlog", "logging", "ratelimit.settings"}
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "pb" not in path.relative_to(PACKAGE).parts)
@@ -183,11 +185,11 @@ def test_the_supervisor_knows_no_worker() -> None:
 
 
 def test_protobuf_stays_in_one_file_of_a_floor() -> None:
-    """Only service/messages.py knows those of rls.proto, only sources/xds_messages.py those of a control plane."""
+    """One file knows those of each protocol: rls.proto, rlqs.proto, and a control plane's."""
     users = [
         str(path.relative_to(PACKAGE)) for path in SOURCES if any("ratelimit.pb" in name for name in imports(path))
     ]
-    assert users == ["service/messages.py", "sources/xds_messages.py"]
+    assert users == ["service/messages.py", "service/quota_messages.py", "sources/xds_messages.py"]
 
 
 @pytest.mark.parametrize("path", ALL, ids=ids(ALL))

@@ -43,6 +43,16 @@ def test_several_descriptors_as_json() -> None:
     assert answer["descriptors"][1]["missing"]["reason"] == "no_match"
 
 
+def test_a_bucket_id_is_explained() -> None:
+    """In the order of the tree, with what it is told; and where it reaches no limit."""
+    text = told("path=/login", "tenant=x", domain="example", bucket=True)
+    assert "descriptor 1: tenant=x, path=/login" in text
+    assert "as a bucket: everything passes, since the limit is in shadow mode" in text
+    assert "in no order do all entries reach a limit" in told("path=/login", domain="example", bucket=True)
+    assert told("a=b", "a=c", bucket=True).startswith("1 a bucket id has each key once")
+    assert told("a=b", "and", "c=d", bucket=True).startswith("1 a bucket id has each key once")
+
+
 @pytest.mark.parametrize(
     ("words", "options", "reason"),
     [

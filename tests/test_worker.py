@@ -45,6 +45,25 @@ async def test_a_worker_serves_the_configuration_it_is_handed() -> None:
     await made.close()
 
 
+@pytest.mark.parametrize(
+    ("environ", "served"),
+    [({}, True), ({"RLQS_ENABLED": "false"}, False)],
+)
+async def test_limits_are_divided_where_that_is_wanted(environ: dict[str, str], served: bool) -> None:
+    """Under the configuration that the worker is handed."""
+    made = worker(**environ)
+    made.swap(CONFIG)
+    assert (made.quota is not None) is served
+    await made.close()
+
+
+async def test_processes_that_share_no_ledger_divide_nothing() -> None:
+    """Each would divide the whole."""
+    made = worker(BACKEND_TYPE="memcache", MEMCACHE_HOST_PORT="127.0.0.1:1", WORKERS="2")
+    assert made.quota is None
+    await made.close()
+
+
 async def test_windows_follow_the_clock_of_the_store(valkey_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """STORE_CLOCK=redis: a local clock that is off by decades does not matter."""
     monkeypatch.setattr("ratelimit.clock.SystemClock.now", lambda _: 5.0)

@@ -28,6 +28,7 @@ from ratelimit.settings import Settings
 
 LIST = (
     "/explain: why a request is limited, or is not\n/rlconfig: the limits in force\n"
+    "/rlqs: who has what share of a divided limit\n"
     f"/stats: every counter\n/metrics: the same for Prometheus\n{INDEX}"
 )
 LIMITS_AT_ONCE = 2

@@ -1,7 +1,7 @@
 """HTTP for people and probes, on three addresses as envoyproxy/ratelimit has them.
 
 HOST:PORT                /healthcheck, /json
-DEBUG_HOST:DEBUG_PORT    / (the page, or a list), /explain, /rlconfig, /stats, /metrics, /debug
+DEBUG_HOST:DEBUG_PORT    / (the page, or a list), /explain, /rlqs, /rlconfig, /stats, /metrics, /debug
 PROMETHEUS_ADDR          PROMETHEUS_PATH
 """
 
@@ -27,6 +27,7 @@ from ratelimit.admin.live_numbers import Watched
 from ratelimit.admin.live_page import LivePage
 from ratelimit.admin.loads import Loads
 from ratelimit.admin.pieces import in_pieces
+from ratelimit.admin.quota_page import QuotaPage, QuotaView
 from ratelimit.metrics import Metrics, Snapshot, tags_suffix
 from ratelimit.metrics.lines import stat_lines
 from ratelimit.metrics.mapped import MappedExposition
@@ -60,6 +61,7 @@ class AdminViews:
     metrics: Metrics
     loads: Loads = field(default_factory=Loads)
     watched: Watched | None = None
+    quota: QuotaView | None = None
 
 
 class AdminServer:
@@ -72,6 +74,7 @@ class AdminServer:
         self._debug = DebugPages()
         self._explain = ExplainPage(settings, views.service)
         self._page = LivePage(settings, views)
+        self._quota = QuotaPage(views.quota)
         self._listeners: list[HttpListener] = []
         self._exposition = _exposition(settings.metrics)
         self._process = CollectorRegistry()
@@ -86,7 +89,8 @@ class AdminServer:
         api = {"/healthcheck": self._healthcheck, "/json": self._json.handle}
         await self._listen("http", api, (server.host, server.port), "HOST, PORT")
         pages: dict[str, Handler] = {"/rlconfig": self._rlconfig, "/stats": self._stats, "/metrics": self._metrics}
-        pages = {**pages, "/explain": self._explain.handle, **self._page.routes, **self._debug.routes}
+        pages = {**pages, "/explain": self._explain.handle, "/rlqs": self._quota.handle}
+        pages = {**pages, **self._page.routes, **self._debug.routes}
         await self._listen("debug", pages, (server.debug_host, server.debug_port), "DEBUG_HOST, DEBUG_PORT")
         if not self._settings.prometheus_on:
             return

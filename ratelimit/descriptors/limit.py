@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from ratelimit.descriptors.quota_assignment import DEFAULT, QuotaAssignment
+
 REQUESTS_PER_UNIT_MAX = 2**32 - 1
 FIXED_WINDOW = "fixed_window"
 # The names of the rows of limiter/algorithm.py.
@@ -44,7 +46,7 @@ class Limit:
     `unlimited` limits are never counted: their `requests_per_unit` is 0 and their `unit` is of no meaning.
     `replaces` names the limits that this one switches off within a request that reaches both. Its window is
     `unit_multiplier` units long: `window_s` seconds, or with `calendar` so many months of the calendar, in UTC.
-    `algorithm` is one of ALGORITHM_NAMES.
+    `algorithm` is one of ALGORITHM_NAMES. `quota_assignment` is for Envoys that count for themselves.
     """
 
     requests_per_unit: int
@@ -58,6 +60,7 @@ class Limit:
     unit_multiplier: int = 1
     calendar: bool = False
     algorithm: str = FIXED_WINDOW
+    quota_assignment: QuotaAssignment = DEFAULT
     window_s: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

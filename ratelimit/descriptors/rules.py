@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ratelimit.descriptors.limit import ALGORITHM_NAMES, FIXED_WINDOW, Limit, Unit
+from ratelimit.descriptors.quota_assignment import DEFAULT, QuotaAssignment, checked
 from ratelimit.descriptors.specification import (
     DescriptorSpecification,
     DomainSpecification,
@@ -125,6 +126,8 @@ def _check_metadata(place: Place, metadata: Mapping[str, Any]) -> None:
 def _limit(specification: DescriptorSpecification) -> Limit | None:
     rate_limit = specification.rate_limit
     if rate_limit is None:
+        if specification.quota_assignment is not None:
+            raise specification.quota_assignment.place.error("there is no rate_limit beside it that could be divided")
         return None
     unit = _unit(rate_limit)
     return Limit(
@@ -138,6 +141,7 @@ def _limit(specification: DescriptorSpecification) -> Limit | None:
         specification.metadata,
         _unit_multiplier(rate_limit, unit),
         algorithm=_algorithm(rate_limit),
+        quota_assignment=_quota_assignment(specification, rate_limit),
     )
 
 
@@ -171,6 +175,15 @@ def _algorithm(rate_limit: LimitSpecification) -> str:
     if rate_limit.unlimited and rate_limit.algorithm:
         raise place.error("should not specify an algorithm when unlimited")
     return name
+
+
+def _quota_assignment(specification: DescriptorSpecification, rate_limit: LimitSpecification) -> QuotaAssignment:
+    written = specification.quota_assignment
+    if written is None:
+        return DEFAULT
+    if rate_limit.unlimited:
+        raise written.place.error("should not specify quota_assignment when unlimited")
+    return checked(written)
 
 
 def _replaces(rate_limit: LimitSpecification) -> frozenset[str]:

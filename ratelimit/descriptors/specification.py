@@ -13,6 +13,8 @@ from ratelimit.errors import ConfigError
 
 REASON_CHARACTERS_MAX = 400
 KEY_PATH_CHARACTERS_MAX = 300
+# What `quota_assignment` says unless it is written.
+MINIMUM_SHARE = 0.02
 
 
 class OnStoreError(Enum):
@@ -57,6 +59,22 @@ class LimitSpecification:
 
 
 @dataclass(slots=True)
+class QuotaSpecification:
+    """One `quota_assignment`; `places`: of its fields, and of each ``weights.class``."""
+
+    place: Place
+    minimum_share: float = MINIMUM_SHARE
+    expected_envoys: int = 0
+    exact: bool = False
+    weights: Mapping[str, float] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
+
+    def place_of(self, name: str) -> Place:
+        """The place of a field; that of the whole where the field is not given."""
+        return self.places.get(name, self.place)
+
+
+@dataclass(slots=True)
 class DescriptorSpecification:
     """One element of `descriptors`; `descriptors` are those below it, in the order written."""
 
@@ -71,6 +89,7 @@ class DescriptorSpecification:
     share_threshold: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
     descriptors: Sequence["DescriptorSpecification"] = ()
+    quota_assignment: QuotaSpecification | None = None
     places: Mapping[str, Place] = field(default_factory=dict)
 
     def place_of(self, name: str) -> Place:

@@ -6,6 +6,7 @@ the schema that reads them and not by YAML's guesses, and whatever aliases and m
 one budget, where it is visited.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -159,6 +160,14 @@ class Value:
             raise self.error(f"{shown(raw)} is not a whole number")
         if not 0 <= found <= most:
             raise self.error(f"{shortened(raw, 80)} is not between 0 and {most}")
+        return found
+
+    def number(self) -> float:
+        """A finite number, with a fraction or without."""
+        raw = self._scalar("a number")
+        found = yaml_scalars.number(raw)
+        if found is None or not math.isfinite(found):
+            raise self.error(f"{shown(raw)} is not a number")
         return found
 
     def boolean(self) -> bool:

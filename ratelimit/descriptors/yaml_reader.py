@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping
 
 from ratelimit.descriptors.limit import REQUESTS_PER_UNIT_MAX, WINDOW_S_MAX
 from ratelimit.descriptors.specification import (
+    MINIMUM_SHARE,
     DescriptorSpecification,
     DomainSpecification,
     LimitSpecification,
     Place,
+    QuotaSpecification,
     shown,
 )
 from ratelimit.descriptors.yaml_nodes import Document, Value, read_root
@@ -25,10 +27,13 @@ _DESCRIPTOR_KEYS = (
     "value_to_metric",
     "share_threshold",
     "metadata",
+    "quota_assignment",
 )
 _RATE_LIMIT_KEYS = ("unit", "requests_per_unit", "unit_multiplier", "algorithm", "unlimited", "name", "replaces")
 _REPLACES_KEYS = ("name",)
-_KNOWN_KEYS = frozenset((*_ROOT_KEYS, *_DESCRIPTOR_KEYS, *_RATE_LIMIT_KEYS))
+_QUOTA_KEYS = ("minimum_share", "expected_envoys", "exact", "weights")
+_KNOWN_KEYS = frozenset((*_ROOT_KEYS, *_DESCRIPTOR_KEYS, *_RATE_LIMIT_KEYS, *_QUOTA_KEYS))
+ENVOYS_MAX = 10_000
 _GUESSED_NAME_CHARACTERS_MAX = 60
 
 
@@ -68,7 +73,28 @@ def _descriptor(value: Value) -> DescriptorSpecification:
         share_threshold=_flag(fields, "share_threshold"),
         metadata=_metadata(fields),
         descriptors=list(_descriptors(fields)),
+        quota_assignment=_quota_assignment(fields),
         places=_places(fields),
+    )
+
+
+def _quota_assignment(fields: Mapping[str, Value]) -> QuotaSpecification | None:
+    value = fields.get("quota_assignment")
+    if value is None or value.is_null:
+        return None
+    fields = _fields(value, _QUOTA_KEYS)
+    places = _places(fields)
+    weights: dict[str, float] = {}
+    for name, weight in fields["weights"].items() if "weights" in fields else ():
+        weights[name] = weight.number()
+        places[f"weights.{name}"] = weight.place
+    return QuotaSpecification(
+        value.place,
+        fields["minimum_share"].number() if "minimum_share" in fields else MINIMUM_SHARE,
+        fields["expected_envoys"].integer(ENVOYS_MAX) if "expected_envoys" in fields else 0,
+        exact=_flag(fields, "exact"),
+        weights=weights,
+        places=places,
     )
 
 

@@ -15,6 +15,7 @@ from ratelimit.metrics.counters import (
     LimitStats,
     LocalCacheView,
     MemcacheStats,
+    QuotaStats,
     StoreStats,
     WorkerStats,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "LocalCacheView",
     "MemcacheStats",
     "Metrics",
+    "QuotaStats",
     "Snapshot",
     "StoreStats",
     "WorkerStats",

@@ -96,6 +96,34 @@ class GrpcStats:
 
 
 @dataclass(slots=True)
+class QuotaStats:
+    """The rate limit quota service. `rows` are buckets of Envoys that ledgers have now, `streams_active` their streams.
+
+    Streams are refused by their bound, `streams_broken` ended for what they sent, `streams_stalled` of those since they
+    did not read. Usages are reports of one bucket each: `usages_broken` had none, `usages_absurd` impossible numbers.
+    `acks` are pushes that were acknowledged by PING, `ack_fallbacks` streams whose PINGs something else answers.
+    """
+
+    streams_active: int = 0
+    rows: int = 0
+    streams_total: int = 0
+    streams_refused: int = 0
+    streams_broken: int = 0
+    streams_stalled: int = 0
+    reports: int = 0
+    usages: int = 0
+    usages_broken: int = 0
+    usages_absurd: int = 0
+    throttled: int = 0
+    unknown_domains: int = 0
+    unknown_buckets: int = 0
+    buckets_refused: int = 0
+    pushes: int = 0
+    acks: int = 0
+    ack_fallbacks: int = 0
+
+
+@dataclass(slots=True)
 class WorkerStats:
     """The worker processes of a supervisor: how many take calls now, and how many ended by themselves so far."""
 

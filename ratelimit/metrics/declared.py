@@ -87,6 +87,11 @@ def _grpc(source: str, help_text: str, kind: Kind = Kind.COUNTER) -> Stat:
     return Stat(source, f"ratelimit.grpc.{source}", f"ratelimit_grpc_{source}", help_text, kind=kind, merge=merge)
 
 
+def _quota(source: str, help_text: str, kind: Kind = Kind.COUNTER) -> Stat:
+    merge = Merge.LIVING if kind is Kind.GAUGE else Merge.SUM
+    return Stat(source, f"ratelimit.quota.{source}", f"ratelimit_quota_{source}", help_text, kind=kind, merge=merge)
+
+
 def _service(source: str, help_text: str) -> Stat:
     return Stat(source, f"ratelimit.service.{source}", f"ratelimit_service_{source}", help_text)
 
@@ -111,6 +116,12 @@ def _memcache(source: str, stat: str, help_text: str) -> Stat:
 def _limit(source: str) -> Stat:
     name = f"ratelimit_service_rate_limit_{source}"
     return Stat(source, f"ratelimit.service.rate_limit.{{}}.{source}", name, f"Hits: {source}, by limit.")
+
+
+def _share(source: str, help_text: str) -> Stat:
+    name, prometheus = f"ratelimit.quota.limit.{{}}.{source}", f"ratelimit_quota_limit_{source}"
+    help_text = f"A limit that is divided: {help_text}"
+    return Stat(source, name, prometheus, help_text, kind=Kind.GAUGE, merge=Merge.LIVING)
 
 
 # Attributes of Metrics.
@@ -143,6 +154,26 @@ GRPC = (
     _grpc("cx_violations", "gRPC connections ended with GOAWAY, since the client broke HTTP/2 or flooded us."),
     _grpc("cx_timeouts", "gRPC connections cut, since the client was silent or did not read for too long."),
     _grpc("calls_expired", "gRPC calls whose deadline passed while they were worked on."),
+)
+# Attributes of QuotaStats; absent where the quota service is not served.
+QUOTA = (
+    _quota("streams_active", "Streams of Envoys open.", Kind.GAUGE),
+    _quota("rows", "Buckets of Envoys that ledgers have, each bucket of each Envoy one.", Kind.GAUGE),
+    _quota("streams_total", "Streams of Envoys taken."),
+    _quota("streams_refused", "Streams of Envoys refused, since RLQS_STREAMS_MAX were open."),
+    _quota("streams_broken", "Streams of Envoys ended, for what they sent or did not read."),
+    _quota("streams_stalled", "Streams of Envoys ended, since what they were told was not read."),
+    _quota("reports", "Reports of Envoys."),
+    _quota("usages", "Reports of single buckets in them."),
+    _quota("usages_broken", "Reports of single buckets left out, since they name none."),
+    _quota("usages_absurd", "Reports of single buckets with numbers that no Envoy can mean."),
+    _quota("throttled", "How often a stream was read more slowly, beyond RLQS_USAGES_PER_SECOND."),
+    _quota("unknown_domains", "Buckets of domains not configured."),
+    _quota("unknown_buckets", "Buckets that reach no limit."),
+    _quota("buckets_refused", "Buckets not divided, since their domain has too many."),
+    _quota("pushes", "What buckets of Envoys were told."),
+    _quota("acks", "Pushes that were acknowledged by the answer to a PING."),
+    _quota("ack_fallbacks", "Streams that are acknowledged by reports, since a proxy answers their PINGs."),
 )
 # Attributes of WorkerStats; absent where one process does everything.
 WORKERS = (
@@ -198,11 +229,21 @@ LIMIT = (
     _limit("shadow_mode"),
     _limit("total_negative_hits"),
 )
+# What a limit that is divided comes to, one number for each series; rates are requests per minute.
+SHARE = (
+    _share("assigned_per_minute", "what its Envoys were told last."),
+    _share("held_per_minute", "what may be in force at them."),
+    _share("wanted_per_minute", "what they seem to want."),
+    _share("refused_per_minute", "what they refused lately."),
+    _share("overshoot_tokens", "what may pass beyond the limit in 10 s."),
+    _share("envoys", "its Envoys."),
+    _share("envoys_silent", "those of them that may not be there any more."),
+)
 DOMAIN_NOT_FOUND = Stat(
     "domains_not_found",
     "ratelimit.service.rate_limit.{}.domain_not_found",
     "ratelimit_service_rate_limit_domain_not_found",
     "Descriptors of domains not configured.",
 )
-SINGLES = (*PROCESS, *STORE, *PER_SECOND_STORE, *HTTP, *GRPC, *WORKERS, *LOCAL_CACHE, *MEMCACHE, *CALL)
+SINGLES = (*PROCESS, *STORE, *PER_SECOND_STORE, *HTTP, *GRPC, *QUOTA, *WORKERS, *LOCAL_CACHE, *MEMCACHE, *CALL)
 LIMIT_STATS = tuple(stat.source for stat in LIMIT)

@@ -28,6 +28,7 @@ class Increments:
         self._seconds = [0.0] * len(metrics.should_rate_limit.seconds)
         self._limits: dict[str, tuple[LimitStats, tuple[int, ...]]] = {}
         self._domains: dict[str, int] = {}
+        self._shares: dict[str, tuple[int, ...]] = {}
 
     def pieces(self) -> Iterator[Snapshot]:
         """What was added since the pieces before, each a millisecond of work at most; the first is never left out.
@@ -43,6 +44,9 @@ class Increments:
         domains = iter(list(self._metrics.domains_not_found.items()))
         while piece := dict(islice(domains, SERIES_AT_ONCE)):
             yield Snapshot(domains_not_found=_added(self._domains, piece))
+        shares = iter(list(self._metrics.shares.all.items()))
+        while rows := list(islice(shares, SERIES_AT_ONCE)):
+            yield Snapshot(shares=dict(self._shares_changed(rows)))
         if len(self._limits) > len(series.configured) + len(series.dynamic):
             self._limits = {name: told for name, told in self._limits.items() if name in series.all}
 
@@ -71,6 +75,13 @@ class Increments:
                 self._limits[name] = (stats, numbers)
                 yield name, tuple(now - then for now, then in zip(numbers, before, strict=True))
 
+    def _shares_changed(self, rows: list[tuple[str, list[int]]]) -> Iterator[tuple[str, tuple[int, ...]]]:
+        for name, numbers in rows:
+            before = self._shares.get(name, (0,) * len(numbers))
+            self._shares[name] = tuple(numbers)
+            if self._shares[name] != before:
+                yield name, tuple(now - then for now, then in zip(numbers, before, strict=True))
+
 
 class Heard:
     """What one other process has told, added to `metrics`; its living numbers go with it."""
@@ -78,18 +89,24 @@ class Heard:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._living: dict[str, int] = {}
+        self._shares: dict[str, list[int]] = {}
 
     def add(self, increment: Snapshot) -> None:
         """One piece."""
         for name in LIVING & increment.singles.keys():
             self._living[name] = self._living.get(name, 0) + increment.singles[name]
+        for name, differences in increment.shares.items():
+            held = self._shares.setdefault(name, [0] * len(differences))
+            self._shares[name] = [sum(pair) for pair in zip(held, differences, strict=True)]
         self._metrics.add(increment)
 
     def gone(self) -> None:
         """The process has ended: what it counted stays, what it had open does not."""
         taken_back = {name: -number for name, number in self._living.items()}
+        shares = {name: [-number for number in numbers] for name, numbers in self._shares.items()}
         self._living.clear()
-        self._metrics.add(Snapshot(taken_back))
+        self._shares.clear()
+        self._metrics.add(Snapshot(taken_back, shares=shares))
 
 
 def _added(told: dict[str, int], now: Mapping[str, int]) -> dict[str, int]:

@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
-from ratelimit.metrics.declared import DOMAIN_NOT_FOUND, LIMIT, RESPONSE_TIME
+from ratelimit.metrics.declared import DOMAIN_NOT_FOUND, LIMIT, RESPONSE_TIME, SHARE
 from ratelimit.metrics.snapshot import Snapshot
 
 # So many names are sorted in about a millisecond, and so many series written.
@@ -20,6 +20,8 @@ def stat_lines(snapshot: Snapshot) -> Iterator[str]:
     yield "".join(f"{name}: {number}\n" for name, number in sorted(singles.items()))
     domains = snapshot.domains_not_found
     yield from _series(domains, lambda name: f"{DOMAIN_NOT_FOUND.name.format(name)}: {domains[name]}\n")
+    shares = snapshot.shares
+    yield from _series(shares, lambda name: _share(name, shares[name]))
     yield from _series(snapshot.configured, lambda name: _limit(name, snapshot.configured[name], zeros=True))
     yield from _series(snapshot.dynamic, lambda name: _limit(name, snapshot.dynamic[name], zeros=False))
 
@@ -28,6 +30,10 @@ def _limit(name: str, numbers: Iterable[int], *, zeros: bool) -> str:
     """The lines of one limit; zeros of a series that a caller made say nothing and are left out."""
     rows = zip(LIMIT, numbers, strict=True)
     return "".join(f"{stat.name.format(name)}: {number}\n" for stat, number in rows if zeros or number)
+
+
+def _share(name: str, numbers: Iterable[int]) -> str:
+    return "".join(f"{stat.name.format(name)}: {number}\n" for stat, number in zip(SHARE, numbers, strict=True))
 
 
 def _series(names: Iterable[str], write: Callable[[str], str]) -> Iterator[str]:

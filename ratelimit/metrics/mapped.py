@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from ratelimit.metrics.counters import BUCKETS_S
-from ratelimit.metrics.declared import DOMAIN_NOT_FOUND, LIMIT, RESPONSE_TIME, SINGLES, Kind
+from ratelimit.metrics.declared import DOMAIN_NOT_FOUND, LIMIT, RESPONSE_TIME, SHARE, SINGLES, Kind
 from ratelimit.metrics.mapper import Mapped, Mapper
 from ratelimit.metrics.names import name_with_tags
 from ratelimit.metrics.prometheus import Family, Sample, bound_text, family_text
@@ -98,6 +98,9 @@ def _gauges(snapshot: Snapshot) -> Iterator[tuple[str, str, float]]:
     for stat in SINGLES:
         if stat.kind is Kind.GAUGE and stat.name in snapshot.singles:
             yield stat.name, "gauge", snapshot.singles[stat.name]
+    for name, numbers in snapshot.shares.items():
+        for stat, number in zip(SHARE, numbers, strict=True):
+            yield stat.name.format(name), "gauge", number
 
 
 def _of(families: dict[str, _Numbers], mapped: Mapped, kind: str) -> dict[tuple[str, _Labels], float] | None:

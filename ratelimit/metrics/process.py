@@ -12,12 +12,14 @@ from ratelimit.metrics.counters import (
     LimitStats,
     LocalCacheView,
     MemcacheStats,
+    QuotaStats,
     StoreStats,
     WorkerStats,
 )
 from ratelimit.metrics.declared import LENGTH, LIMIT_STATS, Stat
 from ratelimit.metrics.names import OTHER, stat_name
 from ratelimit.metrics.series import LimitSeries
+from ratelimit.metrics.shares import ShareSeries
 from ratelimit.metrics.snapshot import Snapshot
 
 # A C function that reads all counters of a series: a snapshot of 30,000 series must not hold the loop.
@@ -30,6 +32,7 @@ class Metrics:
     def __init__(self, series_max: int = 10_000) -> None:
         self._series_max = series_max
         self.series = LimitSeries(series_max)
+        self.shares = ShareSeries(series_max)
         self.domains_not_found: dict[str, int] = {}
         self.config_load_success = 0
         self.config_load_error = 0
@@ -47,6 +50,7 @@ class Metrics:
         self.grpc = GrpcStats()
         self.local_cache: LocalCacheView | None = None
         self.memcache: MemcacheStats | None = None
+        self.quota: QuotaStats | None = None
         self.workers: WorkerStats | None = None
         # What other processes told of their singles (`add`).
         self._others: dict[str, int] = {}
@@ -87,6 +91,7 @@ class Metrics:
             _read(self.series.configured),
             _read(self.series.dynamic),
             dict(self.domains_not_found),
+            {name: tuple(numbers) for name, numbers in self.shares.all.items()},
         )
 
     def add(self, increment: Snapshot) -> None:
@@ -105,6 +110,8 @@ class Metrics:
                 _add_to(get(name), numbers)
         for domain, descriptors in increment.domains_not_found.items():
             self.domain_not_found(domain, descriptors)
+        for name, differences in increment.shares.items():
+            self.shares.add(name, differences)
 
     def singles(self) -> dict[str, int]:
         """Every number that is there once, by its name: this process's, and what others told."""
@@ -122,6 +129,8 @@ class Metrics:
             yield from _numbers(declared.PER_SECOND_STORE, self.per_second_store)
         yield from _numbers(declared.HTTP, self.http)
         yield from _numbers(declared.GRPC, self.grpc)
+        if self.quota is not None:
+            yield from _numbers(declared.QUOTA, self.quota)
         if self.workers is not None:
             yield from _numbers(declared.WORKERS, self.workers)
         if self.local_cache is not None:

@@ -13,7 +13,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from ratelimit.metrics.counters import BUCKETS_S
-from ratelimit.metrics.declared import DOMAIN_NOT_FOUND, LIMIT, RESPONSE_TIME, SINGLES, Stat
+from ratelimit.metrics.declared import DOMAIN_NOT_FOUND, LIMIT, RESPONSE_TIME, SHARE, SINGLES, Stat
 from ratelimit.metrics.snapshot import Snapshot
 
 SAMPLES_AT_ONCE = 100
@@ -35,6 +35,7 @@ def exposition(snapshot: Snapshot, *, response_time_in_ms: bool = False) -> Iter
     yield from _limits(snapshot)
     domains = (({"domain": domain}, count) for domain, count in snapshot.domains_not_found.items())
     yield from _family(DOMAIN_NOT_FOUND, domains)
+    yield from _shares(snapshot)
     for _, rows in groupby(SINGLES, key=lambda stat: stat.prometheus):
         present = [stat for stat in rows if stat.name in snapshot.singles]
         if present:
@@ -57,6 +58,17 @@ def _limits(snapshot: Snapshot) -> Iterator[bytes]:
             yield b""
     for index, stat in enumerate(LIMIT):
         yield from _family(stat, _samples(configured, dynamic, index))
+
+
+def _shares(snapshot: Snapshot) -> Iterator[bytes]:
+    sums: dict[_Group, list[int]] = {}
+    for name, numbers in snapshot.shares.items():
+        held = sums.setdefault(_group(name), [0] * len(SHARE))
+        for index, number in enumerate(numbers):
+            held[index] += number
+    yield b""
+    for index, stat in enumerate(SHARE if sums else ()):
+        yield from _family(stat, ((_labels(group), numbers[index]) for group, numbers in sums.items()))
 
 
 def _group(name: str) -> _Group:

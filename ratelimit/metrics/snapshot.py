@@ -10,7 +10,7 @@ class Snapshot:
 
     `singles` holds a number for each row of SINGLES under its name, as far as the process has it. `calls` and `seconds`
     are RESPONSE_TIME's, one for each bucket. `configured` and `dynamic` hold a number for each row of LIMIT, in that
-    order, by series; `domains_not_found` one by domain.
+    order, by series; `domains_not_found` one by domain; `shares` one for each row of SHARE by series.
     """
 
     singles: Mapping[str, int] = field(default_factory=dict)
@@ -19,3 +19,4 @@ class Snapshot:
     configured: Mapping[str, Sequence[int]] = field(default_factory=dict)
     dynamic: Mapping[str, Sequence[int]] = field(default_factory=dict)
     domains_not_found: Mapping[str, int] = field(default_factory=dict)
+    shares: Mapping[str, Sequence[int]] = field(default_factory=dict)

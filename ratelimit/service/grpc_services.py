@@ -1,7 +1,7 @@
 """The gRPC services beside ShouldRateLimit: grpc.health.v1, and reflection v1 and v1alpha."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
@@ -12,7 +12,9 @@ from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from ratelimit.service.health import SERVICES, Health
 from ratelimit.service.messages import SERVICE_NAME, SHOULD_RATE_LIMIT_PATH
+from ratelimit.service.quota_messages import QUOTA_SERVICE_NAME
 from ratelimit.service.rate_limit import RateLimitService
+from ratelimit.service.rate_limit_quota import RateLimitQuotaService
 from ratelimit.transport.methods import DirectMethod, GrpcServer
 
 HEALTH = "grpc.health.v1.Health"
@@ -20,22 +22,27 @@ REFLECTION = "grpc.reflection.v1.ServerReflection"
 REFLECTION_V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"
 
 
-def add_services(
+def add_services(  # noqa: PLR0913 - what a process serves, by name
     server: GrpcServer,
     service: RateLimitService,
     health: Health,
     *,
     with_reflection: bool,
+    quota: RateLimitQuotaService | None = None,
     traced: Callable[[DirectMethod], DirectMethod] = lambda method: method,
 ) -> None:
     """Register everything this process serves over gRPC. Needs the running event loop.
 
-    `traced` makes of ShouldRateLimit a method that tells of its calls.
+    `traced` makes of ShouldRateLimit a method that tells of its calls. Without `quota` that service is not there.
     """
     server.add_direct_method(SHOULD_RATE_LIMIT_PATH, traced(service.should_rate_limit))
     _add_health(server, health)
+    served = [SERVICE_NAME]
+    if quota is not None:
+        server.add_generic_rpc_handlers((quota.handler,))
+        served.append(QUOTA_SERVICE_NAME)
     if with_reflection:
-        _add_reflection(server)
+        _add_reflection(server, served)
 
 
 def _add_health(server: GrpcServer, health: Health) -> None:
@@ -75,8 +82,8 @@ def _status(health: Health) -> Any:
     return serving if health.healthy else not_serving
 
 
-def _add_reflection(server: GrpcServer) -> None:
-    servicer: Any = ReflectionServicer((SERVICE_NAME, HEALTH, REFLECTION, REFLECTION_V1ALPHA))
+def _add_reflection(server: GrpcServer, served: Sequence[str]) -> None:
+    servicer: Any = ReflectionServicer((*served, HEALTH, REFLECTION, REFLECTION_V1ALPHA))
     registered: Any = server
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, registered)
     # v1 has the messages of v1alpha under another name, and grpcio-reflection brings only v1alpha's stubs.

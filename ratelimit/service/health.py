@@ -9,8 +9,9 @@ from collections.abc import Callable
 import structlog
 
 from ratelimit.service.messages import SERVICE_NAME
+from ratelimit.service.quota_messages import QUOTA_SERVICE_NAME
 
-SERVICES = ("", "ratelimit", SERVICE_NAME)
+SERVICES = ("", "ratelimit", SERVICE_NAME, QUOTA_SERVICE_NAME)
 
 _log = structlog.get_logger(__name__)
 

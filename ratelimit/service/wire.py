@@ -33,6 +33,25 @@ def check_size(message: bytes) -> None:
         raise RpcError(GrpcStatus.INTERNAL, "not a RateLimitRequest: the message is cut short or garbled") from None
 
 
+def has_at_most(message: bytes, fields_max: int) -> bool:
+    """Whether a message has so many fields beside each other. Raises IndexError or KeyError where it is no protobuf."""
+    position = fields = 0
+    while position < len(message):
+        fields += 1
+        if fields > fields_max:
+            return False
+        key, position = _varint(message, position)
+        if key & 7 in _SKIP:
+            position += _SKIP[key & 7]
+            continue
+        size, position = _varint(message, position)
+        if key & 7:
+            position += size if key & 7 == _BYTES else _SKIP[key & 7]
+    if position > len(message):
+        raise IndexError
+    return True
+
+
 def _fields(message: bytes, position: int, end: int, counted: tuple[int, int, str]) -> list[tuple[int, int]]:
     """Where the values of one repeated message field stand. Raises RpcError for too many of it or of all fields."""
     number, most, name = counted

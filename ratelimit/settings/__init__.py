@@ -12,6 +12,7 @@ from ratelimit.settings.group import Group, about
 from ratelimit.settings.mogrifiers import PREFIX, Mogrifier, read_mogrifiers
 from ratelimit.settings.names import near_misses
 from ratelimit.settings.observing import DogStatsdSettings, LogSettings, MetricsSettings, TracingSettings
+from ratelimit.settings.quota import QuotaSettings
 from ratelimit.settings.redis import RedisSettings
 from ratelimit.settings.rules import RULES, WITHOUT_EFFECT
 from ratelimit.settings.server import ServerSettings
@@ -25,6 +26,7 @@ __all__ = [
     "MemcacheSettings",
     "MetricsSettings",
     "Mogrifier",
+    "QuotaSettings",
     "RedisSettings",
     "ResponseSettings",
     "ServerSettings",
@@ -56,6 +58,7 @@ class Settings(BaseModel):
     limiter: LimiterSettings = Field(default_factory=LimiterSettings)
     redis: RedisSettings = Field(default_factory=RedisSettings)
     memcache: MemcacheSettings = Field(default_factory=MemcacheSettings)
+    quota: QuotaSettings = Field(default_factory=QuotaSettings)
     response: ResponseSettings = Field(default_factory=ResponseSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     dog_statsd: DogStatsdSettings = Field(default_factory=DogStatsdSettings)

@@ -19,6 +19,7 @@ from typing import Any
 
 from ratelimit.descriptors.limit import FIXED_WINDOW, Limit, Unit
 from ratelimit.descriptors.loader import ConfigFile
+from ratelimit.descriptors.quota_assignment import DEFAULT, QuotaAssignment
 from ratelimit.descriptors.specification import OnStoreError
 from ratelimit.descriptors.tree import Config, Node, TreeBuilder
 from ratelimit.descriptors.yaml_composer import LoadLimits
@@ -106,6 +107,8 @@ class Receiver:
             limit = Limit(requests, _UNITS[unit], unlimited, name, replaced, shadow_mode, quota_mode, metadata)
             if kind:
                 limit = dataclasses.replace(limit, unit_multiplier=kind[0], algorithm=kind[1])
+            if kind[2:]:
+                limit = dataclasses.replace(limit, quota_assignment=QuotaAssignment(*kind[2]))
             if not rest:
                 self._limits[requests, unit, flags] = limit
         return limit
@@ -177,9 +180,12 @@ def _limit_row(limit: Limit) -> list[Any]:
     row: list[Any] = [limit.requests_per_unit, limit.unit.wire, flags]
     if limit.name or limit.replaces or limit.metadata:
         row += [limit.name, sorted(limit.replaces), limit.metadata]
-    if limit.unit_multiplier != 1 or limit.algorithm != FIXED_WINDOW:
+    divided = limit.quota_assignment
+    if limit.unit_multiplier != 1 or limit.algorithm != FIXED_WINDOW or divided is not DEFAULT:
         rest = [] if len(row) > 3 else ["", [], {}]
         row += [*rest, limit.unit_multiplier, limit.algorithm]
+    if divided is not DEFAULT:
+        row.append([divided.minimum_share, divided.expected_envoys, divided.exact, divided.weights])
     return row
 
 

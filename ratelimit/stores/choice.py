@@ -9,10 +9,12 @@ from typing import Protocol
 from ratelimit.clock import FollowingClock
 from ratelimit.limiter.counter_store import CounterStore
 from ratelimit.metrics import Metrics, StoreStats
+from ratelimit.quota.ledger_store import LedgerStore
 from ratelimit.settings import Settings
 from ratelimit.stores.memcached.store import MemcachedStore
 from ratelimit.stores.memory import MemoryStore
 from ratelimit.stores.per_second import BothReady, PerSecondStore
+from ratelimit.stores.redis.ledgers import RedisLedgers
 from ratelimit.stores.redis.store import RedisStore
 
 
@@ -29,10 +31,14 @@ class RemoteStore(CounterStore, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The store that counts, and what of it connects: nothing for counters in this process, two for REDIS_PERSECOND."""
+    """The store that counts, and what of it connects: nothing for counters in this process, two for REDIS_PERSECOND.
+
+    `ledgers` is where replicas share the ledgers of divided limits, None where they cannot.
+    """
 
     store: CounterStore
     remote: tuple[RemoteStore, ...] = ()
+    ledgers: LedgerStore | None = None
 
 
 def choose_store(
@@ -50,11 +56,12 @@ def choose_store(
     redis = settings.redis
     if redis.persecond_place is None:
         main = RedisStore(redis.place, metrics.store, on_state, prefix, clock=clock)
-        return Chosen(main, (main,))
+        return Chosen(main, (main,), RedisLedgers(main.topology, prefix))
     both, stats = BothReady(on_state), StoreStats()
     metrics.per_second_store = stats
     # Limits per second follow the main store's clock too: a request has one moment.
     main = RedisStore(redis.place, metrics.store, partial(both.changed, 0), prefix, clock=clock)
     per_second = RedisStore(redis.persecond_place, stats, partial(both.changed, 1), prefix)
     timeouts_s = (redis.redis_timeout, redis.redis_persecond_timeout)
-    return Chosen(PerSecondStore(main, per_second, timeouts_s), (main, per_second))
+    both_stores = PerSecondStore(main, per_second, timeouts_s)
+    return Chosen(both_stores, (main, per_second), RedisLedgers(main.topology, prefix))

@@ -44,7 +44,6 @@ class Connection(Housekeeping):
         self.failed = ""
         self.more = False
         self.new_stream = new_stream
-        self.now = 0.0
         self.memo = BlockMemo()
         self.receive_window = caps.connection_window
         self.continued: _Continued | None = None

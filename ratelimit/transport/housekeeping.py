@@ -12,6 +12,7 @@ from typing import Any
 
 from ratelimit.errors import ConnectionViolation, StreamViolation
 from ratelimit.transport import frames
+from ratelimit.transport.acknowledging import Acknowledgements
 from ratelimit.transport.frames import ErrorCode
 from ratelimit.transport.request_head import malformed
 from ratelimit.transport.sending import Sender
@@ -58,8 +59,10 @@ class Housekeeping(Sender):
         self.caps = caps
         self.events: list[Event] = []
         self.glitches = 0
+        self.now = 0.0
         # What the answers to our PINGs carried.
         self.pings_answered: list[bytes] = []
+        self.acknowledgements = Acknowledgements(self.put, self.output)
         self.settings_received = False
         self.settings_acknowledged = False
         self.awaits_no_table = False
@@ -183,10 +186,12 @@ class Housekeeping(Sender):
         check_length("PING", payload, 8)
         if stream_id != frames.CONNECTION:
             raise protocol_error("PING on a stream")
-        self.glitch()
         if flags & frames.ACK:
+            if not self.acknowledgements.answered(payload, self.now):
+                self.glitch()
             self.pings_answered.append(payload)
             return
+        self.glitch()
         self.control()
         self.put(frames.frame(frames.PING, frames.ACK, frames.CONNECTION, payload))
 

@@ -239,7 +239,8 @@ class NativeConnection(asyncio.Protocol):
         patience = self._patience
         if self._heard >= self._pinged:
             self._pinged = math.inf
-        if now - self._pinged > patience.keepalive_answer_s:
+        unanswered_since = min(self._pinged, self._core.acknowledgements.oldest)
+        if now - unanswered_since > patience.keepalive_answer_s:
             self._time_out()
         elif self._pinged == math.inf and now - self._heard > patience.keepalive_s:
             self._pinged = now
@@ -250,6 +251,8 @@ class NativeConnection(asyncio.Protocol):
 
     def _ping_answered(self) -> None:
         answered, self._core.pings_answered = self._core.pings_answered, []
+        for told in self._core.acknowledgements.take_ready():
+            told()
         if DRAIN_PING in answered and self._drained_at < math.inf:
             self._last_goaway()
 

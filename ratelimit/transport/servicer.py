@@ -131,6 +131,7 @@ class CoroutineCall:
 
     def _leave(self) -> None:
         self._requests.drop()
+        self._responses.forget_unsent()
         if self._is_working() and self._task is not None:
             self._context.break_off()
             self._task.cancel()

@@ -82,6 +82,14 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         self._responses.message(self._codec.encode(message))
         await self._responses.room()
 
+    def acknowledged(self) -> "asyncio.Future[None]":
+        """Done when the peer has read every message written until now; cancelled where that will not be known.
+
+        Not of grpcio: a servicer asks whether its context has this. What a proxy between has read is read here.
+        """
+        self.check()
+        return self._responses.acknowledged()
+
     async def send_initial_metadata(self, initial_metadata: Any) -> None:
         self.check()
         if self._responses.begun:

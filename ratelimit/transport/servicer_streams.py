@@ -80,6 +80,8 @@ class Responses:
         self.ended = False
         self._call = call
         self._writable = asyncio.Event()
+        # Who waits until what was written has left for the peer, to ask then whether it has come.
+        self._unsent: list[asyncio.Future[None]] = []
 
     def begin(self, metadata: grpc.Metadata = ()) -> None:
         """Send the headers, with initial metadata."""
@@ -101,9 +103,22 @@ class Responses:
             self._writable.clear()
             await self._writable.wait()
 
+    def acknowledged(self) -> "asyncio.Future[None]":
+        """Done when the peer has read every message until now; cancelled where that will not be known."""
+        read = asyncio.get_running_loop().create_future()
+        if self._call.outflow is not None and self._call.outflow.queue:
+            self._unsent.append(read)
+        else:
+            self._ask(read)
+        return read
+
     def writable(self) -> None:
         """Wake who waits for room."""
         self._writable.set()
+        if self._unsent:
+            unsent, self._unsent = self._unsent, []
+            for read in unsent:
+                self._ask(read)
 
     def end(self, status: int, details: str = "", metadata: grpc.Metadata = ()) -> None:
         """End the call, once."""
@@ -120,6 +135,7 @@ class Responses:
         else:
             call.connection.send_headers(call, grpc.RESPONSE_HEADERS + block, end=True)
         self._writable.set()
+        self.forget_unsent()
 
     def give_up(self, after_s: float) -> None:
         """Let what is still on its way go out for so long, then drop it. Only for a call that is over."""
@@ -129,6 +145,20 @@ class Responses:
             asyncio.get_running_loop().call_later(after_s, self.give_up, 0)
         else:
             self._call.connection.reset(self._call)
+
+    def forget_unsent(self) -> None:
+        """The call is over: what waits to be sent is of no interest any more."""
+        unsent, self._unsent = self._unsent, []
+        for read in unsent:
+            read.cancel()
+
+    def _ask(self, read: "asyncio.Future[None]") -> None:
+        def told() -> None:
+            if not read.done():
+                read.set_result(None)
+
+        if not self._call.connection.acknowledgements.ask(told, asyncio.get_running_loop().time()):
+            read.cancel()
 
     def _is_held(self) -> bool:
         outflow = self._call.outflow

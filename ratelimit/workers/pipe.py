@@ -107,7 +107,7 @@ def increment_line(increment: Snapshot) -> bytes:
     """What was counted; nothing where that is nothing."""
     fields: dict[str, Any] = {
         name: value
-        for name in ("singles", "configured", "dynamic", "domains_not_found")
+        for name in ("singles", "configured", "dynamic", "domains_not_found", "shares")
         if (value := getattr(increment, name))
     }
     if any(increment.calls):

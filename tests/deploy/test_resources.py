@@ -19,6 +19,7 @@ VARIANTS = [
     ("ratelimit-filter.yaml", "ratelimit-actions.yaml"),
     ("single-resource/ratelimit.yaml",),
     ("gateway/ratelimit.yaml",),
+    ("rlqs/gateway.yaml",),
     ("tap/tap.yaml", "lua/group.yaml", "ratelimit-filter.yaml", "ratelimit-actions.yaml"),
 ]
 

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 
 from ratelimit.descriptors.limit import Unit
 from ratelimit.descriptors.loader import ConfigFile, load_config
+from ratelimit.descriptors.quota_assignment import DEFAULT, QuotaAssignment
 from ratelimit.descriptors.request import Descriptor
 from ratelimit.descriptors.yaml_composer import LoadLimits
 from ratelimit.errors import ConfigError
@@ -85,6 +86,19 @@ descriptors:
     assert (limit.requests_per_unit, limit.unit, limit.name) == (16, Unit.WEEK, "me")
     assert limit.replaces == {"you"}
     assert (limit.shadow_mode, limit.quota_mode, limit.metadata) == (True, True, {"a": 1})
+
+
+def test_how_a_limit_is_divided_is_read() -> None:
+    """Every option of quota_assignment; without it, and where it is empty, the defaults."""
+    limit = "rate_limit: {unit: second, requests_per_unit: 100}"
+    said = "{minimum_share: .1, expected_envoys: 0x10, weights: {edge: 2, 'no': 0.5}}"
+    text = f"domain: d\ndescriptors:\n- {{key: a, {limit}, quota_assignment: {said}}}\n- {{key: b, {limit}}}\n"
+    text += f"- {{key: c, {limit}, quota_assignment: {{exact: yes}}}}\n- {{key: e, {limit}, quota_assignment: ~}}\n"
+    nodes = load_config([ConfigFile("f.yaml", text.encode())]).domains["d"].children
+    found = {key: node.limit.quota_assignment for key, node in nodes.items() if node.limit is not None}
+    assert found["a"] == QuotaAssignment(0.1, 16, weights={"edge": 2.0, "no": 0.5})
+    assert found["b"] == found["e"] == DEFAULT
+    assert found["c"] == QuotaAssignment(exact=True)
 
 
 @settings(max_examples=200, deadline=None)

@@ -46,12 +46,19 @@ RATE_LIMIT = {
     "name": mostly(words),
     "replaces": mostly(words.map(lambda name: f"[{{name: {name}}}]")),
 }
+QUOTA = {
+    "minimum_share": mostly(st.sampled_from((".1", "0", "1"))),
+    "expected_envoys": mostly(st.integers(0, 99).map(str)),
+    "exact": mostly(st.sampled_from(("true", "no"))),
+    "weights": mostly(st.sampled_from(("{edge: 2}", "{a: .5, b: 3}", "{}"))),
+}
 FLAGS = ("shadow_mode", "quota_mode", "detailed_metric", "value_to_metric", "share_threshold")
 DESCRIPTOR = {
     "key": mostly(words),
     "value": mostly(words),
     "rate_limit": mostly(mapping(RATE_LIMIT)),
     "metadata": mostly(mapping(dict.fromkeys(("team", "deep"), mostly(words)))),
+    "quota_assignment": mostly(mapping(QUOTA)),
     **{flag: mostly(st.sampled_from(("true", "no"))) for flag in FLAGS},
 }
 

@@ -2,7 +2,7 @@ import dataclasses
 import re
 from collections import Counter
 
-from ratelimit.metrics import GrpcStats, HttpStats, LimitStats, Metrics, StoreStats, WorkerStats
+from ratelimit.metrics import GrpcStats, HttpStats, LimitStats, Metrics, QuotaStats, StoreStats, WorkerStats
 from ratelimit.metrics.declared import (
     DOMAIN_NOT_FOUND,
     GRPC,
@@ -10,6 +10,7 @@ from ratelimit.metrics.declared import (
     LIMIT,
     PER_SECOND_STORE,
     PROCESS,
+    QUOTA,
     RESPONSE_TIME,
     SINGLES,
     STORE,
@@ -36,6 +37,7 @@ def test_every_counter_is_declared() -> None:
     assert sources(STORE) == sources(PER_SECOND_STORE) == fields(StoreStats)
     assert sources(HTTP) == fields(HttpStats)
     assert sources(GRPC) == fields(GrpcStats)
+    assert sources(QUOTA) == fields(QuotaStats)
     assert sources(WORKERS) == fields(WorkerStats)
     own = {name for name, value in vars(Metrics()).items() if type(value) is int and not name.startswith("_")}
     assert sources(PROCESS) == own

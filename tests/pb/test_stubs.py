@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from ratelimit.pb.envoy.extensions.common.ratelimit.v3 import ratelimit_pb2
+from ratelimit.pb.envoy.service.rate_limit_quota.v3 import rlqs_pb2
 from ratelimit.pb.envoy.service.ratelimit.v3 import rls_pb2
+from ratelimit.pb.envoy.type.v3 import ratelimit_strategy_pb2, token_bucket_pb2
 
 ROOT = Path(__file__).parents[2]
 FIELDS: list[tuple[Any, dict[str, int]]] = [
@@ -40,6 +42,30 @@ FIELDS: list[tuple[Any, dict[str, int]]] = [
         ratelimit_pb2.RateLimitDescriptor.RateLimitOverride.DESCRIPTOR,
         {"requests_per_unit": 1, "unit": 2, "unit_multiplier": 3},
     ),
+    (rlqs_pb2.RateLimitQuotaUsageReports.DESCRIPTOR, {"domain": 1, "bucket_quota_usages": 2}),
+    (
+        rlqs_pb2.RateLimitQuotaUsageReports.BucketQuotaUsage.DESCRIPTOR,
+        {"bucket_id": 1, "time_elapsed": 2, "num_requests_allowed": 3, "num_requests_denied": 4},
+    ),
+    (rlqs_pb2.BucketId.DESCRIPTOR, {"bucket": 1}),
+    (rlqs_pb2.RateLimitQuotaResponse.DESCRIPTOR, {"bucket_action": 1}),
+    (
+        rlqs_pb2.RateLimitQuotaResponse.BucketAction.DESCRIPTOR,
+        {"bucket_id": 1, "quota_assignment_action": 2, "abandon_action": 3},
+    ),
+    (
+        rlqs_pb2.RateLimitQuotaResponse.BucketAction.QuotaAssignmentAction.DESCRIPTOR,
+        {"assignment_time_to_live": 2, "rate_limit_strategy": 3},
+    ),
+    (
+        ratelimit_strategy_pb2.RateLimitStrategy.DESCRIPTOR,
+        {"blanket_rule": 1, "requests_per_time_unit": 2, "token_bucket": 3},
+    ),
+    (
+        ratelimit_strategy_pb2.RateLimitStrategy.RequestsPerTimeUnit.DESCRIPTOR,
+        {"requests_per_time_unit": 1, "time_unit": 2},
+    ),
+    (token_bucket_pb2.TokenBucket.DESCRIPTOR, {"max_tokens": 1, "tokens_per_fill": 2, "fill_interval": 3}),
 ]
 
 
@@ -65,9 +91,19 @@ def test_fields_have_the_numbers_that_envoy_sends(message: Any, fields: dict[str
     assert {field.name: field.number for field in message.fields} == fields
 
 
-def test_service_has_the_upstream_path() -> None:
-    """Envoy calls the service by this name."""
-    service = rls_pb2.DESCRIPTOR.services_by_name["RateLimitService"]
-    assert [method.full_name for method in service.methods] == [
-        "envoy.service.ratelimit.v3.RateLimitService.ShouldRateLimit"
-    ]
+@pytest.mark.parametrize(
+    ("file", "service", "method"),
+    [
+        (rls_pb2, "RateLimitService", "envoy.service.ratelimit.v3.RateLimitService.ShouldRateLimit"),
+        (
+            rlqs_pb2,
+            "RateLimitQuotaService",
+            "envoy.service.rate_limit_quota.v3.RateLimitQuotaService.StreamRateLimitQuotas",
+        ),
+    ],
+    ids=["rls", "rlqs"],
+)
+def test_services_have_the_upstream_path(file: Any, service: str, method: str) -> None:
+    """Envoy calls the services by these names."""
+    found = file.DESCRIPTOR.services_by_name[service]
+    assert [each.full_name for each in found.methods] == [method]

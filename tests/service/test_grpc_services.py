@@ -13,6 +13,7 @@ from ratelimit.service.health import SERVICES, Health
 from ratelimit.settings import ServerSettings
 from ratelimit.transport.grpcio_server import GrpcioServer
 from ratelimit.transport.native_server import NativeServer
+from tests.service.quota_streams import quota_service
 from tests.service.test_rate_limit import Bench
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -25,7 +26,8 @@ class Served:
     def __init__(self, make: Callable[[ServerSettings], Any]) -> None:
         self.health = Health()
         self.server = make(ServerSettings(grpc_host="127.0.0.1", grpc_port=0))
-        add_services(self.server, Bench().service, self.health, with_reflection=True)
+        quota, _ = quota_service()
+        add_services(self.server, Bench().service, self.health, quota=quota, with_reflection=True)
 
     async def start(self) -> None:
         await self.server.start()
@@ -95,5 +97,6 @@ async def test_reflection_shows_the_upstream_names(served: Served, version: str)
     )(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
     names = {service.name for service in (await call.read()).list_services_response.service}
     assert "envoy.service.ratelimit.v3.RateLimitService" in names
+    assert "envoy.service.rate_limit_quota.v3.RateLimitQuotaService" in names
     assert f"grpc.reflection.{version}.ServerReflection" in names
     call.cancel()

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 
 from ratelimit.descriptors.loader import ConfigFile, load_config, read_nodes
+from ratelimit.descriptors.quota_assignment import DEFAULT, QuotaAssignment
 from ratelimit.descriptors.tree import Config, Node
 from ratelimit.descriptors.yaml_composer import LoadLimits
 from ratelimit.errors import ConfigError
@@ -67,6 +68,21 @@ descriptors:
     limits = [node.limit for node in handed(ConfigFile("f", text.encode())).domains["d"].children.values()]
     told = [(limit.unit_multiplier, limit.window_s // 86_400, limit.algorithm) for limit in limits if limit]
     assert told == [(1, 1, "fixed_window"), (3, 3, "gcra"), (1, 1, "fixed_window")]
+
+
+@pytest.mark.parametrize("rest", ["", ", unit_multiplier: 3", ", name: n"])
+def test_how_limits_are_divided_arrives(rest: str) -> None:
+    """With and without what else a limit may say; limits without it stay apart."""
+    text = f"""
+domain: d
+descriptors:
+  - {{key: a, rate_limit: {{unit: day, requests_per_unit: 1{rest}}}, quota_assignment: {{weights: {{edge: 2}}}}}}
+  - {{key: b, rate_limit: {{unit: day, requests_per_unit: 1{rest}}}, quota_assignment: {{exact: true}}}}
+  - {{key: c, rate_limit: {{unit: day, requests_per_unit: 1{rest}}}}}
+"""
+    limits = [node.limit for node in handed(ConfigFile("f", text.encode())).domains["d"].children.values()]
+    told = [limit.quota_assignment for limit in limits if limit]
+    assert told == [QuotaAssignment(weights={"edge": 2.0}), QuotaAssignment(exact=True), DEFAULT]
 
 
 def test_a_tree_is_handed_on_as_it_was_handed_over() -> None:

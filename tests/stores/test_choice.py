@@ -27,4 +27,5 @@ async def test_the_settings_name_the_store(environ: dict[str, str], kind: type, 
     assert ("ratelimit.memcache.keys_found" in metrics.snapshot().singles) is (kind is MemcachedStore)
     assert isinstance(chosen.store, kind)
     assert [type(each) for each in chosen.remote] == remote
+    assert (chosen.ledgers is not None) is (kind in (RedisStore, PerSecondStore))
     assert states == []

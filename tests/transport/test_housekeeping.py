@@ -150,6 +150,22 @@ def test_pings_are_answered_with_what_they_carry() -> None:
     assert client.sent() == []
 
 
+def test_an_answer_that_is_waited_for_is_no_glitch() -> None:
+    """An Envoy that acknowledges thousands of messages is no flood; what nobody asked for is."""
+    client = Client()
+    told: list[str] = []
+    client.core.acknowledgements.ask(lambda: told.append("read"), client.now)
+    (asked,) = client.sent()
+    before = client.core.glitches
+    client.feed(ping(asked.payload, ack=True))
+    assert client.core.glitches == before
+    (ready,) = client.core.acknowledgements.take_ready()
+    ready()
+    assert told == ["read"]
+    client.feed(ping(asked.payload, ack=True))
+    assert client.core.glitches == before + 1
+
+
 FLOODS: dict[str, Callable[[int], bytes]] = {
     "PING": lambda _: ping(bytes(8), ack=True),
     "PRIORITY": lambda _: priority(9, bytes(5)),

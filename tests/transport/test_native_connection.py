@@ -202,6 +202,27 @@ async def test_a_call_ends_with_the_grace_of_an_old_connection() -> None:
     assert peer.transport.done == ["eof"]
 
 
+async def test_who_waits_for_a_client_to_read_is_told() -> None:
+    """With the answer to the PING behind what was written."""
+    peer, told = Peer(), []
+    peer.connection._core.acknowledgements.ask(lambda: told.append("read"), peer.start)
+    (asked,) = peer.sent()
+    peer.feed(ping_answer(asked.payload))
+    assert told == ["read"]
+
+
+async def test_a_client_that_does_not_say_that_it_has_read_is_cut_off() -> None:
+    """It must answer a PING (RFC 9113 §6.7), however much else it says."""
+    peer = Peer()
+    peer.connection._core.acknowledgements.ask(lambda: None, peer.start)
+    peer.sent()
+    peer.second(2.9)
+    assert peer.transport.done == []
+    peer.second(3.1)
+    assert peer.transport.done == ["abort"]
+    assert peer.stats.cx_timeouts == 1
+
+
 async def test_a_client_that_keeps_its_old_connection_is_cut_off() -> None:
     """Its window is nought, so its last answers never go out: the grace is over all the same."""
     peer = Peer(replace(PATIENCE, age_s=5, age_grace_s=2, keepalive_s=math.inf))

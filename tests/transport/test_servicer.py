@@ -55,6 +55,23 @@ class TestOnNative(ServicerContract):
                 assert await call.code() is grpc.StatusCode.UNAVAILABLE
                 assert seen.cancelled.is_set()
 
+    async def test_a_method_hears_that_its_client_has_read(self) -> None:
+        """What grpcio's contexts cannot tell: the answer to the PING behind the message."""
+
+        async def serve(_: bytes, context: Any) -> None:
+            await context.write(b"first")
+            await context.acknowledged()
+            await context.write(b"read")
+
+        server = self.make(LOOPBACK)
+        method = responses_stream(serve)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Read", {"it": method}),))
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            asked: Any = channel.unary_stream("/test.Read/it")
+            assert [message async for message in asked(b"")] == [b"first", b"read"]
+        await server.stop(0)
+
     async def test_a_path_that_cannot_be_served_fails_its_calls_only(self) -> None:
         """A generic handler is asked when a call comes, too late for an error at the start."""
         server = self.make(LOOPBACK)

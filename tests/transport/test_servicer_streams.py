@@ -180,3 +180,55 @@ async def test_data_waits_with_its_stream_until_what_went_before_is_written() ->
     peer.connection.resume()
     assert len(peer.answer()[1]) + len(peer.answer()[1]) == OUTPUT_BYTES_MAX + PREFIX_BYTES
     assert call.outflow.held == 0
+
+
+def pings(peer: Peer) -> list[bytes]:
+    """The PINGs among what was sent since."""
+    return [content for kind, _, content in peer.received() if kind == frames.PING]
+
+
+def answer_ping(peer: Peer, data: bytes) -> None:
+    """The client answers a PING."""
+    peer.send(frames.frame(frames.PING, frames.ACK, frames.CONNECTION, data))
+    for told in peer.connection.acknowledgements.take_ready():
+        told()
+
+
+async def test_a_written_message_is_acknowledged_when_the_client_has_read_it() -> None:
+    """The PING stands behind it; an answer that comes after the waiter has left harms nobody."""
+    peer, _, responses = opened()
+    responses.message(b"one")
+    read, left = responses.acknowledged(), responses.acknowledged()
+    kinds = [kind for kind, _, _ in peer.received()]
+    assert kinds == [frames.HEADERS, frames.DATA, frames.PING]
+    left.cancel()
+    answer_ping(peer, b"read\0\0\0\1")
+    await read
+    assert left.cancelled()
+
+
+async def test_what_waits_for_the_window_is_not_acknowledged_before_it_went_out() -> None:
+    """A PING ahead of its message would tell nothing."""
+    peer, _, responses = opened()
+    peer.send(frames.settings({frames.INITIAL_WINDOW_SIZE: 0}))
+    responses.message(b"one")
+    read = responses.acknowledged()
+    assert pings(peer) == []
+    peer.send(frames.window_update(FIRST, 100))
+    (asked,) = pings(peer)
+    answer_ping(peer, asked)
+    await read
+
+
+async def test_nothing_is_acknowledged_any_more_when_the_call_is_over() -> None:
+    """Whoever waits hears that; so does who asks where too many wait."""
+    peer, _, responses = opened()
+    peer.send(frames.settings({frames.INITIAL_WINDOW_SIZE: 0}))
+    responses.message(b"one")
+    held = responses.acknowledged()
+    responses.end(GrpcStatus.OK)
+    assert held.cancelled()
+    while peer.connection.acknowledgements.ask(lambda: None, 0.0):
+        pass
+    crowded = Responses(peer.request(stream_id=(3).to_bytes(4, "big")))
+    assert crowded.acknowledged().cancelled()

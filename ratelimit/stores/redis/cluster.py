@@ -28,7 +28,7 @@ from ratelimit.stores.redis.connect import Dial
 from ratelimit.stores.redis.cross_slot import Stage, charge_crossing, stages_of
 from ratelimit.stores.redis.node import RECONNECT_INITIAL_S, RECONNECT_MAX_S, NodeOptions, RedisNode
 from ratelimit.stores.redis.slot_call import Burst, Gathering, Piece, SlotCall, pieces_of
-from ratelimit.stores.redis.slots import SLOTS, Address, SlotRange, probe_name, redirect_of
+from ratelimit.stores.redis.slots import SLOTS, Address, SlotRange, probe_name, redirect_of, slot_of
 from ratelimit.stores.refusals import LATE
 
 # At first it is ready when all masters are, or so long after the first: one that is dead must not hold up a start.
@@ -163,6 +163,14 @@ class Cluster:
                 Burst(self, gathering, node, pipeline, pieces).send()
             else:
                 self._refuse(node, gathering, pieces)
+
+    def node_of(self, name: bytes) -> Member | None:
+        """The master that has the slot of a key."""
+        return self._owners[slot_of(name)]
+
+    def note_old(self) -> None:
+        """Ask for the map again."""
+        self._map.note_old()
 
     def redirect(self, call: SlotCall, error: str) -> bool:
         """Send a call again that a node refused so; False where it must not, or where that would not help."""

@@ -34,6 +34,13 @@ class Sentinels:
         """Whether the master is ready to count."""
         return self.node.pipeline is not None
 
+    def node_of(self, _name: bytes) -> RedisNode:
+        """The master."""
+        return self.node
+
+    def note_old(self) -> None:
+        """The sentinels are asked at each connection."""
+
     async def resolve(self) -> Dial:
         """Where the master is now. Raises OSError with what the last sentinel said."""
         trouble = OSError("no sentinel")

@@ -28,6 +28,12 @@ class Topology(Protocol):
 
     def count(self, batch: Batch, done: Callable[[Results], None]) -> None: ...
 
+    def node_of(self, _name: bytes) -> RedisNode | None:
+        """The node that has a key, None where none is known."""
+
+    def note_old(self) -> None:
+        """Take in that a node said that it has not what `node_of` says."""
+
 
 class Single:
     """One server has all keys: nothing is looked up, a batch goes straight to its node."""
@@ -44,6 +50,13 @@ class Single:
     def connected(self) -> bool:
         """Whether the node is ready to count."""
         return self.node.pipeline is not None
+
+    def node_of(self, _name: bytes) -> RedisNode:
+        """The one there is."""
+        return self.node
+
+    def note_old(self) -> None:
+        """There is no other."""
 
     async def resolve(self) -> Dial:
         """Where the server is: its name is looked up again whenever it is dialled."""

@@ -11,3 +11,5 @@ async def test_one_server_is_one_node() -> None:
     assert single.count == single.node.count
     assert (await single.resolve()).target == place.servers[0]
     assert not single.connected
+    assert single.node_of(b"key") is single.node
+    single.note_old()

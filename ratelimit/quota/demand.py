@@ -1,0 +1,57 @@
+"""What an Envoy wants, from what it allowed and refused.
+
+A report tells two counts of an interval. While they fit the estimate, within the noise of such a count, they are
+averaged over ever longer; a run of small differences the same way is a drift, a large one is a step. When in the
+interval a step came is seen from the two counts together: before it the Envoy was served in another way than after it.
+"""
+
+from math import sqrt
+
+from ratelimit.quota.options import Tuning
+from ratelimit.quota.row import Row
+
+# Below so many expected requests the noise of a count is not that of a Poisson variable any more.
+_EXPECTED_MIN = 4.0
+_RUN_KEEPS = 0.6
+_GAIN_DRIFT = 0.6
+_HUNGRY_PART, _HUNGRY_MIN = 0.05, 2
+
+
+def observe(row: Row, allowed: int, denied: int, duration_s: float, tuning: Tuning) -> None:
+    """Take in the counts of an interval in which `row.offered` tokens came."""
+    requests = allowed + denied
+    seen = requests / duration_s
+    expected = row.estimate * duration_s
+    score = (requests - expected) / sqrt(max(expected, _EXPECTED_MIN))
+    row.run = _RUN_KEEPS * row.run + (1 - _RUN_KEEPS) * score
+    if row.fresh:
+        row.estimate, row.gain, row.run = seen, 0.5, 0.0
+    elif abs(score) > tuning.step_sigmas:
+        row.estimate = _after_step(row, allowed / duration_s, denied / duration_s, duration_s)
+        row.gain, row.run = 0.6, 0.0
+    elif abs(row.run) > tuning.run_sigmas:
+        row.estimate += _GAIN_DRIFT * (seen - row.estimate)
+        row.gain, row.run = 0.4, row.run / 2
+    else:
+        row.estimate += row.gain * (seen - row.estimate)
+        row.gain = max(row.gain / (1 + row.gain), tuning.gain_min)
+    row.hungry = denied > max(_HUNGRY_MIN, _HUNGRY_PART * requests)
+    row.denied = denied / duration_s
+    row.zero = row.zero + 1 if requests == 0 else 0
+    row.fresh = False
+
+
+def _after_step(row: Row, allowed: float, denied: float, duration_s: float) -> float:
+    """The demand after a step inside the interval, all in requests per second."""
+    before, seen, offered = row.estimate, allowed + denied, row.offered / duration_s
+    if seen > before and denied > 0 and before < offered:
+        # Served whole before the step, `offered` after it: that tells the part of the interval after it.
+        part = 0.5
+        if offered - before > 3 * sqrt(offered / duration_s):
+            part = (allowed - before) / (offered - before)
+        return max(seen, offered + denied / min(1.0, max(0.15, part)))
+    if seen < before and before > 1.02 * offered:
+        # Refused a part before the step, nothing after it.
+        part = min(0.9, max(0.0, denied / (before - offered)))
+        return min(seen, max(0.0, (allowed - part * offered) / (1 - part)))
+    return seen

@@ -1,0 +1,46 @@
+"""How long what an Envoy was told may be in force, when nothing is heard of it."""
+
+from collections.abc import Collection, Iterable
+from math import inf
+
+from ratelimit.quota.head import Head
+from ratelimit.quota.options import Tuning
+from ratelimit.quota.row import Row
+
+# An Envoy whose stream ended connects again at its next report; after that and this it is taken to be gone.
+_RECONNECT_SLACK_S = 0.6
+
+
+def released_at(row: Row, rows: Iterable[Row], tuning: Tuning) -> float:
+    """When nothing of a silent row can be in force any more."""
+    over_s = row.exp + tuning.lease_slack_s
+    if not row.gone or any(each.unknown for each in rows):
+        # It may have come back under another name, with its old assignment.
+        return over_s
+    return min(over_s, row.last + tuning.report_s + _RECONNECT_SLACK_S)
+
+
+def may_hold(rows: Iterable[Row], row: Row, rate: float, replica: str | None) -> bool:
+    """Whether an Envoy without an assignment here may obey that of another row, whose stream ended.
+
+    `rate` is what it let pass. With `replica` that row may also be one of another replica, which may have ended just
+    now; a report later that would be known.
+    """
+    return any(
+        (each.silent or (replica is not None and each.owner != replica)) and each.hold >= rate
+        for each in rows
+        if each is not row
+    )
+
+
+def renew(rows: Collection[Row], head: Head, now_s: float, tuning: Tuning) -> None:
+    """Take all leases to begin now, and the moments before to be this one."""
+    head.at = head.next_plan_s = now_s
+    head.spent = [(now_s, tokens) for _, tokens in head.spent]
+    if head.learn_until_s > -inf:
+        head.learn_until_s = now_s + tuning.ttl_s
+    for row in rows:
+        row.last = row.since = now_s
+        row.exp = now_s + tuning.ttl_s
+        row.probed = -inf
+        row.pend = now_s if row.pend < inf else inf

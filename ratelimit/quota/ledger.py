@@ -1,0 +1,385 @@
+"""One limit over its Envoys: reports, acknowledgements and moments in, pushes out.
+
+Invariant: the holds of all rows together stay within the limit. A hold rises before its push goes out, and falls only
+when the push is acknowledged or the lease of whoever cannot be reached is over. So the rates in force at the Envoys
+never exceed the limit. What else is promised, and why: docs/decisions/0010-rlqs-ledger.md.
+"""
+
+from collections.abc import Mapping
+from math import ceil, inf
+
+from ratelimit.quota.assignment import FILL_INTERVAL_S, Abandon, Action, Assign, Probe, Push
+from ratelimit.quota.bursts import HUNGRY_S, burst
+from ratelimit.quota.demand import observe
+from ratelimit.quota.division import divide, prior
+from ratelimit.quota.head import Head
+from ratelimit.quota.leases import may_hold, released_at, renew
+from ratelimit.quota.options import AckMode, LedgerOptions
+from ratelimit.quota.row import Row
+from ratelimit.quota.shares import BucketShares, shares_of
+
+COUNT_MAX = 10**12
+ELAPSED_S_MAX = 3600
+# Envoy's fields have 32 bits.
+TOKENS_MAX = 2**32 - 1
+WEIGHT_MIN, WEIGHT_MAX = 0.01, 100.0
+# A report of one request, at once, from an Envoy that reported longer ago than this: its bucket is a new one.
+_REBORN_AFTER_S = 1.5
+# A ledger that saw no moment for so long, or one before the last, does not know what happened: all leases run anew.
+GAP_S = 7.0
+_STEP_BACK_S = 0.5
+_LOOK_EVERY_S = 5.0
+_ABANDON_AFTER = 2
+_NEAR_FULL = 0.3
+_GROWTH = 1.5
+_CUT_BURST_MIN = 4
+# One newcomer in the learning phase gets at most this part of what is left for all.
+_LEARNING_EACH = 0.25
+
+
+class Ledger:
+    """The ledger of one bucket, in this process. It names its own rows by `replica`, where several share them.
+
+    `plan_every_s` may be raised where many buckets are active. `next_tick_s` is when `tick` has something to do.
+    """
+
+    def __init__(self, options: LedgerOptions, learn_until_s: float = -inf, *, replica: str = "") -> None:
+        self.options = options
+        self.replica = replica
+        self.rows: dict[str, Row] = {}
+        self.head = Head(learn_until_s=learn_until_s)
+        self.plan_every_s = options.tuning.plan_every_s
+        self.next_tick_s = inf
+        # Envoys whose row changed since somebody emptied this.
+        self.changed: set[str] = set()
+        self._to_answer: dict[str, None] = {}
+        self._out: dict[str, tuple[int, Action]] = {}
+        self._wanted = False
+        self._next_watch_s = inf
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __contains__(self, envoy: str) -> bool:
+        return envoy in self.rows
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is held, so that nothing is lost with the ledger."""
+        return not self.rows
+
+    @property
+    def learning(self) -> bool:
+        """Whether assignments may be in force that are not here."""
+        return self.head.at < self.head.learn_until_s
+
+    def report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> None:
+        """Take in what an Envoy counted in the `elapsed_s` (whole seconds, often 0) since its last report."""
+        self._see(now_s)
+        allowed, denied = min(max(allowed, 0), COUNT_MAX), min(max(denied, 0), COUNT_MAX)
+        elapsed_s = min(max(elapsed_s, 0.0), ELAPSED_S_MAX)
+        row = self.rows.get(envoy)
+        if row is None:
+            row = self._join(envoy, allowed, denied, elapsed_s)
+        elif elapsed_s == 0 and allowed + denied == 1 and now_s - row.last > _REBORN_AFTER_S:
+            self._be_reborn(row)
+        elif not row.abandoned:
+            self._observe(row, allowed, denied, elapsed_s)
+        row.owner = self.replica
+        row.last = row.since = now_s
+        row.offered = 0.0
+        row.silent = row.gone = False
+        if row.pend < inf:
+            row.pend = now_s
+        self._wanted = True
+        self.changed.add(envoy)
+        self._to_answer[envoy] = None
+        self.next_tick_s = now_s
+
+    def weigh(self, envoy: str, weight: float) -> None:
+        """Give an Envoy that has reported a share of so many Envoys; 1 until it is said."""
+        row = self.rows.get(envoy)
+        weight = min(max(weight, WEIGHT_MIN), WEIGHT_MAX)
+        if row is not None and weight != row.weight:
+            row.weight = weight
+            self.changed.add(envoy)
+
+    def acked(self, envoy: str, seq: int, now_s: float) -> None:
+        """Take in that an Envoy obeys everything up to its push `seq`."""
+        self._see(now_s)
+        row = self.rows.get(envoy)
+        if row is None or seq != row.seq or row.gone or row.owner != self.replica:
+            return
+        if row.pend == inf and not row.silent:  # that of a renewal tells nothing new
+            return
+        self._acknowledge(row)
+        if row.probed > row.last or row.silent:
+            row.silent = False
+            self._to_answer[envoy] = None
+            self.next_tick_s = now_s
+
+    def closed(self, envoy: str, now_s: float) -> None:
+        """Take in that the stream of an Envoy ended: it connects again within a report's time, or is gone."""
+        self._see(now_s)
+        row = self.rows.get(envoy)
+        if row is None or row.owner != self.replica:
+            return
+        row.silent = row.gone = True
+        self.changed.add(envoy)
+        self._to_answer.pop(envoy, None)
+        self._out.pop(envoy, None)
+        self._wanted = True
+        self._next_watch_s = min(self._next_watch_s, released_at(row, self.rows.values(), self.options.tuning))
+        self.next_tick_s = min(self.next_tick_s, now_s)
+
+    def renew_leases(self, now_s: float) -> None:
+        """Take all leases to be new: what happened since the last moment, or how long that is, is not known."""
+        renew(self.rows.values(), self.head, now_s, self.options.tuning)
+        self.changed.update(self.rows)
+        self._next_watch_s = now_s + self.options.tuning.watch_every_s
+
+    def restore(self, rows: Mapping[str, Row | None], head: Head) -> None:
+        """Take over rows that others changed; what was decided here since the last `collect` is void."""
+        for envoy, row in rows.items():
+            if row is None:
+                self.rows.pop(envoy, None)
+            else:
+                self.rows[envoy] = row
+        self.head = head
+        self.changed.clear()
+        self._out.clear()
+        self._to_answer.clear()
+        self._wanted = True
+        self._next_watch_s = self.next_tick_s = -inf
+
+    def answer(self, envoy: str) -> None:
+        """Tell an Envoy what holds for it, at the next tick."""
+        self._to_answer[envoy] = None
+
+    def tick(self, now_s: float) -> list[Push]:
+        """What is to be sent now."""
+        self.advance(now_s)
+        return self.collect()
+
+    def advance(self, now_s: float) -> None:
+        """Look after the silent, plan if it is time, and answer reports; `collect` has what is to be sent."""
+        self._see(now_s)
+        if now_s >= self._next_watch_s:
+            self._watch(now_s)
+        head = self.head
+        if head.learn_until_s > -inf and self._has_learnt(now_s):
+            head.learn_until_s, self._wanted = -inf, True
+        if self._wanted and now_s >= head.next_plan_s and not self.learning:
+            self._plan(now_s)
+        for envoy in self._to_answer:
+            row = self.rows.get(envoy)
+            if row is not None and row.live and envoy not in self._out:
+                self._answer(row, now_s)
+        self._to_answer.clear()
+        self.next_tick_s = self._next_tick(now_s)
+
+    def collect(self) -> list[Push]:
+        """What is to be sent of what was decided since the last call."""
+        pushes = [Push(envoy, seq, action) for envoy, (seq, action) in self._out.items()]
+        self._out.clear()
+        return pushes
+
+    def shares(self, now_s: float) -> BucketShares:
+        """Who has what."""
+        return shares_of(list(self.rows.values()), self.head, self.options, now_s)
+
+    def _next_tick(self, now_s: float) -> float:
+        if not self.rows:
+            return inf
+        next_s = min(self._next_watch_s, now_s + _LOOK_EVERY_S)
+        if self.learning:
+            return min(next_s, self.head.learn_until_s)
+        return min(next_s, self.head.next_plan_s) if self._wanted else next_s
+
+    def _has_learnt(self, now_s: float) -> bool:
+        """Whether all that may be in force is known: all have reported, or nobody came who had an assignment."""
+        head, tuning = self.head, self.options.tuning
+        if 0 < self.options.envoys_expected <= len(self.rows) and not any(row.unknown for row in self.rows.values()):
+            return True
+        early_s = tuning.ttl_s - tuning.report_s - tuning.overdue_s
+        return now_s >= head.learn_until_s - (0 if head.shown else early_s)
+
+    def _see(self, now_s: float) -> None:
+        """Take a moment in. What the leases are after a gap or a step back is not known: they are taken to be new."""
+        head = self.head
+        if self.rows and not -_STEP_BACK_S <= now_s - head.at < GAP_S:
+            self.renew_leases(now_s)
+        head.at = max(head.at, now_s)
+
+    def _join(self, envoy: str, allowed: int, denied: int, elapsed_s: float) -> Row:
+        now_s = self.head.at
+        row = self.rows[envoy] = Row(envoy, self.replica, last=now_s, since=now_s)
+        if elapsed_s >= 1 or allowed + denied > 1:
+            # It is no newborn: an assignment may be in force there that is held by another row, or by none.
+            duration_s = elapsed_s + 1  # whole seconds are told, so up to one more: never more than it uses
+            row.unknown = self.learning or self._may_hold(row, allowed / duration_s, others=True)
+            row.estimate = (allowed + denied) / max(elapsed_s, 1)
+            if self.learning:
+                least = self.options.share_min * self.options.limit_per_s / max(len(self.rows), 1)
+                self._assign(row, max(allowed / duration_s, min(least, 1.0)))
+                self.head.shown = True
+        return row
+
+    def _may_hold(self, row: Row, rate: float, *, others: bool = False) -> bool:
+        return may_hold(self.rows.values(), row, rate, self.replica if others else None)
+
+    def _be_reborn(self, row: Row) -> None:
+        """A bucket begins anew: nothing is in force, but what is on its way there may come to be."""
+        if row.pend == inf:
+            row.hold = 0.0
+        row.tokens, row.burst, row.zero = 0, 0, 0
+        row.seq += 1  # an acknowledgement of what was before tells nothing of what is now
+        row.fresh, row.hungry, row.abandoned = True, False, False
+        row.denied = 0.0
+
+    def _observe(self, row: Row, allowed: int, denied: int, elapsed_s: float) -> None:
+        tuning, now_s = self.options.tuning, self.head.at
+        row.reckon(now_s)
+        since_s = now_s - row.last
+        # Whole seconds are told, so our own clock says more; but not where reports were lost.
+        duration_s = max(elapsed_s, min(since_s, elapsed_s + 1), 0.5)
+        row.unknown = row.unknown and (self.learning or self._may_hold(row, allowed / (elapsed_s + 1)))
+        observe(row, allowed, denied, duration_s, tuning)
+        if self.options.ack is AckMode.REPORT and now_s - row.pend >= tuning.report_acks_after_s:
+            self._acknowledge(row)
+
+    def _acknowledge(self, row: Row) -> None:
+        """Nothing but the last push is in force."""
+        self.changed.add(row.envoy)
+        self._wanted = self._wanted or row.hold > row.rate
+        row.pend = inf
+        row.hold = row.rate
+        row.unknown = False
+        if row.abandoned:
+            self._forget(row)
+        self.next_tick_s = min(self.next_tick_s, max(self.head.at, self.head.next_plan_s))
+
+    def _forget(self, row: Row) -> None:
+        del self.rows[row.envoy]
+        self.changed.add(row.envoy)
+        self._to_answer.pop(row.envoy, None)
+        self._out.pop(row.envoy, None)
+        self._wanted = True
+
+    def _watch(self, now_s: float) -> None:
+        """Ask whoever is overdue, give up whoever does not answer, release what leases that are over held."""
+        tuning = self.options.tuning
+        by_ping = self.options.ack is AckMode.PING
+        next_s = inf
+        for row in list(self.rows.values()):
+            if not row.silent:
+                due_s = max(row.last + tuning.overdue_s, row.probed) + tuning.report_s
+                if by_ping and row.pend < inf:
+                    due_s = row.pend + tuning.ack_within_s
+                if now_s >= due_s:
+                    self._suspect(row, now_s, ask=by_ping and row.pend == inf)
+                    due_s = now_s + tuning.ack_within_s
+                next_s = min(next_s, due_s)
+            if row.silent:
+                over_s = released_at(row, self.rows.values(), tuning)
+                if now_s >= over_s:
+                    self._forget(row)
+                else:
+                    next_s = min(next_s, over_s)
+        self._next_watch_s = max(next_s, now_s + tuning.watch_every_s)
+
+    def _suspect(self, row: Row, now_s: float, *, ask: bool) -> None:
+        if ask and row.owner == self.replica:
+            row.pend = row.probed = now_s
+            self._out.setdefault(row.envoy, (row.seq, Probe()))
+        elif row.owner == self.replica or now_s >= row.last + self.options.tuning.report_s + 3:
+            row.silent = self._wanted = True
+            self._out.pop(row.envoy, None)
+        self.changed.add(row.envoy)
+
+    def _plan(self, now_s: float) -> None:
+        tuning, limit = self.options.tuning, self.options.limit_per_s
+        self._wanted = False
+        spent = self.head.spent_within(tuning.window_s, now_s)
+        over = max(0.0, spent - tuning.spent_part * limit * tuning.window_s) / tuning.window_s
+        rows = list(self.rows.values())
+        live = sum(row.live for row in rows)
+        for change in divide(rows, over, self.options):
+            self._assign(change.row, change.rate, live)
+        # Each change costs tokens: while they cost too much, changes wait for more reports.
+        every_s = self.plan_every_s if over == 0 else max(self.plan_every_s, tuning.plan_every_over_s)
+        self.head.next_plan_s = now_s + every_s
+        if over > 0:
+            self._wanted = True
+
+    def _answer(self, row: Row, now_s: float) -> None:
+        """Renew the lease of whoever reported, or give a newcomer what there is."""
+        tuning = self.options.tuning
+        if row.tokens == 0 and row.hold == 0:
+            live = [each for each in self.rows.values() if each.live]
+            self._admit(row, live)
+            return
+        if row.zero >= _ABANDON_AFTER and not self.learning:
+            row.abandoned = True
+            row.seq += 1
+            row.pend = now_s
+            self._send(row, Abandon())
+            return
+        size = burst(row, row.rate, sum(each.live for each in self.rows.values()), self.options)
+        room = tuning.refit * tuning.spent_part * self.options.limit_per_s * tuning.window_s
+        if _GROWTH * row.burst <= size and self.head.spent_within(tuning.window_s, now_s) + size < room:
+            self._fill(row, size)
+        self._renew(row)
+
+    def _admit(self, row: Row, live: list[Row]) -> None:
+        """The first assignment of an Envoy; where there is nothing for it, none passes until the plan."""
+        limit, wish = self.options.limit_per_s, prior(live, self.options)
+        if self.learning:
+            left = self.options.tuning.learning_part * limit - self.head.given
+            rate = max(0.0, min(wish, left * _LEARNING_EACH))
+            self.head.given += rate
+            self._assign(row, rate, len(live))
+            return
+        free = limit - sum(each.hold for each in self.rows.values())
+        if free > wish / 2:
+            self._assign(row, min(wish, free), len(live))
+        elif not row.unknown:
+            self._renew(row)
+        # Who holds an assignment that is not known keeps it until there is something for it: this is no interruption.
+
+    def _assign(self, row: Row, rate: float, live: int = 1) -> None:
+        """Decide on a rate; nothing happens if it is the one there is."""
+        tokens = min(int(rate * FILL_INTERVAL_S + 1e-6), TOKENS_MAX)
+        if tokens == row.tokens and row.burst:
+            return
+        now_s = self.head.at
+        row.reckon(now_s)
+        size = burst(row, rate, live, self.options)
+        if row.hungry and tokens < row.tokens:
+            size = min(size, max(_CUT_BURST_MIN, ceil(HUNGRY_S * rate)))
+        row.tokens = tokens
+        row.hold = max(row.hold, row.rate)
+        self._fill(row, size)
+        self._renew(row)
+
+    def _fill(self, row: Row, size: int) -> None:
+        """A changed assignment: the bucket at the Envoy starts full."""
+        row.burst = size
+        row.seq += 1
+        row.pend = self.head.at
+        if row.tokens:
+            gift = size if row.hungry or row.fresh else _NEAR_FULL * size
+            self.head.spend(gift, self.head.at)
+            row.offered += gift
+        due_s = row.pend + self.options.tuning.ack_within_s
+        self._next_watch_s = min(self._next_watch_s, due_s)
+
+    def _renew(self, row: Row) -> None:
+        tuning = self.options.tuning
+        row.exp = self.head.at + tuning.ttl_s
+        self._send(row, Assign(max(row.burst, 1), row.tokens, tuning.ttl_s))
+
+    def _send(self, row: Row, action: Action) -> None:
+        self.changed.add(row.envoy)
+        if row.owner == self.replica:
+            self._out[row.envoy] = (row.seq, action)

@@ -1,0 +1,86 @@
+"""What a ledger knows of one Envoy."""
+
+import struct
+from dataclasses import dataclass
+from math import inf
+from operator import attrgetter
+
+from ratelimit.quota.assignment import FILL_INTERVAL_S
+
+_FLAGS = ("hungry", "fresh", "silent", "gone", "abandoned", "unknown")
+_NUMBERS = ("tokens", "burst", "seq", "zero")
+_MEASURES = ("weight", "hold", "pend", "exp", "estimate", "gain", "run", "denied", "offered", "since", "last", "probed")
+_FORM = struct.Struct(f"<B{len(_NUMBERS)}I{len(_MEASURES)}d")
+_measures, _numbers = attrgetter(*_MEASURES), attrgetter(*_NUMBERS)
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """Rates in requests per second, moments in seconds of the ledger's clock. A plain value: `pack` makes it bytes.
+
+    `tokens` per FILL_INTERVAL_S and `burst` are the assignment last decided, `seq` its number; `pend` is since when it
+    is not acknowledged (inf: it is), `exp` when its lease ends. `hold` is the highest rate that may be in force.
+    `estimate`, `gain` and `run` belong to the estimator (demand.py), `denied` is what was refused lately.
+    `offered`: tokens that came to the Envoy since `last`, its last report; they are reckoned up to `since`.
+    `hungry`: it refused a part that counts. `fresh`: no full report yet. `silent`: it may not be there. `gone`: its
+    stream ended. `abandoned`: it was told to forget the bucket. `unknown`: it holds an assignment that is not here.
+    """
+
+    envoy: str
+    owner: str = ""
+    weight: float = 1.0
+    tokens: int = 0
+    burst: int = 0
+    seq: int = 0
+    zero: int = 0
+    hold: float = 0.0
+    pend: float = inf
+    exp: float = 0.0
+    estimate: float = 0.0
+    gain: float = 0.5
+    run: float = 0.0
+    denied: float = 0.0
+    offered: float = 0.0
+    since: float = 0.0
+    last: float = 0.0
+    probed: float = -inf
+    hungry: bool = False
+    fresh: bool = True
+    silent: bool = False
+    gone: bool = False
+    abandoned: bool = False
+    unknown: bool = False
+
+    @property
+    def rate(self) -> float:
+        """What the assignment comes to."""
+        return self.tokens / FILL_INTERVAL_S
+
+    @property
+    def live(self) -> bool:
+        """Whether it can be told something new."""
+        return not (self.silent or self.abandoned)
+
+    def reckon(self, now_s: float) -> None:
+        """Add up what came to it until now."""
+        self.offered += self.tokens / FILL_INTERVAL_S * (now_s - self.since)
+        self.since = now_s
+
+    def pack(self) -> bytes:
+        """The row but for its Envoy's name."""
+        flags = (
+            self.hungry | self.fresh << 1 | self.silent << 2 | self.gone << 3 | self.abandoned << 4 | self.unknown << 5
+        )
+        return _FORM.pack(flags, *_numbers(self), *_measures(self)) + self.owner.encode()
+
+    @classmethod
+    def unpack(cls, envoy: str, packed: bytes) -> "Row":
+        """A row from what `pack` made. Raises ValueError where it is not that."""
+        try:
+            flags, *values = _FORM.unpack_from(packed)
+            owner = packed[_FORM.size :].decode()
+        except (struct.error, UnicodeDecodeError) as error:
+            raise ValueError(f"no row: {error}") from None
+        fields = dict(zip((*_NUMBERS, *_MEASURES), values, strict=True))
+        fields.update({name: bool(flags >> bit & 1) for bit, name in enumerate(_FLAGS)})
+        return cls(envoy, owner, **fields)

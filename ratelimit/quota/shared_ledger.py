@@ -1,0 +1,348 @@
+"""One limit over Envoys that are connected to several replicas, which share its ledger in a store.
+
+Theory. A replica works on a copy. What happened since its last commit (reports, acknowledgements, ends of streams) is
+applied to the copy and planned on, and the rows that changed are committed under the version that the copy was made
+from. Where another replica was first, the commit is refused with what changed: the copy is made anew from that, the
+same events are applied to it, and it is committed again. So holds are added up over all replicas before anything that
+raises one goes out: a push is sent when the commit that decided it is known to be in the store, and never before.
+
+A replica sends to its own Envoys only. What another one decided for them is a row whose number is not the one that was
+sent last; it is sent after the next commit.
+
+A report is answered at once, by what was sent last, so a reply never waits for the store; while the store is away that
+is all that happens. The lease that such a reply renews is in the store one synchronisation later, so leases are taken
+to last that much longer than they do.
+
+Moments inside are those of the store's clock, which all replicas share.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from math import inf
+
+from ratelimit.errors import StoreError
+from ratelimit.quota.assignment import Abandon, Assign, Push
+from ratelimit.quota.head import Head
+from ratelimit.quota.ledger import GAP_S, Ledger
+from ratelimit.quota.ledger_store import NOTHING, Commit, CommitResult, LedgerStore, Outdated
+from ratelimit.quota.options import LedgerOptions
+from ratelimit.quota.row import Row
+from ratelimit.quota.shares import BucketShares
+
+# Tries on fresh rows in a row; then the next synchronisation's time is waited for.
+TRIES_MAX = 3
+# What happened while the store is away, for when it is back.
+EVENTS_MAX = 1_000
+RETRY_S = 1.0
+# How long an answer may take; see `Commit.deadline_s`.
+ANSWER_S = 0.15
+CLOCK_BACK_S = 5.0
+# The store's clock and ours may differ by the time of a round trip; beyond this, somebody set one of them.
+CLOCK_STEP_S = 0.25
+# Who heard nothing of the store for so long may be the one that was away: others may have released what it sent.
+OUT_OF_TOUCH_S = 7.0
+# How long a renewed lease may be unknown to the other replicas: until the next synchronisation, and its round trip.
+UNSEEN_S = 1.25
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a bucket's ledger is shared: the store, the bucket's name in it, and the name of this replica.
+
+    No other replica has that name, now or ever.
+    """
+
+    store: LedgerStore
+    bucket: bytes
+    replica: str
+
+
+@dataclass(slots=True)
+class Event:
+    """Something that happened: a method of `Ledger`, its arguments, and when, None for what has no moment."""
+
+    what: str
+    envoy: str
+    arguments: tuple[float, ...]
+    at_s: float | None
+
+
+class SharedLedger:
+    """A `Ledger` of which other replicas have copies.
+
+    `wake` is called when an answer of the store brought something to send.
+    """
+
+    def __init__(
+        self,
+        options: LedgerOptions,
+        place: Place,
+        learn_until_s: float = -inf,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        slack_s = options.tuning.lease_slack_s + UNSEEN_S
+        options = replace(options, tuning=replace(options.tuning, lease_slack_s=slack_s))
+        self._place = place
+        self._wake = wake
+        self._learn_until_s = learn_until_s
+        self.plan_every_s = options.tuning.plan_every_s
+        self.next_tick_s = inf
+        self.copy = Ledger(options, replica=place.replica)
+        # What the store has, as far as is known.
+        self._version = NOTHING
+        self._rows: dict[str, bytes] = {}
+        self._head = b""
+        # How far the store's clock is ahead of ours; None before the first answer.
+        self._ahead_s: float | None = None
+        self._now = self._asked_at = 0.0
+        self._clock_stepped = False
+        # What happened and is not committed, and what came since the last commit went out.
+        self._events: list[Event] = []
+        self._news: list[Event] = []
+        self._reported: dict[str, None] = {}
+        # Who was answered since the last commit went out.
+        self._replied: set[str] = set()
+        self._in_flight = False
+        self._tries = 0
+        # Whether others decide for our Envoys too: that is seen by asking.
+        self._shared = False
+        self._sync_at = -inf
+        self._sent: dict[str, Push] = {}
+        # When the lease of the assignment that was sent last ends, by our clock.
+        self._leased_until_s: dict[str, float] = {}
+        # When the store last answered; an error since then is None.
+        self._in_touch_at: float | None = -inf
+        self._ready: dict[str, Push] = {}
+
+    def __len__(self) -> int:
+        return len(self.copy)
+
+    def __contains__(self, envoy: str) -> bool:
+        return envoy in self.copy or envoy in self._reported
+
+    @property
+    def empty(self) -> bool:
+        """Whether no Envoy of this replica has a row, and nothing waits for the store."""
+        ours = any(row.owner == self._place.replica for row in self.copy.rows.values())
+        return not (ours or self._events or self._news or self._in_flight)
+
+    def report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> None:
+        """See `Ledger.report`."""
+        if elapsed_s < 1:
+            # The bucket may be a new one: what the old one was told must not be told it.
+            self._sent.pop(envoy, None)
+        self._reported[envoy] = None
+        self._note(Event("report", envoy, (allowed, denied, elapsed_s), now_s))
+        if envoy not in self._sent and self._tries == 0:
+            self._sync_at = min(self._sync_at, now_s)
+        self.next_tick_s = now_s
+
+    def weigh(self, envoy: str, weight: float) -> None:
+        """See `Ledger.weigh`."""
+        row = self.copy.rows.get(envoy)
+        if row is None or row.weight != weight:
+            self._note(Event("weigh", envoy, (weight,), None))
+
+    def acked(self, envoy: str, seq: int, now_s: float) -> None:
+        """See `Ledger.acked`."""
+        row = self.copy.rows.get(envoy)
+        if row is None or row.pend < inf or row.silent:  # that of a renewal tells nothing new
+            self._note(Event("acked", envoy, (seq,), now_s))
+
+    def closed(self, envoy: str, now_s: float) -> None:
+        """See `Ledger.closed`."""
+        self._sent.pop(envoy, None)
+        self._ready.pop(envoy, None)
+        self._reported.pop(envoy, None)
+        self._note(Event("closed", envoy, (), now_s))
+
+    def tick(self, now_s: float) -> list[Push]:
+        """What is to be sent now; see `Ledger.tick`."""
+        self._now = now_s
+        if not self._in_flight and now_s >= self._sync_at and self._is_due(now_s):
+            self._tries = 0
+            self._sync()
+        pushes = dict(self._ready)
+        self._ready.clear()
+        if self._in_touch_at is None or now_s - self._in_touch_at < OUT_OF_TOUCH_S:
+            for envoy in self._reported:
+                if envoy in self._sent and envoy not in pushes:
+                    pushes[envoy] = self._sent[envoy]
+                    self._replied.add(envoy)
+            self._reported.clear()
+        for envoy, push in pushes.items():
+            if isinstance(push.action, Assign):
+                self._sent[envoy] = push
+                self._leased_until_s[envoy] = now_s + push.action.ttl_s
+            elif isinstance(push.action, Abandon):
+                self._sent.pop(envoy, None)
+        self.next_tick_s = self._next_tick(now_s)
+        return list(pushes.values())
+
+    def shares(self, now_s: float) -> BucketShares:
+        """Who has what, with the Envoys of all replicas, as of the last commit."""
+        return self.copy.shares(self._there(now_s))
+
+    def _note(self, event: Event) -> None:
+        self._news.append(event)
+        self.next_tick_s = min(self.next_tick_s, max(self._now, self._sync_at))
+
+    def _there(self, now_s: float) -> float:
+        """A moment of ours by the store's clock."""
+        return now_s + (self._ahead_s or 0.0)
+
+    def _is_due(self, now_s: float) -> bool:
+        return bool(self._news or self._events) or self._there(now_s) >= self.copy.next_tick_s or self._shared
+
+    def _next_tick(self, now_s: float) -> float:
+        if self._in_flight:
+            return now_s + RETRY_S
+        if self._news or self._events or self._shared:
+            return max(now_s, self._sync_at)
+        return max(self.copy.next_tick_s - (self._ahead_s or 0.0), self._sync_at)
+
+    def _sync(self) -> None:
+        """Commit what is new. The first time ask what there is: before, the time there is not known."""
+        self._sync_at = self._now + self.plan_every_s
+        commit = Commit(self._place.bucket, self._version)
+        if self._ahead_s is not None:
+            self._work()
+            self._put_changes(commit)
+        self._in_flight, self._asked_at = True, self._now
+        self._place.store.commit(commit, lambda result: self._answered(commit, result))
+
+    def _work(self) -> None:
+        """Bring the copy up to date: what happened, what others decided, and a plan."""
+        copy, now_s = self.copy, self._there(self._now)
+        self._events += self._news
+        self._news.clear()
+        if len(self._events) > EVENTS_MAX:
+            latest = {(event.what, event.envoy): event for event in self._events}
+            self._events = sorted(latest.values(), key=lambda event: event.at_s or 0.0)
+        copy.plan_every_s = self.plan_every_s
+        if self._clock_stepped or not -CLOCK_BACK_S < now_s - copy.head.at < GAP_S:
+            # Nobody committed for long: what others sent meanwhile is not known.
+            copy.renew_leases(now_s)
+        for event in self._events:
+            # Others may have committed since: their moments are later than that of the event.
+            at = () if event.at_s is None else (max(self._there(event.at_s), copy.head.at),)
+            getattr(copy, event.what)(event.envoy, *event.arguments, *at)
+        for envoy, sent in self._sent.items():
+            row = copy.rows.get(envoy)
+            if row is not None and row.owner == self._place.replica and row.seq != sent.seq and row.live:
+                row.pend = inf if row.pend == inf else copy.head.at
+                copy.answer(envoy)
+        copy.advance(max(now_s, copy.head.at))
+
+    def _put_changes(self, commit: Commit) -> None:
+        rows: dict[str, bytes | None] = {}
+        for envoy in self.copy.changed:
+            row = self.copy.rows.get(envoy)
+            if row is not None:
+                rows[envoy] = row.pack()
+            elif envoy in self._rows:
+                rows[envoy] = None
+        commit.rows = rows
+        commit.head = self.copy.head.pack() if rows else None
+
+    def _answered(self, commit: Commit, result: CommitResult) -> None:
+        self._in_flight = False
+        if isinstance(result, StoreError):
+            # Whether it was applied is not known. If it was, the next commit is refused, and shows what is there.
+            self._restore({envoy: self._rows.get(envoy) for envoy in self.copy.changed})
+            self._sync_at = self._now + max(self.plan_every_s, RETRY_S)
+            self._in_touch_at = None
+            self.next_tick_s = self._now
+            return
+        self._in_touch_at = self._now
+        first = self._ahead_s is None
+        self._hear_clock(result.now_s)
+        if isinstance(result, Outdated):
+            self._start_anew(result)
+        elif first:
+            self.copy.head = Head(learn_until_s=self._there(self._learn_until_s))
+        else:
+            self._take_over(commit, result.version)
+            return
+        self._tries += 1
+        if self._tries <= TRIES_MAX:
+            self._sync()
+        else:
+            self.next_tick_s = min(self.next_tick_s, self._next_tick(self._now))
+
+    def _hear_clock(self, there_s: float) -> None:
+        """Take in the store's clock, read since the question went out."""
+        most = there_s - self._asked_at
+        if self._ahead_s is None:
+            self._ahead_s = most
+        ahead_s = min(max(self._ahead_s, most - ANSWER_S), most)
+        if abs(ahead_s - self._ahead_s) > CLOCK_STEP_S:
+            self._clock_stepped = True
+        self._ahead_s = ahead_s
+
+    def _take_over(self, commit: Commit, version: int) -> None:
+        """The store has what was committed: it can be sent."""
+        self._version = version
+        for envoy, packed in commit.rows.items():
+            if packed is None:
+                self._rows.pop(envoy, None)
+                self._sent.pop(envoy, None)
+                self._leased_until_s.pop(envoy, None)
+            else:
+                self._rows[envoy] = packed
+        self._head = self._head if commit.head is None else commit.head
+        self.copy.changed.clear()
+        self._events.clear()
+        self._clock_stepped = False
+        for push in self.copy.collect():
+            if push.envoy not in self._replied or push != self._sent.get(push.envoy):
+                self._ready[push.envoy] = push
+        self._replied.clear()
+        self._look_for_others()
+        if self._ready:
+            self.next_tick_s = self._now
+            self._wake()
+
+    def _look_for_others(self) -> None:
+        self._shared = any(row.owner != self._place.replica for row in self.copy.rows.values())
+
+    def _start_anew(self, result: Outdated) -> None:
+        """Make the copy from what the store has."""
+        stale: dict[str, bytes | None] = {envoy: self._rows.get(envoy) for envoy in self.copy.changed}
+        ours: dict[str, bytes] = {}
+        if result.whole:
+            ours = {envoy: row for envoy, row in self._rows.items() if envoy in self._sent and envoy not in result.rows}
+            stale.update(dict.fromkeys(self._rows))
+            self._rows.clear()
+        self._rows.update(result.rows)
+        stale.update(result.rows)
+        lost = self._version != NOTHING and result.version == NOTHING
+        self._version, self._head = result.version, result.head
+        self._restore(stale)
+        if lost:
+            self.copy.head = Head(learn_until_s=self._there(self._now) + self.copy.options.tuning.ttl_s, shown=True)
+        for envoy, packed in ours.items():
+            self._put_back(Row.unpack(envoy, packed))
+
+    def _put_back(self, row: Row) -> None:
+        """What was sent is in force until its lease is over, whatever the store says."""
+        until_s = self._leased_until_s.get(row.envoy, -inf)
+        if until_s + self.copy.options.tuning.lease_slack_s <= self._now:
+            self._sent.pop(row.envoy, None)
+            return
+        row.exp = self._there(until_s)
+        self.copy.rows[row.envoy] = row
+        self.copy.changed.add(row.envoy)
+
+    def _restore(self, stale: Mapping[str, bytes | None]) -> None:
+        rows: dict[str, Row | None] = {}
+        for envoy, packed in stale.items():
+            try:
+                rows[envoy] = None if packed is None else Row.unpack(envoy, packed)
+            except ValueError:
+                rows[envoy] = None
+        try:
+            head = Head.unpack(self._head)
+        except ValueError:
+            head = Head(learn_until_s=self._there(self._learn_until_s))
+        self.copy.restore(rows, head)

@@ -1,0 +1,81 @@
+"""Who has what share of a limit: for pages and metrics."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ratelimit.quota.head import Head
+from ratelimit.quota.options import LedgerOptions
+from ratelimit.quota.row import Row
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyShare:
+    """One Envoy: rates in requests per second. `hold` is what may be in force, `rate` what it was told last.
+
+    `age_s` is since its last report; `replica` names the one that it is connected to, "" where there is one only.
+    """
+
+    envoy: str
+    rate: float
+    hold: float
+    demand: float
+    refused: float
+    burst: int
+    weight: float
+    acknowledged: bool
+    silent: bool
+    age_s: float
+    replica: str
+
+
+@dataclass(frozen=True, slots=True)
+class BucketShares:
+    """One bucket: rates in requests per second, over all its Envoys. `envoys` are those with the most first.
+
+    `overshoot_bound` is the part of a window of 10 s that may pass beyond the limit: what buckets hold when they are
+    full, and the tokens that changed assignments gave away in the last one.
+    """
+
+    limit: float
+    assigned: float
+    hold: float
+    demand: float
+    refused: float
+    silent: int
+    learning: bool
+    overshoot_bound: float
+    envoys: Sequence[EnvoyShare]
+
+
+def shares_of(rows: Sequence[Row], head: Head, options: LedgerOptions, now_s: float) -> BucketShares:
+    """The shares at a moment of the ledger's clock."""
+    envoys = [
+        EnvoyShare(
+            row.envoy,
+            row.rate,
+            row.hold,
+            row.estimate,
+            row.denied,
+            row.burst,
+            row.weight,
+            acknowledged=row.hold == row.rate,
+            silent=row.silent,
+            age_s=max(0.0, now_s - row.last),
+            replica=row.owner,
+        )
+        for row in rows
+    ]
+    window_s = options.tuning.window_s
+    spent = sum(tokens for at_s, tokens in head.spent if at_s > now_s - window_s)
+    full = sum(row.burst for row in rows if row.hold > 0)
+    return BucketShares(
+        options.limit_per_s,
+        sum(each.rate for each in envoys),
+        sum(each.hold for each in envoys),
+        sum(each.demand for each in envoys),
+        sum(each.refused for each in envoys),
+        sum(each.silent for each in envoys),
+        now_s < head.learn_until_s,
+        (spent + full) / (options.limit_per_s * window_s),
+        sorted(envoys, key=lambda each: -each.hold),
+    )

@@ -1,0 +1,198 @@
+"""The buckets of one stream: which limit each comes to, and what is told where no ledger divides it."""
+
+import asyncio
+import hashlib
+from typing import Any
+
+import structlog
+
+from ratelimit.descriptors.tree import Config
+from ratelimit.errors import GrpcStatus, RpcError
+from ratelimit.metrics import QuotaStats
+from ratelimit.quota.options import AckMode
+from ratelimit.service.quota_acks import Given
+from ratelimit.service.quota_ledgers import BucketLedger, Ledgers, Receiver
+from ratelimit.service.quota_limits import Divided, find
+from ratelimit.service.quota_messages import Blanket, entries_of
+from ratelimit.settings import QuotaSettings
+
+# What is told without a ledger holds for so long, and is told again when a part of that has passed.
+BLANKET_TTL_S, BLANKET_RENEWED_S, ABANDONED_AGAIN_S = 60, 20.0, 1.0
+ABANDON_AFTER = 2
+TOLD_MAX = 50
+
+_log = structlog.get_logger(__name__)
+
+
+class Shared:
+    """What the streams of one process share. `rows` counts, by domain, the buckets of all of them."""
+
+    def __init__(self, settings: QuotaSettings, stats: QuotaStats, ledgers: Ledgers) -> None:
+        self.settings = settings
+        self.stats = stats
+        self.ledgers = ledgers
+        self.config: Config | None = None
+        self.generation = 0
+        self.rows: dict[str, int] = {}
+        self._told: set[str] = set()
+
+    def tell_once(self, what: str, **fields: Any) -> None:
+        """Log the first of its kind; the others are only counted."""
+        if what not in self._told and len(self._told) < TOLD_MAX:
+            self._told.add(what)
+            _log.warning(f"{what}; more of the same are only counted", **fields)
+
+
+class Binding:
+    """A bucket of this stream that a ledger divides."""
+
+    __slots__ = ("generation", "given", "ledger", "pushed_s", "row", "seq", "weight")
+
+    def __init__(self, ledger: BucketLedger, row: str, generation: int, weight: float) -> None:
+        self.ledger = ledger
+        self.row = row
+        self.generation = generation
+        self.weight = weight
+        self.seq = 0
+        self.pushed_s = float("inf")
+        self.given = Given()
+
+
+class Answered:
+    """A bucket of this stream that is told a rule without a ledger."""
+
+    __slots__ = ("generation", "rule", "told_s", "zero")
+
+    def __init__(self, rule: Blanket, generation: int) -> None:
+        self.rule = rule
+        self.generation = generation
+        self.told_s = float("-inf")
+        self.zero = 0
+
+
+class Bindings:
+    """What one stream has, and how it is called in ledgers: `name`. `ack` is how its ledgers know that Envoys obey."""
+
+    def __init__(self, shared: Shared, receiver: Receiver, ack: AckMode) -> None:
+        self._shared = shared
+        self._receiver = receiver
+        self._ack = ack
+        self._loop = asyncio.get_running_loop()
+        self.name = ""
+        # The class of the Envoy, for weights.
+        self.kind = ""
+        self.domain = ""
+        self._bindings: dict[bytes, Binding] = {}
+        self._answered: dict[bytes, Answered] = {}
+
+    def get(self, bucket: bytes) -> Binding | None:
+        """The binding of a bucket, under whatever configuration it was made."""
+        return self._bindings.get(bucket)
+
+    def current(self, bucket: bytes) -> Binding | None:
+        """The binding under the configuration in force; None where no ledger divides the bucket. Raises RpcError."""
+        binding = self._bindings.get(bucket)
+        if binding is None or binding.generation != self._shared.generation:
+            binding = self._bind(bucket, binding)
+        return binding
+
+    def rule(self, bucket: bytes, requests: int, now_s: float) -> Blanket | None:
+        """What a bucket without a ledger is told after a report of so many requests; None for nothing now."""
+        answered = self._answered.get(bucket)
+        if answered is None:
+            return None
+        answered.zero = 0 if requests else answered.zero + 1
+        if answered.zero >= ABANDON_AFTER:
+            del self._answered[bucket]
+            return Blanket.ABANDON
+        wait_s = ABANDONED_AGAIN_S if answered.rule is Blanket.ABANDON else BLANKET_RENEWED_S
+        if now_s - answered.told_s < wait_s:
+            return None
+        answered.told_s = now_s
+        return answered.rule
+
+    def forget(self, bucket: bytes) -> None:
+        """The stream has this bucket no more."""
+        binding = self._bindings.pop(bucket, None)
+        if binding is not None:
+            shared = self._shared
+            shared.stats.rows -= 1
+            shared.rows[self.domain] -= 1
+            if not shared.rows[self.domain]:
+                del shared.rows[self.domain]
+
+    def leave_all(self) -> None:
+        """The stream is over, or another name is taken."""
+        for bucket in list(self._bindings):
+            self._leave(bucket)
+
+    def _bind(self, bucket: bytes, before: Binding | None) -> Binding | None:
+        """Look a bucket up under the configuration in force; None where it has no ledger. Raises RpcError."""
+        shared, config = self._shared, self._shared.config
+        answered = self._answered.get(bucket)
+        if config is None or (answered is not None and answered.generation == shared.generation):
+            return None
+        found = find(config, self.domain, entries_of(bucket))
+        if isinstance(found, Divided) and before is None:
+            self._check_room()
+        ledger = self._ledger_of(found, before) if isinstance(found, Divided) else None
+        if ledger is None or not isinstance(found, Divided):
+            self._leave(bucket)
+            self._answer(bucket, found)
+            return None
+        self._answered.pop(bucket, None)
+        weight = found.limit.quota_assignment.weights.get(self.kind, 1.0)
+        if before is not None and before.ledger is ledger:
+            before.generation, before.weight = shared.generation, weight
+            return before
+        self._leave(bucket)
+        row = f"{self.name}#{hashlib.blake2b(bucket, digest_size=8).hexdigest()}" if found.shared else self.name
+        self._bindings[bucket] = binding = Binding(ledger, row, shared.generation, weight)
+        shared.rows[self.domain] = shared.rows.get(self.domain, 0) + 1
+        shared.stats.rows += 1
+        return binding
+
+    def _check_room(self) -> None:
+        """Raises RpcError where the stream has too many buckets: of those without a ledger the oldest make room."""
+        most = self._shared.settings.rlqs_stream_buckets_max
+        if len(self._bindings) >= most:
+            raise RpcError(GrpcStatus.RESOURCE_EXHAUSTED, f"more than {most} buckets in one stream")
+
+    def _ledger_of(self, found: Divided, before: Binding | None) -> BucketLedger | None:
+        """The ledger of a limit; None where its domain has too much of what is bounded."""
+        shared = self._shared
+        settings, domain = shared.settings, self.domain
+        found.for_acks(self._ack)
+        full = before is None and shared.rows.get(domain, 0) >= settings.rlqs_domain_rows_max
+        ledger = None if full else shared.ledgers.get(found)
+        if ledger is None:
+            shared.stats.buckets_refused += 1
+            shared.tell_once("a domain has more buckets than it may: the others are not divided", domain=domain)
+        return ledger
+
+    def _answer(self, bucket: bytes, found: Divided | Blanket | None) -> None:
+        """Note what a bucket without a ledger is told; the oldest make room."""
+        shared, settings = self._shared, self._shared.settings
+        if isinstance(found, Blanket):
+            rule = found
+        elif shared.config is not None and not shared.config.has_domain(self.domain):
+            shared.stats.unknown_domains += 1
+            rule = Blanket(settings.rlqs_unknown_domain)
+        else:
+            shared.stats.unknown_buckets += found is None
+            rule = Blanket(settings.rlqs_unknown_bucket)
+        self._answered[bucket] = Answered(rule, shared.generation)
+        if len(self._answered) > settings.rlqs_stream_buckets_max:
+            del self._answered[next(iter(self._answered))]
+
+    def _leave(self, bucket: bytes) -> None:
+        """The same, and its ledger hears that the Envoy is not there any more."""
+        binding = self._bindings.get(bucket)
+        if binding is None:
+            return
+        self.forget(bucket)
+        ledger = binding.ledger
+        if ledger.streams.get(binding.row, (None,))[0] is self._receiver:
+            del ledger.streams[binding.row]
+            ledger.ledger.closed(binding.row, self._loop.time())
+            self._shared.ledgers.touched(ledger)

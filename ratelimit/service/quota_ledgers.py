@@ -1,0 +1,219 @@
+"""The ledgers of this process: one for each limit that Envoys share, ticked when they have something to do.
+
+A report only notes; what is decided from it, plans above all, is done here: every ledger at most once in TICK_S, and no
+more than SLICE_S of work in one turn of the event loop, so that other calls come to their right.
+"""
+
+import asyncio
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from typing import Protocol
+
+from ratelimit.quota.assignment import Abandon, Push
+from ratelimit.quota.options import LedgerOptions
+from ratelimit.quota.shares import BucketShares
+from ratelimit.service.quota_limits import Divided, LedgerKey
+
+TICK_S = 0.05
+SLICE_S = 0.003
+# So many active ledgers plan as often as they may; more of them plan less often each.
+PLANS_PER_S = 1000
+PLAN_EVERY_S = 0.2
+# As often as Envoys report.
+COUNT_EVERY_S = 5.0
+NOTHING_COUNTED: tuple[int, ...] = (0,) * 7
+WINDOW_S, MINUTE_S = 10, 60
+
+
+class QuotaLedger(Protocol):
+    """A ledger of the quota floor, of this process alone or shared."""
+
+    options: LedgerOptions
+    plan_every_s: float
+    next_tick_s: float
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is held."""
+
+    def report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> None:
+        """Take a report in."""
+
+    def weigh(self, envoy: str, weight: float) -> None:
+        """Say for how many an Envoy counts."""
+
+    def acked(self, envoy: str, seq: int, now_s: float) -> None:
+        """Take in that it obeys."""
+
+    def closed(self, envoy: str, now_s: float) -> None:
+        """Take in that its stream ended."""
+
+    def tick(self, now_s: float) -> list[Push]:
+        """What is to be sent now."""
+
+    def shares(self, now_s: float) -> BucketShares:
+        """Who has what."""
+
+
+class Receiver(Protocol):
+    """The stream that an Envoy is on."""
+
+    def push(self, bucket: bytes, ledger: "BucketLedger", push: Push) -> None:
+        """Send it on; never blocks."""
+
+
+class BucketLedger:
+    """One ledger; `streams` has, by row, who is told, and of which bucket."""
+
+    __slots__ = ("counted", "counted_s", "divided", "due_s", "ledger", "streams", "ticked_s")
+
+    def __init__(self, divided: Divided, ledger: QuotaLedger) -> None:
+        self.divided = divided
+        self.ledger = ledger
+        self.streams: dict[str, tuple[Receiver, bytes]] = {}
+        self.due_s = float("inf")
+        self.ticked_s = self.counted_s = float("-inf")
+        # What was told to the metrics of it.
+        self.counted = NOTHING_COUNTED
+
+    @property
+    def domain(self) -> str:
+        """The domain that it belongs to."""
+        return self.divided.key[0]
+
+
+MakeLedger = Callable[[Divided, Callable[[], None]], QuotaLedger]
+"""Makes the ledger of a limit; what it is given wakes it: `tick` soon."""
+
+
+Tell = Callable[[str, Sequence[int]], None]
+"""Takes what changed of a limit: its stat name, and a difference for each row of `metrics.declared.SHARE`."""
+
+
+class Ledgers:
+    """All ledgers, and their clock. Made inside the running event loop; `domain_max` bounds those of a domain."""
+
+    def __init__(self, make: MakeLedger, domain_max: int, tell: Tell, replica: str = "") -> None:
+        self._tell_metrics = tell
+        self._replica = replica
+        self._make = make
+        self._domain_max = domain_max
+        self._loop = asyncio.get_running_loop()
+        self._all: dict[LedgerKey, BucketLedger] = {}
+        self._of_domain: dict[str, int] = {}
+        self._due: list[tuple[float, int, BucketLedger]] = []
+        self._order = count()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = float("inf")
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[BucketLedger]:
+        return iter(self._all.values())
+
+    def get(self, divided: Divided) -> BucketLedger | None:
+        """The ledger of a limit; None where its domain has too many. A limit that was changed is so from now on."""
+        found = self._all.get(divided.key)
+        if found is not None:
+            if found.divided.options != divided.options:
+                found.ledger.options = divided.options
+                found.divided = divided
+            return found
+        domain = divided.key[0]
+        held = self._of_domain.get(domain, 0)
+        if held >= self._domain_max:
+            return None
+        made: list[BucketLedger] = []
+        made.append(BucketLedger(divided, self._make(divided, lambda: self.wake(made[0]))))
+        self._all[divided.key] = made[0]
+        self._of_domain[domain] = held + 1
+        return made[0]
+
+    def touched(self, bucket: BucketLedger) -> None:
+        """A ledger was told something: it ticks when it says so, and goes when nothing is left of it."""
+        if bucket.ledger.empty and not bucket.streams:
+            self._drop(bucket)
+            return
+        due_s = max(bucket.ledger.next_tick_s, bucket.ticked_s + TICK_S)
+        if due_s < bucket.due_s:
+            bucket.due_s = due_s
+            heapq.heappush(self._due, (due_s, next(self._order), bucket))
+            self._wake_at(due_s)
+
+    def wake(self, bucket: BucketLedger) -> None:
+        """A ledger has something to send."""
+        bucket.ledger.next_tick_s = self._loop.time()
+        self.touched(bucket)
+
+    def close(self) -> None:
+        """Nothing is told any more."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _wake_at(self, due_s: float) -> None:
+        if self._closed or due_s >= self._timer_s:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_s = due_s
+        self._timer = self._loop.call_at(due_s, self._tick)
+
+    def _tick(self) -> None:
+        self._timer, self._timer_s = None, float("inf")
+        started = now_s = self._loop.time()
+        plan_every_s = max(PLAN_EVERY_S, len(self._all) / PLANS_PER_S)
+        while self._due and self._due[0][0] <= now_s and now_s - started < SLICE_S:
+            due_s, _, bucket = heapq.heappop(self._due)
+            if due_s == bucket.due_s:
+                bucket.ledger.plan_every_s = plan_every_s
+                self._tick_one(bucket, now_s)
+                now_s = self._loop.time()
+        if self._due:
+            self._wake_at(self._due[0][0])
+
+    def _tick_one(self, bucket: BucketLedger, now_s: float) -> None:
+        bucket.due_s, bucket.ticked_s = float("inf"), now_s
+        for push in bucket.ledger.tick(now_s):
+            told = bucket.streams.get(push.envoy)
+            if told is not None:
+                receiver, bucket_id = told
+                receiver.push(bucket_id, bucket, push)
+                if isinstance(push.action, Abandon):
+                    del bucket.streams[push.envoy]
+        if now_s - bucket.counted_s >= COUNT_EVERY_S:
+            bucket.counted_s = now_s
+            self._tell(bucket, counted(bucket.ledger.shares(now_s), self._replica))
+        self.touched(bucket)
+
+    def _tell(self, bucket: BucketLedger, numbers: tuple[int, ...]) -> None:
+        differences = [now - before for now, before in zip(numbers, bucket.counted, strict=True)]
+        bucket.counted = numbers
+        self._tell_metrics(bucket.divided.stat_key, differences)
+
+    def _drop(self, bucket: BucketLedger) -> None:
+        if self._all.get(bucket.divided.key) is bucket:
+            del self._all[bucket.divided.key]
+            self._tell(bucket, NOTHING_COUNTED)
+            self._of_domain[bucket.domain] -= 1
+            if not self._of_domain[bucket.domain]:
+                del self._of_domain[bucket.domain]
+
+
+def counted(shares: BucketShares, replica: str) -> tuple[int, ...]:
+    """What the metrics are told: the Envoys of this replica, in the order of `metrics.declared.SHARE`."""
+    own = [each for each in shares.envoys if each.replica == replica]
+    held = sum(each.hold for each in own)
+    bound = shares.overshoot_bound * shares.limit * WINDOW_S
+    return (
+        round(MINUTE_S * sum(each.rate for each in own)),
+        round(MINUTE_S * held),
+        round(MINUTE_S * sum(each.demand for each in own)),
+        round(MINUTE_S * sum(each.refused for each in own)),
+        round(bound * held / shares.hold) if shares.hold else 0,
+        len(own),
+        sum(each.silent for each in own),
+    )

@@ -1,0 +1,61 @@
+"""What a bucket id comes to under a configuration: a limit that a ledger divides, or an answer without one."""
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from ratelimit.descriptors.bucket_id import ordered
+from ratelimit.descriptors.limit import Limit
+from ratelimit.descriptors.request import Descriptor
+from ratelimit.descriptors.tree import Config
+from ratelimit.quota.options import AckMode, LedgerOptions
+from ratelimit.service.quota_messages import Blanket
+
+# A ledger of one configuration: its domain, and the entries that share it, in the order of the tree.
+LedgerKey: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
+
+
+@dataclass(slots=True)
+class Divided:
+    """A limit that is divided. `shared`: other bucket ids have the same ledger (share_threshold).
+
+    `stat_key` names the limit in the metrics; `configured` as for `tree.Match`.
+    """
+
+    key: LedgerKey
+    limit: Limit
+    stat_key: str
+    configured: bool
+    shared: bool
+    options: LedgerOptions = field(init=False)
+
+    def for_acks(self, ack: AckMode) -> "Divided":
+        """The same, with the options of its ledger."""
+        self.options = ledger_options(self.limit, ack)
+        return self
+
+
+def find(config: Config, domain: str, entries: dict[str, str]) -> Divided | Blanket | None:
+    """What the bucket comes to; None where no limit of the domain is reached."""
+    root = config.domains.get(domain)
+    order = None if root is None else ordered(root, entries)
+    match = None if order is None else config.match(domain, Descriptor(order))
+    if match is None:
+        return None
+    limit = match.limit
+    if limit.unlimited or limit.shadow_mode or limit.quota_assignment.exact:
+        return Blanket.ALLOW
+    if limit.requests_per_unit == 0:
+        return Blanket.DENY
+    shared = match.counter_entries != order
+    return Divided((domain, match.counter_entries), limit, match.stat_key, match.configured, shared)
+
+
+def ledger_options(limit: Limit, ack: AckMode) -> LedgerOptions:
+    """What a ledger of this limit is made for."""
+    assignment = limit.quota_assignment
+    return LedgerOptions(
+        limit.requests_per_unit / limit.window_s,
+        assignment.minimum_share,
+        assignment.expected_envoys,
+        ack,
+    )

@@ -1,0 +1,259 @@
+"""One stream of an Envoy: its reports to ledgers, and what ledgers say back to it.
+
+What waits to be sent is one entry for each bucket, so an Envoy that does not read holds no more than its buckets.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from ratelimit.errors import GrpcStatus, RpcError
+from ratelimit.quota.assignment import Abandon, Probe, Push
+from ratelimit.quota.options import AckMode
+from ratelimit.service.quota_acks import came_through_a_proxy
+from ratelimit.service.quota_bindings import BLANKET_TTL_S, Binding, Bindings, Shared
+from ratelimit.service.quota_ledgers import BucketLedger
+from ratelimit.service.quota_messages import (
+    Reports,
+    Usage,
+    assigned,
+    blanket,
+    read_reports,
+    response,
+)
+
+USAGES_AT_ONCE = 100
+ACTIONS_AT_ONCE = 500
+NAME_CHARACTERS_MAX = 256
+# A report that came so long after a push tells of what the Envoy does since.
+REPORT_ACKS_AFTER_S = 1.0
+
+
+class QuotaStream:
+    """Made inside the running event loop. `unnamed` is how its Envoy is called in ledgers unless it says."""
+
+    def __init__(self, shared: Shared, context: Any, unnamed: str) -> None:
+        self._shared = shared
+        self._context = context
+        self._unnamed = unnamed
+        self._loop = asyncio.get_running_loop()
+        metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        settings = shared.settings
+        self._can_ping = hasattr(context, "acknowledged") and settings.rlqs_ack != "report"
+        self._detects = self._can_ping and settings.rlqs_ack == "detect"
+        self._by_report = False
+        self._bindings = Bindings(shared, self, AckMode.PING if self._can_ping else AckMode.REPORT)
+        self._bindings.name = _name(metadata, settings.rlqs_envoy_metadata) or unnamed
+        self._bindings.kind = metadata.get(settings.rlqs_class_metadata, "") if settings.rlqs_class_metadata else ""
+        self._out: dict[bytes, tuple[BucketLedger, Push] | bytes] = {}
+        self._wake = asyncio.Event()
+        self._unread: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._budget = float(settings.rlqs_usages_per_second)
+        self._budget_s = self._loop.time()
+        self.open = True
+        self._displaced = False
+        if self._detects and came_through_a_proxy(metadata.items()):
+            self._fall_back("it came through a proxy, which would answer for its Envoy")
+
+    @property
+    def name(self) -> str:
+        """What its Envoy is called in ledgers."""
+        return self._bindings.name
+
+    async def run(self, requests: Any) -> None:
+        """Serve it to its end. Raises RpcError for what ends it before its client does."""
+        reading, writing = asyncio.ensure_future(self._read(requests)), asyncio.ensure_future(self._write())
+        try:
+            done, _ = await asyncio.wait((reading, writing), return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                each.result()
+        finally:
+            reading.cancel()
+            writing.cancel()
+            await asyncio.gather(reading, writing, return_exceptions=True)
+
+    def push(self, bucket: bytes, ledger: BucketLedger, push: Push) -> None:
+        """Send a push of a ledger; the last one of a bucket is what counts."""
+        binding = self._bindings.get(bucket)
+        if binding is None or binding.ledger is not ledger:
+            return
+        if push.seq != binding.seq:
+            binding.seq, binding.pushed_s = push.seq, self._loop.time()
+        if self._detects:
+            binding.given.told(push.action, self._loop.time())
+        waiting = self._out.get(bucket)
+        if isinstance(push.action, Probe) and waiting is not None:
+            return  # what waits is asked about as well
+        self._out[bucket] = (ledger, push)
+        self._wake.set()
+        if isinstance(push.action, Abandon):
+            self._bindings.forget(bucket)
+
+    def close(self) -> None:
+        """The stream is over."""
+        self.open = False
+        self._bindings.leave_all()
+
+    async def _read(self, requests: Any) -> None:
+        async for message in requests:
+            await self._take(read_reports(message, self._shared.settings.rlqs_stream_buckets_max))
+
+    async def _take(self, reports: Reports) -> None:
+        stats = self._shared.stats
+        # Some Envoys name the domain in each report, others in the first only.
+        if reports.domain and self._bindings.domain not in ("", reports.domain):
+            raise RpcError(GrpcStatus.INVALID_ARGUMENT, "the domain of a stream changed")
+        self._bindings.domain = self._bindings.domain or reports.domain
+        if not self._bindings.domain:
+            raise RpcError(GrpcStatus.INVALID_ARGUMENT, "the first report of a stream names no domain")
+        stats.reports += 1
+        stats.usages += len(reports.usages)
+        if reports.broken:
+            stats.usages_broken += reports.broken
+            told = {"envoy": self.name, "domain": self._bindings.domain}
+            self._shared.tell_once("a report has buckets without an id, or with one that is too large", **told)
+        if self._shared.config is None:
+            return  # nobody knows what to say yet: the next report asks again
+        self._check_reader()
+        for start in range(0, len(reports.usages), USAGES_AT_ONCE):
+            now_s = self._loop.time()
+            for usage in reports.usages[start : start + USAGES_AT_ONCE]:
+                self._used(usage, now_s)
+            await asyncio.sleep(0)
+        await self._slow_down(1 + len(reports.usages))
+
+    async def _slow_down(self, usages: int) -> None:
+        """Read no faster than is allowed: what comes meanwhile waits at the Envoy."""
+        per_s, now_s = self._shared.settings.rlqs_usages_per_second, self._loop.time()
+        self._budget = min(float(per_s), self._budget + (now_s - self._budget_s) * per_s) - usages
+        self._budget_s = now_s
+        if self._budget < 0:
+            self._shared.stats.throttled += 1
+            self._shared.tell_once("an Envoy reports faster than RLQS_USAGES_PER_SECOND", envoy=self.name)
+            await asyncio.sleep(-self._budget / per_s)
+
+    def _used(self, usage: Usage, now_s: float) -> None:
+        if usage.absurd:
+            self._shared.stats.usages_absurd += 1
+            self._shared.tell_once("a report has numbers that no Envoy can mean: they are bounded", envoy=self.name)
+        binding = self._bindings.current(usage.bucket)
+        if binding is not None and binding.ledger.streams.get(binding.row, (None,))[0] is not self:
+            binding = self._take_over(usage.bucket, binding)
+        if binding is None:
+            self._tell_rule(usage, now_s)
+            return
+        bucket, row = binding.ledger, binding.row
+        ledger = bucket.ledger
+        if self._detects and binding.given.reported(usage.allowed, usage.elapsed_s, now_s):
+            self._fall_back("its report contradicts the answer to a PING: something between has answered")
+        ledger.report(row, usage.allowed, usage.denied, usage.elapsed_s, now_s)
+        if binding.weight != 1:
+            ledger.weigh(row, binding.weight)
+        if self._by_report and now_s - binding.pushed_s >= REPORT_ACKS_AFTER_S:
+            ledger.acked(row, binding.seq, now_s)
+        self._shared.ledgers.touched(bucket)
+
+    def _tell_rule(self, usage: Usage, now_s: float) -> None:
+        rule = self._bindings.rule(usage.bucket, usage.allowed + usage.denied, now_s)
+        if rule is not None:
+            self._out[usage.bucket] = blanket(usage.bucket, rule, BLANKET_TTL_S)
+            self._wake.set()
+
+    def _take_over(self, bucket: bytes, binding: Binding) -> Binding | None:
+        """Be who is told of this row: it is new, or its Envoy was on another stream before."""
+        other = binding.ledger.streams.get(binding.row, (None,))[0]
+        if isinstance(other, QuotaStream) and other.open:
+            if self._displaced:
+                return self._rename(bucket)
+            other.displace()
+        binding.ledger.streams[binding.row] = (self, bucket)
+        return binding
+
+    def displace(self) -> None:
+        """Another stream says that it is this Envoy."""
+        self._displaced = True
+
+    def _rename(self, bucket: bytes) -> Binding | None:
+        """Two Envoys say that they have one name: this one goes without."""
+        what = "two Envoys have one name (RLQS_ENVOY_METADATA): one of them goes without"
+        self._shared.tell_once(what, name=self.name)
+        self._bindings.leave_all()
+        self._bindings.name, self._displaced = self._unnamed, False
+        binding = self._bindings.current(bucket)
+        return None if binding is None else self._take_over(bucket, binding)
+
+    def _fall_back(self, reason: str) -> None:
+        self._by_report, self._detects = True, False
+        self._shared.stats.ack_fallbacks += 1
+        told = {"reason": reason, "envoy": self.name, "peer": self._context.peer()}
+        self._shared.tell_once("assignments of a stream count as obeyed by its reports, not by PING", **told)
+
+    async def _write(self) -> None:
+        timeout_s = self._shared.settings.rlqs_write_timeout
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._out:
+                parts, asked = self._next_parts()
+                try:
+                    if parts:
+                        async with asyncio.timeout(timeout_s):
+                            await self._context.write(response(parts))
+                except TimeoutError:
+                    raise self._unread_error() from None
+                self._shared.stats.pushes += len(parts)
+                self._ask(asked)
+
+    def _next_parts(self) -> tuple[list[bytes], list[tuple[BucketLedger, Push]]]:
+        """What goes into the next response, and what is asked about behind it."""
+        parts: list[bytes] = []
+        asked: list[tuple[BucketLedger, Push]] = []
+        for bucket in list(islice(self._out, ACTIONS_AT_ONCE)):
+            told = self._out.pop(bucket)
+            if isinstance(told, bytes):
+                parts.append(told)
+                continue
+            asked.append(told)
+            action = told[1].action
+            if not isinstance(action, Probe):
+                parts.append(assigned(bucket, action))
+        return parts, asked
+
+    def _ask(self, asked: list[tuple[BucketLedger, Push]]) -> None:
+        if not asked or not self._can_ping:
+            return
+        read = self._context.acknowledged()
+        self._unread.append((self._loop.time(), read))
+        read.add_done_callback(lambda done: self._obeyed(asked, done))
+
+    def _obeyed(self, asked: list[tuple[BucketLedger, Push]], done: "asyncio.Future[None]") -> None:
+        """What was asked about has been read; what a proxy has read says nothing."""
+        while self._unread and self._unread[0][1].done():
+            self._unread.popleft()
+        if done.cancelled() or self._by_report or not self.open:
+            return
+        now_s = self._loop.time()
+        self._shared.stats.acks += len(asked)
+        for bucket, push in asked:
+            bucket.ledger.acked(push.envoy, push.seq, now_s)
+            self._shared.ledgers.touched(bucket)
+
+    def _check_reader(self) -> None:
+        """Raises RpcError where what was sent is not read."""
+        if self._unread and self._loop.time() - self._unread[0][0] > self._shared.settings.rlqs_write_timeout:
+            raise self._unread_error()
+
+    def _unread_error(self) -> RpcError:
+        self._shared.stats.streams_stalled += 1
+        return RpcError(GrpcStatus.UNAVAILABLE, "the Envoy does not read what it is told")
+
+
+def _name(metadata: Mapping[str, str], key: str) -> str:
+    """The name that an Envoy gives itself; one that looks like ours, or is too long, is none.
+
+    Envoy 1.40 sends a command such as `%HOSTNAME%` as it stands: then all of them have that name.
+    """
+    name = metadata.get(key, "") if key else ""
+    return "" if name.startswith(("~", "%")) or len(name) > NAME_CHARACTERS_MAX else name

@@ -1,0 +1,97 @@
+"""RateLimitQuotaService: Envoys report what they allowed and denied, and are told what they may.
+
+    report ─► quota_stream.py ─► quota_bindings.py: bucket id ─► limit ─► ledger.report
+    quota_ledgers.py: ticks ─► pushes ─► quota_stream.py ─► response, and a PING behind it ─► ledger.acked
+
+The service has what all streams share: the configuration, the ledgers, the bounds. What is divided, and how, is the
+quota floor's.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+import grpc
+
+from ratelimit.descriptors.tree import Config
+from ratelimit.errors import RpcError
+from ratelimit.metrics import Metrics, QuotaStats
+from ratelimit.quota.ledger import Ledger
+from ratelimit.quota.ledger_store import LedgerStore
+from ratelimit.quota.options import Tuning
+from ratelimit.service.quota_bindings import Shared
+from ratelimit.service.quota_ledgers import Ledgers, QuotaLedger
+from ratelimit.service.quota_limits import Divided
+from ratelimit.service.quota_messages import QUOTA_METHOD, QUOTA_SERVICE_NAME
+from ratelimit.service.quota_shared import SharedPlace, make_shared
+from ratelimit.service.quota_stream import QuotaStream
+from ratelimit.service.quota_view import bucket_share
+from ratelimit.settings import QuotaSettings
+
+_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class RateLimitQuotaService:
+    """Made inside the running event loop. Ledgers are shared with other replicas in `store`, or this process's own."""
+
+    def __init__(self, settings: QuotaSettings, metrics: Metrics, store: LedgerStore | None = None) -> None:
+        stats = metrics.quota = QuotaStats()
+        self._settings = settings
+        self._stats = stats
+        self._store = store
+        self._started_s = asyncio.get_running_loop().time()
+        self.replica = secrets.token_hex(6)
+        self.ledgers = Ledgers(self._make_ledger, settings.rlqs_domain_buckets_max, metrics.shares.add, self.replica)
+        self._shared = Shared(settings, stats, self.ledgers)
+        self._streams = count(1)
+
+    @property
+    def handler(self) -> grpc.GenericRpcHandler:
+        """What a server registers: messages as bytes, which are counted before they are read."""
+        method: Any = grpc.stream_stream_rpc_method_handler(self.stream)
+        return grpc.method_handlers_generic_handler(QUOTA_SERVICE_NAME, {QUOTA_METHOD: method})
+
+    def swap(self, config: Config) -> None:
+        """Put a configuration in force: streams look their buckets up anew at their next report."""
+        self._shared.config = config
+        self._shared.generation += 1
+
+    def shares(self) -> Iterator[dict[str, Any]]:
+        """Who has what share, a value for each bucket (quota_view.py), made when it is asked for."""
+        for bucket in list(self.ledgers):
+            yield bucket_share(bucket, asyncio.get_running_loop().time())
+
+    def close(self) -> None:
+        """Nothing is told any more."""
+        self.ledgers.close()
+
+    async def stream(self, requests: Any, context: Any) -> None:
+        """StreamRateLimitQuotas."""
+        stats, settings = self._stats, self._settings
+        if stats.streams_active >= settings.rlqs_streams_max:
+            stats.streams_refused += 1
+            self._shared.tell_once("a stream of an Envoy is refused, RLQS_STREAMS_MAX are open", peer=context.peer())
+            reason = f"{settings.rlqs_streams_max} streams are open"
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, reason)
+        stats.streams_total += 1
+        stats.streams_active += 1
+        stream = QuotaStream(self._shared, context, f"~{self.replica}-{next(self._streams)}")
+        try:
+            await stream.run(requests)
+        except RpcError as error:
+            stats.streams_broken += 1
+            told = {"envoy": stream.name, "peer": context.peer()}
+            self._shared.tell_once(f"the stream of an Envoy is ended, {error.details}", **told)
+            await context.abort(_CODES[error.grpc_status], error.details)
+        finally:
+            stream.close()
+            stats.streams_active -= 1
+
+    def _make_ledger(self, divided: Divided, wake: Callable[[], None]) -> QuotaLedger:
+        # Assignments of a process that was here before may be in force for as long as one lasts.
+        learn_until_s = self._started_s + Tuning().ttl_s
+        if self._store is None:
+            return Ledger(divided.options, learn_until_s, replica=self.replica)
+        return make_shared(SharedPlace(self._store, self.replica, learn_until_s), divided, wake)

@@ -1,0 +1,80 @@
+import grpc
+
+from ratelimit.descriptors.loader import ConfigFile, load_config
+from tests.service.quota_streams import CONFIG, Envoy, PingedEnvoy, quota_service, report, until
+
+
+def users(*names: str) -> bytes:
+    """A report of buckets that have ledgers of their own."""
+    return report(*(("user", name, 1, 0) for name in names))
+
+
+async def test_buckets_of_a_stream_are_bounded() -> None:
+    """One more ends it; a hostile stream of ids that reach no limit holds no more than that either."""
+    service, stats = quota_service(rlqs_stream_buckets_max=3)
+    envoy = PingedEnvoy(service)
+    for name in ("a", "b", "c", "e"):
+        envoy.send(users(name))
+    await envoy.over()
+    assert envoy.aborted == (grpc.StatusCode.RESOURCE_EXHAUSTED, "more than 3 buckets in one stream")
+    assert (stats.rows, len(service.ledgers)) == (0, 3)  # what is in force there still counts
+    hostile = Envoy(service)
+    for number in range(20):
+        hostile.send(report(("name", f"unknown-{number}", 1, 0)))
+    await until(lambda: stats.unknown_buckets == 20)
+    await hostile.end()
+    assert hostile.aborted is None
+    service.close()
+
+
+async def test_buckets_and_rows_of_a_domain_are_bounded() -> None:
+    """What is beyond is told what unknown buckets are told."""
+    service, stats = quota_service(rlqs_domain_rows_max=2, rlqs_unknown_bucket="deny")
+    one, other = PingedEnvoy(service), PingedEnvoy(service)
+    await one.told(users("a"))
+    await one.told(users("b"))
+    told = await other.told(users("c"))
+    assert told.quota_assignment_action.rate_limit_strategy.blanket_rule == 1
+    assert (stats.rows, stats.buckets_refused) == (2, 1)
+    await one.end()
+    await other.end()
+    service.close()
+
+
+async def test_buckets_that_share_a_counter_have_a_row_each() -> None:
+    """One ledger divides one limit over both."""
+    service, _ = quota_service()
+    envoy = PingedEnvoy(service)
+    await envoy.told(report(("ip", "10.1", 1, 0)))
+    await envoy.told(report(("ip", "10.2", 1, 0)))
+    (bucket,) = service.ledgers
+    names = sorted(share.envoy for share in bucket.ledger.shares(0.0).envoys)
+    assert len(names) == 2
+    assert all("#" in name for name in names)
+    await envoy.end()
+    service.close()
+
+
+async def test_a_reload_is_in_force_with_the_next_report() -> None:
+    """A limit that changed, one that is gone, one that is new; a bucket whose limit did not change keeps its row."""
+    service, stats = quota_service()
+    envoy = PingedEnvoy(service)
+    await envoy.told(users("a"))
+    await envoy.told(report(("name", "free", 1, 0)))
+    (bucket,) = service.ledgers
+
+    def load(text: str) -> None:
+        service.swap(load_config([ConfigFile("f.yaml", text.encode())]))
+
+    load(CONFIG.replace("requests_per_unit: 6000", "requests_per_unit: 60"))
+    await envoy.told(users("a"))
+    assert (bucket.ledger.options.limit_per_s, stats.rows) == (1.0, 1)
+    load(CONFIG.replace("key: user", "key: nobody"))
+    told = await envoy.told(users("a"))
+    assert told.quota_assignment_action.rate_limit_strategy.blanket_rule == 0
+    assert (stats.rows, stats.unknown_buckets) == (0, 1)
+    load(CONFIG.replace("unlimited: true", "unit: second, requests_per_unit: 50"))
+    envoy.send(report(("name", "free", 1, 0)))
+    await until(lambda: stats.rows == 1)
+    await envoy.end()
+    service.close()

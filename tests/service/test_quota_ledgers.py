@@ -1,0 +1,185 @@
+import asyncio
+from math import inf
+from typing import Any
+
+from ratelimit.descriptors.loader import ConfigFile, load_config
+from ratelimit.quota.assignment import Abandon, Assign, Push
+from ratelimit.quota.head import Head
+from ratelimit.quota.options import AckMode, LedgerOptions
+from ratelimit.quota.row import Row
+from ratelimit.quota.shares import BucketShares, shares_of
+from ratelimit.service import quota_ledgers
+from ratelimit.service.quota_ledgers import TICK_S, BucketLedger, Ledgers
+from ratelimit.service.quota_limits import Divided, find
+from tests.service.quota_streams import CONFIG, until
+
+
+class FakeLedger:
+    """A ledger that says what it is told to."""
+
+    def __init__(self, options: LedgerOptions, loop: asyncio.AbstractEventLoop) -> None:
+        self.options = options
+        self.rows: dict[str, Any] = {"e": None}
+        self.plan_every_s = 0.0
+        self.next_tick_s = loop.time()
+        self.pushes: list[Push] = []
+        self.ticks: list[float] = []
+
+    @property
+    def empty(self) -> bool:
+        return not self.rows
+
+    def report(self, *_: Any) -> None:
+        pass
+
+    weigh = acked = closed = report
+
+    def shares(self, now_s: float) -> BucketShares:
+        rows = [Row("ours", "r", tokens=60, hold=2.0, burst=4), Row("other", "s", tokens=60, hold=2.0, silent=True)]
+        return shares_of(rows, Head(), self.options, now_s)
+
+    def tick(self, now_s: float) -> list[Push]:
+        self.ticks.append(now_s)
+        self.next_tick_s = inf
+        pushes, self.pushes = self.pushes, []
+        return pushes
+
+
+class Told:
+    """An Envoy's stream."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[bytes, Push]] = []
+
+    def push(self, bucket: bytes, _: BucketLedger, push: Push) -> None:
+        self.told.append((bucket, push))
+
+
+def divided(user: str = "x", domain: str = "d") -> Divided:
+    """A limit of its own for each user."""
+    text = CONFIG.replace("domain: d", f"domain: {domain}")
+    found = find(load_config([ConfigFile("f.yaml", text.encode())]), domain, {"user": user})
+    assert isinstance(found, Divided)
+    return found.for_acks(AckMode.PING)
+
+
+def all_of(domain_max: int = 100, tell: Any = lambda *_: None) -> tuple[Ledgers, list[Any]]:
+    """Ledgers of fakes, and what wakes each."""
+    loop = asyncio.get_running_loop()
+    wakes: list[Any] = []
+
+    def make(divided: Divided, wake: Any) -> FakeLedger:
+        wakes.append(wake)
+        return FakeLedger(divided.options, loop)
+
+    return Ledgers(make, domain_max, tell, "r"), wakes
+
+
+def fake(bucket: BucketLedger | None) -> tuple[BucketLedger, FakeLedger]:
+    """A bucket and its ledger."""
+    assert bucket is not None
+    assert isinstance(bucket.ledger, FakeLedger)
+    return bucket, bucket.ledger
+
+
+async def test_what_a_ledger_says_goes_to_the_stream_of_its_envoy() -> None:
+    """Of an Envoy that is not here nothing is told; one that is told to forget is forgotten."""
+    ledgers, _ = all_of()
+    bucket, ledger = fake(ledgers.get(divided()))
+    here = Told()
+    bucket.streams["here"] = here, b"bucket"
+    ledger.pushes = [Push("here", 1, Assign(1, 1, 12)), Push("away", 1, Assign(1, 1, 12)), Push("here", 2, Abandon())]
+    ledgers.touched(bucket)
+    await until(lambda: ledger.ticks)
+    assert [(bucket_id, push.seq) for bucket_id, push in here.told] == [(b"bucket", 1), (b"bucket", 2)]
+    assert bucket.streams == {}
+    ledgers.close()
+
+
+async def test_a_ledger_ticks_when_it_says_and_not_more_often() -> None:
+    """However often it is told something; a store that brought something wakes it."""
+    ledgers, wakes = all_of()
+    bucket, ledger = fake(ledgers.get(divided()))
+    for _ in range(20):
+        ledger.next_tick_s = asyncio.get_running_loop().time()
+        ledgers.touched(bucket)
+        await asyncio.sleep(0)
+    assert len(ledger.ticks) == 1
+    wakes[0]()
+    await until(lambda: len(ledger.ticks) == 2)
+    assert ledger.ticks[1] - ledger.ticks[0] >= TICK_S
+    assert ledger.plan_every_s == quota_ledgers.PLAN_EVERY_S
+    ledgers.close()
+
+
+async def test_an_earlier_moment_goes_before_a_later_one() -> None:
+    """What waits for the later one is not told of twice."""
+    ledgers, _ = all_of()
+    (late, late_ledger), (soon, soon_ledger) = fake(ledgers.get(divided("late"))), fake(ledgers.get(divided("soon")))
+    now_s = asyncio.get_running_loop().time()
+    late_ledger.next_tick_s = now_s + 3600
+    ledgers.touched(late)
+    soon_ledger.next_tick_s = now_s + 0.01
+    ledgers.touched(soon)
+    await until(lambda: soon_ledger.ticks)
+    assert late_ledger.ticks == []
+    late_ledger.next_tick_s = now_s
+    ledgers.touched(late)
+    await until(lambda: late_ledger.ticks)
+    ledgers.close()
+    ledgers.touched(late)
+
+
+async def test_ledgers_take_turns_with_everybody_else(monkeypatch: Any) -> None:
+    """No more than a slice of work in one turn of the loop."""
+    monkeypatch.setattr(quota_ledgers, "SLICE_S", 0.0)
+    monkeypatch.setattr(quota_ledgers, "TICK_S", 0.0)
+    ledgers, _ = all_of()
+    found = [fake(ledgers.get(divided(str(number)))) for number in range(5)]
+    for bucket, _ in found:
+        ledgers.touched(bucket)
+    monkeypatch.setattr(quota_ledgers, "SLICE_S", 1e-9)
+    await until(lambda: all(ledger.ticks for _, ledger in found))
+    ledgers.close()
+
+
+async def test_ledgers_of_a_domain_are_bounded() -> None:
+    """One that is left makes room; other domains are not concerned, and a limit keeps its ledger."""
+    ledgers, _ = all_of(domain_max=1)
+    bucket, ledger = fake(ledgers.get(divided("x")))
+    assert ledgers.get(divided("x")) is bucket
+    assert ledgers.get(divided("y")) is None
+    assert ledgers.get(divided("y", "e")) is not None
+    assert len(ledgers) == 2
+    ledger.rows = {}
+    ledgers.touched(bucket)
+    assert [each.domain for each in ledgers] == ["e"]
+    assert ledgers.get(divided("y")) is not None
+    ledgers.close()
+
+
+async def test_a_limit_that_changed_is_another_from_now_on() -> None:
+    """Its ledger goes on with what it knows."""
+    ledgers, _ = all_of()
+    before = divided()
+    bucket, ledger = fake(ledgers.get(before))
+    after = divided()
+    after.options = LedgerOptions(7.0)
+    assert ledgers.get(after) is bucket
+    assert ledger.options.limit_per_s == 7.0
+    assert bucket.divided is after
+    ledgers.close()
+
+
+async def test_the_metrics_hear_of_the_envoys_of_this_replica() -> None:
+    """Once in 5 s what changed, and at the end that nothing is left."""
+    told: list[tuple[str, list[int]]] = []
+    ledgers, _ = all_of(tell=lambda key, numbers: told.append((key, numbers)))
+    bucket, ledger = fake(ledgers.get(divided()))
+    ledgers.touched(bucket)
+    await until(lambda: told)
+    assert told == [("d.user", [60, 120, 0, 0, 2, 1, 0])]
+    ledger.rows = {}
+    ledgers.touched(bucket)
+    assert [sum(pair) for pair in zip(told[0][1], told[1][1], strict=True)] == [0] * 7
+    ledgers.close()

@@ -1,0 +1,122 @@
+import pytest
+
+from ratelimit.errors import GrpcStatus, RpcError
+from ratelimit.pb.envoy.service.rate_limit_quota.v3 import rlqs_pb2
+from ratelimit.pb.envoy.type.v3 import ratelimit_strategy_pb2
+from ratelimit.quota.assignment import Abandon, Assign
+from ratelimit.service import quota_messages
+from ratelimit.service.quota_messages import (
+    MESSAGE_BYTES_MAX,
+    Blanket,
+    assigned,
+    blanket,
+    bucket_of,
+    entries_of,
+    read_reports,
+    response,
+)
+from tests.service.quota_streams import report
+
+STRATEGY = ratelimit_strategy_pb2.RateLimitStrategy
+
+
+def parsed(*parts: bytes) -> rlqs_pb2.RateLimitQuotaResponse:
+    """What an Envoy reads."""
+    return rlqs_pb2.RateLimitQuotaResponse.FromString(response(parts))
+
+
+def test_a_report_is_read() -> None:
+    """Counts, the time since the last one, and the bucket, whose name does not depend on the order of its map."""
+    message = rlqs_pb2.RateLimitQuotaUsageReports(domain="d")
+    usage = message.bucket_quota_usages.add(num_requests_allowed=7, num_requests_denied=3)
+    usage.bucket_id.bucket["b"], usage.bucket_id.bucket["a"] = "2", "1"
+    usage.time_elapsed.seconds, usage.time_elapsed.nanos = 5, 500_000_000
+    found = read_reports(message.SerializeToString(), 10)
+    (read,) = found.usages
+    assert (found.domain, found.broken, read.allowed, read.denied, read.elapsed_s) == ("d", 0, 7, 3, 5.5)
+    assert read.bucket == bucket_of({"a": "1", "b": "2"})
+    assert (entries_of(read.bucket), read.absurd) == ({"a": "1", "b": "2"}, False)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "allowed", "bounded"),
+    [(-5, 1, (0.0, 1)), (10**9, 1, (86400.0, 1)), (5, 2**63, (5.0, 10**12))],
+)
+def test_absurd_numbers_are_bounded_and_told_apart(seconds: int, allowed: int, bounded: tuple[float, int]) -> None:
+    """A negative or endless time, more requests than there can be."""
+    message = rlqs_pb2.RateLimitQuotaUsageReports(domain="d")
+    usage = message.bucket_quota_usages.add(num_requests_allowed=allowed, num_requests_denied=1)
+    usage.bucket_id.bucket["a"] = "1"
+    usage.time_elapsed.seconds = seconds
+    (read,) = read_reports(message.SerializeToString(), 10).usages
+    assert (read.absurd, (read.elapsed_s, read.allowed)) == (True, bounded)
+
+
+def test_usages_without_a_usable_bucket_are_left_out() -> None:
+    """None, one of too many entries, and texts that are too long; the others count."""
+    message = rlqs_pb2.RateLimitQuotaUsageReports(domain="d")
+    message.bucket_quota_usages.add(num_requests_allowed=1)
+    for entries in ({f"k{n}": "v" for n in range(17)}, {"k" * 257: "v"}, {"k": "ü" * 2049}, {"k": "v"}):
+        message.bucket_quota_usages.add().bucket_id.bucket.update(entries)
+    found = read_reports(message.SerializeToString(), 10)
+    assert (len(found.usages), found.broken) == (1, 4)
+
+
+def test_a_report_is_bounded_before_it_is_built() -> None:
+    """By its bytes, by its usages, by fields that nobody knows; and it may be none at all."""
+    many = report(*(("k", str(number), 1, 0) for number in range(11)))
+    for message, code, reason in (
+        (bytes(MESSAGE_BYTES_MAX + 1), GrpcStatus.INVALID_ARGUMENT, "bytes"),
+        (many, GrpcStatus.RESOURCE_EXHAUSTED, "more than 10 buckets"),
+        (report(*(("k", "", 0, 0) for _ in range(11))) + many, GrpcStatus.RESOURCE_EXHAUSTED, "more than 10 buckets"),
+        (b"\x12\x00" * 11, GrpcStatus.RESOURCE_EXHAUSTED, "more than 10 buckets"),
+        (b"\x48\x01" * 20, GrpcStatus.RESOURCE_EXHAUSTED, "more than 10 buckets"),
+        (b"\xff", GrpcStatus.INTERNAL, "garbled"),
+        (b"\x12\x7f" + bytes(40), GrpcStatus.INTERNAL, "garbled"),
+        (b"\x0b" + bytes(40), GrpcStatus.INTERNAL, "garbled"),
+        (rlqs_pb2.RateLimitQuotaUsageReports(domain="d" * 257).SerializeToString(), GrpcStatus.INVALID_ARGUMENT, "256"),
+    ):
+        with pytest.raises(RpcError) as caught:
+            read_reports(message, 10)
+        assert caught.value.grpc_status == code
+        assert reason in caught.value.details
+
+
+def test_what_nobody_knows_in_a_report_is_skipped() -> None:
+    """A field of a later version, of any kind, as large messages are counted before they are read."""
+    unknown = b"\x48\x01" + b"\x51" + bytes(8) + b"\x5d" + bytes(4)
+    assert len(read_reports(report(("k", "v" * 100, 1, 0)) + unknown, 10).usages) == 1
+
+
+def test_assignments_are_what_envoy_reads() -> None:
+    """A token bucket, none at all, and the end of a bucket; the same bytes serve the next bucket."""
+    one, other = bucket_of({"a": "1"}), bucket_of({"a": "2" * 300})
+    given = Assign(5, 90, 12)
+    found = parsed(
+        assigned(one, given), assigned(other, given), assigned(one, Assign(1, 0, 12)), assigned(one, Abandon())
+    )
+    first, second, denied, abandoned = found.bucket_action
+    assert dict(second.bucket_id.bucket) == {"a": "2" * 300}
+    for action in (first.quota_assignment_action, second.quota_assignment_action):
+        bucket = action.rate_limit_strategy.token_bucket
+        assert (bucket.max_tokens, bucket.tokens_per_fill.value, bucket.fill_interval.seconds) == (5, 90, 60)
+        assert action.assignment_time_to_live.seconds == 12
+    assert denied.quota_assignment_action.rate_limit_strategy.blanket_rule == STRATEGY.DENY_ALL
+    assert abandoned.WhichOneof("bucket_action") == "abandon_action"
+
+
+def test_rules_without_a_ledger_are_what_envoy_reads() -> None:
+    """Everything, nothing, and nothing known."""
+    bucket = bucket_of({"a": "1"})
+    found = parsed(*(blanket(bucket, rule, 60) for rule in Blanket)).bucket_action
+    rules = [each.quota_assignment_action.rate_limit_strategy.blanket_rule for each in found[:2]]
+    assert rules == [STRATEGY.ALLOW_ALL, STRATEGY.DENY_ALL]
+    assert found[2].WhichOneof("bucket_action") == "abandon_action"
+
+
+def test_what_is_kept_of_assignments_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever rates there are."""
+    monkeypatch.setattr(quota_messages, "ASSIGNMENTS_KEPT", 10)
+    for tokens in range(1, 100):
+        assigned(b"", Assign(1, tokens, 12))
+        assert len(quota_messages._assignments) <= 10
