@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check tools docs manifests screenshots protos \
   conformance differential explained surface reference-suite exactness replayed rlqs \
-  bench bench-cluster bench-faults bench-floors bench-page bench-reload bench-restart bench-simulate \
+  bench bench-cluster bench-faults bench-floors bench-page bench-quota bench-reload bench-restart bench-simulate \
   bench-soak bench-store
 
 help: ## List the targets
@@ -62,6 +62,9 @@ bench-floors: setup ## What a request costs in our own floors, beside a bare loo
 
 bench-page: setup ## What an open page takes of a worker at RATE= (50,000) calls a second, 10,000 limits (ROUNDS=, SECONDS=)
 	@$(BIN)/python -m loadtest.bench_page
+
+bench-quota: setup ## The quota allocator in a dozen scenarios, and what it costs (BUCKETS=, SEED=): minutes
+	@$(BIN)/python -m loadtest.bench_quota
 
 bench-reload: setup ## Two instances that reload 20,000 descriptors under load: loop lag, failed calls
 	@$(BIN)/python -m loadtest.reload
