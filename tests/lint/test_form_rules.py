@@ -1,8 +1,13 @@
+import subprocess
+from pathlib import Path
+
 import pytest
 
+from deploy.demo.processes import envoy_binary
 from ratelimit.lint.resources import MeshFile
+from ratelimit.lint.rules import Level
 from ratelimit.lint.together import together_findings
-from tests.lint.meshes import header, sending
+from tests.lint.meshes import BOOTSTRAP, header, sending, shipped
 
 
 @pytest.mark.parametrize(
@@ -81,3 +86,39 @@ def test_filters_and_what_stands_around_them(text: str, rules: list[str]) -> Non
     """In files of Envoy's own."""
     found = together_findings([MeshFile("e.yaml", text.encode())], None)
     assert [each.rule for each in found] == rules
+
+
+# What is replaced in the shipped bootstrap, at its first place.
+FORMS = [
+    ("transport_api_version: V3", "transport_api_version: V2"),
+    ("domain: catalog-ratelimit", "stage: 0"),
+    ("timeout: 0.25s", "timeout: 250ms"),
+    ("timeout: 0.25s", "stage: 11"),
+    ("failure_mode_deny: true", "failure_mode_denied: true"),
+    ("descriptor_value: bronze_request", "descriptor_key: tier"),
+    ("headers: [{name: x-loyalty, string_match: {exact: bronze}}]", "headers: []"),
+    ("string_match: {exact: bronze}", "string_match: {}"),
+    ("string_match: {exact: bronze}", "exact_match: bronze"),
+    ("rate_limits:\n", "rate_limits:\n                        - actions: []\n"),
+    ("rate_limits:\n", "rate_limits:\n                        - actions: [{remote_address: {}, source_cluster: {}}]\n"),
+    ("rate_limits:\n", "rate_limits:\n                        - actions: [{remote_address: {}}]\n"),
+]
+
+
+@pytest.mark.integration
+def test_envoy_refuses_what_is_said_to_be_refused(tmp_path: Path) -> None:
+    """And takes the others: the real one, in its mode that validates."""
+    refused, judged = {}, {}
+    for index, (old, new) in enumerate(FORMS):
+        text = shipped(BOOTSTRAP)
+        assert old in text
+        text = text.replace(old, new, 1)
+        file = tmp_path / f"{index}.yaml"
+        file.write_text(text)
+        command = [envoy_binary(), "--mode", "validate", "-c", str(file), "--log-level", "critical"]
+        refused[new] = subprocess.run(command, capture_output=True, check=False).returncode != 0
+        judged[new] = any(
+            each.level is Level.ERROR for each in together_findings([MeshFile("e.yaml", text.encode())], None)
+        )
+    assert judged == refused
+    assert sorted(set(refused.values())) == [False, True]
