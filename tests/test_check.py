@@ -113,7 +113,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_other_ways_to_tell_it(tmp_path: Path, shape: str, beginning: str) -> None:
     """For programs: files by their path, and nothing beside the findings."""
     (tmp_path / "a.yaml").write_text("domain: ''")
-    code, text = told(Checking([tmp_path], shape))
+    code, text = told(Checking([tmp_path], shape=shape))
     assert code == 1
     assert text.startswith(beginning.format(file=tmp_path / "a.yaml") if shape == "github" else beginning)
     assert str(tmp_path / "a.yaml") in text
@@ -123,3 +123,32 @@ def test_a_configuration_for_other_commands(tmp_path: Path) -> None:
     """As `check` reads it."""
     (tmp_path / "a.yaml").write_text("domain: d")
     assert list(read_config(tmp_path, ConfigSettings()).domains) == ["d"]
+
+
+def test_envoy_files_are_held_against_it(tmp_path: Path) -> None:
+    """Files and directories, YAML and JSON; a folder below is a variant, and what is not there is an error."""
+    config, envoy = tmp_path / "config", tmp_path / "envoy"
+    for folder in (config, envoy / "variant"):
+        folder.mkdir(parents=True)
+    (config / "a.yaml").write_text(f"domain: d\ndescriptors: [{{key: header_match, rate_limit: {LIMIT % 1}}}]")
+    named = "type.googleapis.com/envoy.extensions.filters.http.ratelimit.v3.RateLimit"
+    (envoy / "variant" / "e.json").write_text(f'{{"a": {{"@type": "{named}", "domain": "e"}}}}')
+    (envoy / "notes.txt").write_text("a: [")
+    code, text = told(Checking([config], envoy=[envoy], ignored=frozenset({"domain-unasked"})))
+    assert code == 1
+    assert f"error: {envoy / 'variant' / 'e.json'}:1: a.domain: the domain 'e' is not configured" in text
+    assert told(Checking([config], envoy=[envoy / "notes.txt"]))[1].startswith(
+        f"error: {envoy / 'notes.txt'}:2: not YAML"
+    )
+    code, text = told(Checking([config], envoy=[tmp_path / "none"]))
+    assert (code, "the directory does not exist [not-readable]" in text) == (1, True)
+
+
+def test_envoy_files_are_checked_beside_a_configuration_that_does_not_load(tmp_path: Path) -> None:
+    """With what they show by themselves."""
+    config, envoy = tmp_path / "a.yaml", tmp_path / "e.yaml"
+    config.write_text("domain: ''")
+    envoy.write_text("http_filters: [{name: envoy.filters.http.router}]")
+    code, text = told(Checking([config], envoy=[envoy]))
+    assert code == 1
+    assert [line.rpartition(" ")[2] for line in text.splitlines()] == ["domain", "[refused-form]"]

@@ -19,6 +19,15 @@ def test_check_needs_no_server(capsys: pytest.CaptureFixture[str]) -> None:
     assert "catalog-ratelimit: 4 limits" in capsys.readouterr().out
 
 
+def test_check_with_options(capsys: pytest.CaptureFixture[str]) -> None:
+    """`ratelimit check PATH --envoy PATH`, with a format, a level and rules left out; no rule of another name."""
+    words = ["check", str(ROOT / "config" / "catalog.yaml"), "--envoy", str(ROOT / "deploy" / "istio")]
+    assert main([*words, "--format", "json", "--fail-on", "warning", "--ignore", "zero-requests"]) == 0
+    assert json.loads(capsys.readouterr().out)["findings"] == []
+    with pytest.raises(SystemExit):
+        main([*words, "--ignore", "no-such-rule"])
+
+
 def test_a_request_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     """`ratelimit explain DIR DOMAIN k=v`, with options behind it."""
     words = ["explain", str(ROOT / "config"), "catalog-ratelimit", "header_match=gold_request"]

@@ -15,6 +15,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from ratelimit.__main__ import main
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -110,6 +112,16 @@ def test_the_pre_commit_hooks_are_programs_of_the_clone() -> None:
     programs = [hook["entry"].split()[0] for hook in hooks if hook["language"] == "system"]
     assert len(programs) == len(hooks)
     assert all((ROOT / program).exists() for program in programs)
+
+
+def test_the_hook_for_other_repositories_is_a_command_of_ours() -> None:
+    """The file is valid, and its entry is the console script with one of its commands."""
+    file = ROOT / ".pre-commit-hooks.yaml"
+    subprocess.run([Path(sys.executable).parent / "pre-commit", "validate-manifest", file], check=True)
+    (hook,) = yaml.safe_load(file.read_text())
+    program, command = hook["entry"].split()
+    assert program in PROJECT["project"]["scripts"]
+    assert main([command, str(ROOT / "config")]) == 0
 
 
 LEAKS = {

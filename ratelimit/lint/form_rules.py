@@ -1,6 +1,7 @@
 """What today's Envoy refuses, will refuse, or takes for something else than was meant."""
 
 import difflib
+import re
 from collections.abc import Iterator
 
 from ratelimit.lint import envoy_fields as fields
@@ -14,6 +15,7 @@ _OLD_NAMES = {
     "envoy.router": "envoy.filters.http.router",
     "envoy.http_connection_manager": "envoy.filters.network.http_connection_manager",
 }
+_FORMAT = re.compile(r"%[A-Z0-9_]+[(:%]")
 _OLD_TYPES = (".rate_limit.v2.", "/envoy.api.v2.", "http_connection_manager.v2.", ".http.router.v2.")
 
 
@@ -98,7 +100,7 @@ def _action(name: str, action: Item) -> Iterator[Finding]:
         if not (found.text or found.fields or found.elements):
             yield Finding("refused-form", action.place, f"Envoy refuses {name} without {wanted}")
     value = action.get("descriptor_value")
-    if "%" in value.text.strip("%"):
+    if _FORMAT.search(value.text):
         said = f"{quoted(value.text)} is sent as it stands, unless a runtime flag makes a format of it"
         yield Finding("literal-format", value.place, said, "use request_headers or metadata for a value of the request")
     for matcher in action.get("headers").elements:

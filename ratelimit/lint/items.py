@@ -69,7 +69,10 @@ def _text(value: Value, node: Scalar) -> str:
         found = value.json()
     except ConfigError:  # a number that JSON does not know
         return node.text
-    return str(found).lower() if isinstance(found, bool) else "" if found is None else node.text
+    # y and n are texts to Kubernetes and Envoy, as long as nothing asks for a boolean.
+    if isinstance(found, bool) and len(node.text) > 1:
+        return str(found).lower()
+    return "" if found is None else node.text
 
 
 def camel(name: str) -> str:

@@ -206,7 +206,7 @@ def _clusters(envoy: Envoy, mesh: Mesh) -> Iterator[Finding]:
             yield from _service_port(target)
         cluster = each.config.get("rate_limit_service", "grpc_service", "envoy_grpc", "cluster_name")
         names = _static_clusters(envoy) if not each.scope.namespace and each.scope.manager else set()
-        if names and cluster.text not in names:
+        if names and cluster.given and cluster.text not in names:
             said = f"no cluster of these files has the name {quoted(cluster.text)}"
             yield Finding("unknown-cluster", cluster.place, said, f"there are {listed(sorted(names))}")
 

@@ -1,6 +1,7 @@
 """Timeouts and retries of the filter, held against those of the service's store."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from ratelimit.lint.envoy import Envoy, Filter
 from ratelimit.lint.finding import Finding, at
@@ -78,11 +79,10 @@ def _redis_timeouts(resource: Resource) -> Iterator[tuple[Item, float]]:
             continue
         item = environ.get(REDIS_TIMEOUT, container)
         try:
-            found = go_duration_s(item.text) if REDIS_TIMEOUT in environ else load_settings({}).redis.redis_timeout
+            found: Any = go_duration_s(item.text) if REDIS_TIMEOUT in environ else load_settings({}).redis.redis_timeout
         except ValueError:
             continue
-        if isinstance(found, float):
-            yield item, found
+        yield item, found
 
 
 def containers_of(resource: Resource) -> list[Item]:
@@ -91,12 +91,12 @@ def containers_of(resource: Resource) -> list[Item]:
 
 
 def env_of(container: Item) -> Mapping[str, Item]:
-    """The variables of a container whose values stand there."""
+    """The variables of a container; what stands elsewhere has no value here."""
     known = variables()
     return {
         each.get("name").text: each.get("value")
         for each in container.get("env").elements
-        if each.get("name").text in known and each.get("value").given
+        if each.get("name").text in known
     }
 
 

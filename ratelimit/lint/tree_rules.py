@@ -113,7 +113,7 @@ def _missed(child: Node, behind: Node, limited: list[str]) -> str:
     if any(not node.value and "*" in node.key for node in child.children.values()):
         return ""
     has = {node.key for node in child.children.values()} if limited else set()
-    keys = [key for key in limited if key not in has]
+    keys = [key for key in limited if key not in has] if has else limited
     return f"by {listed(keys)}" if keys else ""
 
 

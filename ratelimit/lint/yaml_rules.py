@@ -20,8 +20,7 @@ _SAFE_BOOLEANS = ("true", "false")
 def yaml_findings(root: Value) -> Iterator[Finding]:
     """The findings of one file that loads."""
     fields = dict(root.items())
-    if "domain" in fields:
-        yield from _text(fields["domain"])
+    yield from _text(fields["domain"])
     yield from _descriptors(fields)
 
 

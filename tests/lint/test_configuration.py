@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratelimit.descriptors.loader import ConfigFile, load_config
@@ -37,6 +37,7 @@ def test_what_the_lenient_mode_lets_pass() -> None:
     assert of_texts(repeated, strict=False)[0].said.endswith("the others are not told")
 
 
+@settings(max_examples=50)
 @given(st.lists(contents, min_size=1, max_size=2), st.booleans())
 def test_no_file_raises(texts: list[bytes], strict: bool) -> None:
     """What loads has findings, and every format can tell them."""

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratelimit.lint.resources import MeshFile, folder_below
@@ -183,6 +183,7 @@ trees = st.recursive(
 SHIPPED_TEXTS = [shipped(name) for name in (*SHIPPED, SINGLE, BOOTSTRAP)]
 
 
+@settings(max_examples=50)
 @given(st.lists(damaged(st.one_of(trees, st.sampled_from(SHIPPED_TEXTS))), min_size=1, max_size=3))
 def test_no_yaml_raises(texts: list[str]) -> None:
     """Random trees of the right words, and the shipped files damaged."""

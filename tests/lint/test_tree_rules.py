@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratelimit.descriptors.request import Descriptor
@@ -134,7 +134,8 @@ def written(siblings: Sequence[Any], indent: str = "") -> str:
     return "".join(lines)
 
 
-@given(trees, st.lists(st.lists(entries, min_size=1, max_size=2), min_size=20, max_size=60))
+@settings(max_examples=40)
+@given(trees, st.lists(st.lists(entries, min_size=1, max_size=2), min_size=20, max_size=40))
 def test_never_is_true(tree: list[Any], requests: list[Any]) -> None:
     """No request reaches what is said to be never reached, but by its own text, as it stands."""
     files, config = loaded(f"domain: d\ndescriptors:\n{written(tree)}")
