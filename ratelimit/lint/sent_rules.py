@@ -80,19 +80,22 @@ def _domains(envoy: Envoy, config: Config) -> Iterator[Finding]:
 
 
 def _group(envoy: Envoy, group: Group, config: Config, reached: dict[str, set[Node]]) -> Iterator[Finding]:
-    domains = envoy.domains_of(group) or ([] if envoy.filters else list(config.domains))
-    known = [domain for domain in domains if domain in config.domains]
+    told = envoy.domains_of(group)
+    # Without a filter nothing tells the domain: it may be any, and of those that nothing reaches nothing is said.
+    known = [domain for domain in told or ([] if envoy.filters else config.domains) if domain in config.domains]
+    for domain in known if told else ():
+        reached.setdefault(domain, set())
     others = envoy.beside(group)
     for policy in group.policies:
         if not known or policy.overrides:
             continue
         matched = False
         for domain in known:
-            root, limits = config.domains[domain], reached.setdefault(domain, set())
             for descriptor in policy.descriptors():
-                found = limits_reached(root, descriptor)
-                limits.update(found)
-                matched = matched or bool(found)
+                found = limits_reached(config.domains[domain], descriptor)
+                if found:
+                    reached.setdefault(domain, set()).update(found)
+                    matched = True
         if not matched:
             yield from (_unmatched(config, known[0], descriptor) for descriptor in policy.descriptors())
         elif not any(other is not policy and other.fires("", None) for other in others):

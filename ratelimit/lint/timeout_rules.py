@@ -72,8 +72,12 @@ def _retries(each: Filter, waits_s: float) -> Iterator[Finding]:
 
 
 def _redis_timeouts(resource: Resource) -> Iterator[tuple[Item, float]]:
-    """REDIS_TIMEOUT of each container that is a rate limit service, and where it stands: given, or the default."""
-    for container in containers_of(resource):
+    """REDIS_TIMEOUT of each container that is a rate limit service, and where it stands: given, or the default.
+
+    Containers are those of Kubernetes and of compose.
+    """
+    composed = resource.item.get("services").fields.values() if not resource.kind else ()
+    for container in (*containers_of(resource), *composed):
         environ = env_of(container)
         if not {"REDIS_URL", "RUNTIME_ROOT"} & environ.keys():
             continue
@@ -93,11 +97,9 @@ def containers_of(resource: Resource) -> list[Item]:
 def env_of(container: Item) -> Mapping[str, Item]:
     """The variables of a container; what stands elsewhere has no value here."""
     known = variables()
-    return {
-        each.get("name").text: each.get("value")
-        for each in container.get("env").elements
-        if each.get("name").text in known
-    }
+    given = {each.get("name").text: each.get("value") for each in container.get("env").elements}
+    given |= container.get("environment").fields  # of a service of compose
+    return {name: value for name, value in given.items() if name in known}
 
 
 def _ms(seconds: float) -> str:

@@ -1,5 +1,6 @@
 import pytest
 
+from ratelimit.descriptors.tree import Config
 from ratelimit.lint.finding import Finding
 from ratelimit.lint.sent_rules import UNSENT_MAX
 from tests.lint.meshes import config_of, filter_of, found_in, header, sending
@@ -83,6 +84,8 @@ def test_actions_alone_are_held_against_every_domain() -> None:
     """Where the files have no filter."""
     text = f"virtual_hosts: [{{rate_limits: [{TIER % 'gold'}, {USER}]}}]"
     assert rules(found_in({"e.yaml": text}, config_of(USERS))) == []
+    several = config_of(USERS.replace("domain: d", "domain: e")).domains | config_of().domains
+    assert rules(found_in({"e.yaml": text}, Config(several))) == []
 
 
 @pytest.mark.parametrize(
@@ -115,3 +118,15 @@ def test_actions_and_filters_belong_together() -> None:
     assert "legacy-ignored" in rules(found_in({"e.yaml": both}))
     assert "stage-mismatch" in rules(sending("{actions: [{remote_address: {}}], stage: 1}"))
     assert "filter-without-actions" in rules(found_in({"e.yaml": filter_of()}))
+
+
+def test_patches_that_are_merged_cover_for_each_other() -> None:
+    """Two EnvoyFilters for one virtual host: one finding for both, or none where the second takes the rest."""
+    patch = "{applyTo: VIRTUAL_HOST, match: {}, patch: {operation: MERGE, value: {rate_limits: [%s]}}}"
+    text = "kind: EnvoyFilter\nspec: {workloadSelector: {labels: {a: b}}, configPatches: [" + patch + "]}"
+    config = config_of("domain: d")
+    first = text % header("gold")
+    found = found_in({"1.yaml": first, "2.yaml": text % header("tin")}, config)
+    assert [each.rule for each in found].count("header-escapes") == 1
+    rest = text % header("gold", expect="false")
+    assert "header-escapes" not in rules(found_in({"1.yaml": first, "2.yaml": rest}, config))

@@ -52,6 +52,14 @@ def test_the_store_is_given_up_first(filter_: str, env: str, order: str) -> None
     assert order in "".join(said)
 
 
+def test_a_service_of_compose() -> None:
+    """Its variables count as those of a container."""
+    text = f'a: {{"@type": {KIND}, domain: d, timeout: 1s, {ACTIONS}}}'
+    compose = "services: {ratelimit: {environment: {REDIS_URL: 'r:6379', REDIS_TIMEOUT: 2s}}, other: {image: x}}"
+    files = [MeshFile("e.yaml", text.encode()), MeshFile("compose.yaml", compose.encode())]
+    assert "timeout-order" in {each.rule for each in together_findings(files, None)}
+
+
 @pytest.mark.parametrize(
     ("retry", "rules"),
     [

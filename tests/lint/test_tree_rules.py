@@ -95,6 +95,11 @@ def test_a_level_that_limits_as_much(first: str) -> None:
     assert of_level(first, descriptor("k", "", 2, "{key: l, " + LIMIT % 2 + "}")) == []
 
 
+def test_an_exemption_is_told_by_its_own_rule() -> None:
+    """A value without a limit, before a key that has one."""
+    assert [rule for rule, *_ in of_level("- {key: k, value: a}", descriptor("k"))] == ["no-limit"]
+
+
 def test_a_value_that_means_what_its_key_means() -> None:
     """The same limit, counted the same way."""
     same = [descriptor("k", "a", 5), descriptor("k", "", 5)]
