@@ -70,11 +70,11 @@ def make_app(settings: Settings) -> "App[Any]":
         from ratelimit.worker import Worker  # noqa: PLC0415
 
         worker = Worker(settings, metrics)
-        return App(settings, worker, AdminViews(worker.service, worker.health, metrics, watched=worker))
+        return App(settings, worker, AdminViews(worker.service, worker.health, metrics, worker))
     from ratelimit.workers.supervisor import Supervisor  # noqa: PLC0415
 
     supervisor = Supervisor(settings, metrics, workers)
-    return App(settings, supervisor, AdminViews(supervisor, supervisor, metrics, watched=supervisor))
+    return App(settings, supervisor, AdminViews(supervisor, supervisor, metrics, supervisor))
 
 
 class App(Generic[W]):

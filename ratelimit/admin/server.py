@@ -58,8 +58,8 @@ class AdminViews:
     service: Configured
     health: Healthy
     metrics: Metrics
+    watched: Watched
     loads: Loads = field(default_factory=Loads)
-    watched: Watched | None = None
 
 
 class AdminServer:
