@@ -70,12 +70,12 @@ def make_app(settings: Settings) -> "App[Any]":
         from ratelimit.worker import Worker  # noqa: PLC0415
 
         worker = Worker(settings, metrics)
-        views = AdminViews(worker.service, worker.health, metrics, watched=worker, quota=worker.quota)
+        views = AdminViews(worker.service, worker.health, metrics, worker, quota=worker.quota)
         return App(settings, worker, views)
     from ratelimit.workers.supervisor import Supervisor  # noqa: PLC0415
 
     supervisor = Supervisor(settings, metrics, workers)
-    return App(settings, supervisor, AdminViews(supervisor, supervisor, metrics, watched=supervisor))
+    return App(settings, supervisor, AdminViews(supervisor, supervisor, metrics, supervisor))
 
 
 class App(Generic[W]):

@@ -19,6 +19,8 @@ READERS_MAX = 8
 HELD_BYTES_MAX = 2 * 1024 * 1024
 WRITE_S = 10.0
 TICK_S = 0.5
+# A connection without a word for BUSY_S is ended.
+TICK_S_MAX = 10.0
 LOOP_PART = 0.015
 HEADERS = {
     "Content-Type": "text/event-stream",
@@ -59,6 +61,8 @@ class _Reader:
 
     def put(self, piece: bytes) -> None:
         """Let it have a piece, or cut it off where too much waits already."""
+        if self.ended:
+            return
         self._parts.append(piece)
         self._held += len(piece)
         if self._held > HELD_BYTES_MAX:
@@ -140,7 +144,7 @@ class EventStream:
         try:
             while self._readers:
                 spent_s = await self._tick()
-                await asyncio.sleep(max(TICK_S, spent_s / LOOP_PART))
+                await asyncio.sleep(min(TICK_S_MAX, max(TICK_S, spent_s / LOOP_PART)))
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the pages' streams and nothing else
             _log.error("the events of the page ended unexpectedly", exc_info=error)
             for reader in self._readers:

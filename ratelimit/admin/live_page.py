@@ -71,7 +71,7 @@ class PageViews(Protocol):
     def loads(self) -> Loads: ...
 
     @property
-    def watched(self) -> Watched | None: ...
+    def watched(self) -> Watched: ...
 
 
 class LivePage:
@@ -102,14 +102,12 @@ class LivePage:
         """Begin to watch."""
         self._numbers = LiveNumbers(self._views.metrics, self._views.loads)
         self._keys_at = self._clock.now()
-        if self._views.watched is not None:
-            self._views.watched.watch_keys(on=True)
+        self._views.watched.watch_keys(on=True)
 
     def closed(self) -> None:
         """Watch no more, and keep nothing."""
         self._numbers = None
-        if self._views.watched is not None:
-            self._views.watched.watch_keys(on=False)
+        self._views.watched.watch_keys(on=False)
 
     def pieces(self) -> Iterator[bytes]:
         """The events of one tick; the state comes last."""
@@ -122,16 +120,17 @@ class LivePage:
             numbers.begin(rows)
         yield from numbers.changes()
         now = self._clock.now()
-        if watched is not None and not 0 <= now - self._keys_at < KEYS_EVERY_S:
+        if not 0 <= now - self._keys_at < KEYS_EVERY_S:
             self._keys_at = now
             yield keys_event(watched.key_rates())
-        workers = () if watched is None else watched.worker_states
-        yield numbers.state(now, {**self._about, "healthy": self._views.health.healthy, "workers": workers})
+        healthy, workers = self._views.health.healthy, watched.worker_states
+        yield numbers.state(now, {**self._about, "healthy": healthy, "workers": workers})
 
     def known(self) -> Iterator[bytes]:
         """What was told so far."""
-        if self._numbers is not None:
-            yield from self._numbers.known()
+        numbers = self._numbers
+        assert numbers is not None  # noqa: S101 - likewise
+        yield from numbers.known()
 
     def _rows_now(self) -> LimitRows | None:
         """The rows of the configuration in force: another number for another configuration, also after a restart."""

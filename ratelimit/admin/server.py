@@ -59,8 +59,8 @@ class AdminViews:
     service: Configured
     health: Healthy
     metrics: Metrics
+    watched: Watched
     loads: Loads = field(default_factory=Loads)
-    watched: Watched | None = None
     quota: QuotaView | None = None
 
 

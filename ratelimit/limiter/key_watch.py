@@ -38,30 +38,33 @@ class KeyWatch:
         self._seconds = 0.0
         self._looks = 0
         self._period = 0
+        # So many hits are passed over first.
+        self._next = 0
         self.step = 1
 
     def decided(self, tick: Tick) -> None:
         """Note the hits of a tick that the store has counted."""
-        step = self._step(tick)
-        for hit in tick.hits[_some(step) :: step]:
-            if hit.amount > 0 and hit.result.__class__ is Counted:
-                name = hit.key.name.rstrip(_DIGITS)  # the window's start
-                self._hits.add(name, hit.amount * step)
-                over = _over(hit)
-                if over > 0:
-                    self._over.add(name, over * step)
-        self._looks += len(tick.hits) // step
+        hits = tick.hits
+        if self._next < len(hits):
+            for hit in self._some(hits, tick.started):
+                if hit.amount > 0 and hit.result.__class__ is Counted:
+                    name = hit.key.name.rstrip(_DIGITS)  # the window's start
+                    self._hits.add(name, hit.amount * self.step)
+                    over = _over(hit)
+                    if over > 0:
+                        self._over.add(name, over * self.step)
+        else:
+            self._next -= len(hits)
         if tick.partly_known:
-            some = slice(_some(step), None, step)
-            for plan, share in zip(tick.plans[some], tick.shares[some], strict=True):
+            requests = list(zip(tick.plans, tick.shares, strict=True))
+            for plan, share in self._some(requests, tick.started):
                 if plan.single is None:
-                    self._known([charge for charge, hit in zip(plan.charges, share, strict=True) if hit is None], step)
+                    self._known([charge for charge, hit in zip(plan.charges, share, strict=True) if hit is None])
 
     def known(self, tick: Tick) -> None:
         """Note the requests of a tick that needed no store."""
-        step = self._step(tick)
-        for plan in tick.plans[_some(step) :: step]:
-            self._known(plan.charges, step)
+        for plan in self._some(tick.plans, tick.started):
+            self._known(plan.charges)
 
     def rates(self, now: float) -> dict[str, Any]:
         """What was noted, a second, and let it fade.
@@ -80,15 +83,31 @@ class KeyWatch:
         self._over.fade(factor)
         return told
 
-    def _known(self, charges: Iterable[Any], step: int) -> None:
+    def _known(self, charges: Iterable[Any]) -> None:
         for charge in charges:
-            self._looks += 1
             if charge.amount > 0:
-                self._hits.add(charge.counter, charge.amount * step)
-                self._over.add(charge.counter, charge.amount * step)
+                self._hits.add(charge.counter, charge.amount * self.step)
+                self._over.add(charge.counter, charge.amount * self.step)
 
-    def _step(self, tick: Tick) -> int:
-        period = int(tick.started / PERIOD_S)
+    def _some(self, each: Sequence[Any], at: float) -> Sequence[Any]:
+        """Those to look at: one in `step` on average, with gaps by chance, since ticks may be alike."""
+        self._pace(at)
+        step, place = self.step, self._next
+        if step == 1:
+            found = each
+            self._next = 0
+        else:
+            found = []
+            while place < len(each):
+                found.append(each[place])
+                place += random.randrange(1, 2 * step)  # noqa: S311 - a sample, nothing secret
+            self._next = place - len(each)
+        self._looks += len(found)
+        return found
+
+    def _pace(self, at: float) -> None:
+        """Find the step by how many were looked at."""
+        period = int(at / PERIOD_S)
         if self._looks > LOOKS_MAX * PERIOD_S:
             self.step *= 2
             self._looks = 0
@@ -96,7 +115,6 @@ class KeyWatch:
             if self.step > 1 and self._looks * 4 < LOOKS_MAX * PERIOD_S:
                 self.step //= 2
             self._period, self._looks = period, 0
-        return self.step
 
 
 def merged(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -121,11 +139,6 @@ def _told(sketch: SpaceSaving, seconds: float) -> list[list[Any]]:
         ]
         for name, count, error in sketch.most(TOLD_MAX)
     ]
-
-
-def _some(step: int) -> int:
-    """Where to begin: by chance, since ticks may be alike."""
-    return 0 if step == 1 else random.randrange(step)  # noqa: S311 - a sample, nothing secret
 
 
 def _over(hit: SharedHit) -> int:

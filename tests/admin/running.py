@@ -47,7 +47,7 @@ class Admin:
         self.service = RateLimitService(limiter, planner, self.metrics, loop.time)
         self.service.swap(load_config([ConfigFile("f", CONFIG)]))
         self.health = Health()
-        self.server = AdminServer(given, AdminViews(self.service, self.health, self.metrics, watched=self))
+        self.server = AdminServer(given, AdminViews(self.service, self.health, self.metrics, self))
 
     worker_states: Sequence[dict[str, Any]] = ()
 

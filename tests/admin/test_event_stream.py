@@ -8,7 +8,7 @@ import pytest_asyncio
 from structlog.testing import capture_logs
 
 from ratelimit.admin import event_stream
-from ratelimit.admin.event_stream import EventStream
+from ratelimit.admin.event_stream import EventStream, _Reader
 from ratelimit.admin.listener import Bounds, HttpListener
 from ratelimit.metrics import HttpStats
 from tests.admin.running import until
@@ -171,3 +171,14 @@ async def test_a_tick_that_takes_long_makes_the_next_one_wait(served: Served, mo
     await read(await served.connect(), b"2\n")
     monkeypatch.setattr("ratelimit.admin.event_stream.asyncio.sleep", real)
     assert pytest.approx(0.003 / event_stream.LOOP_PART) in slept
+
+
+async def test_nothing_comes_after_the_end() -> None:
+    """What waited is taken; a piece that comes later is not kept."""
+    aborted: list[bool] = []
+    reader = _Reader(lambda: aborted.append(True))
+    reader.put(b"a")
+    reader.end()
+    reader.put(b"b")
+    assert [await reader.take(), await reader.take()] == [b"a", b""]
+    assert aborted == []

@@ -12,11 +12,11 @@ from playwright.async_api import BrowserContext, Page, expect
 from deploy.demo.processes import LOOPBACK, Instance, start_service
 from tests.browser import started
 
-pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 LIMITS = 10_000
 # Markup, script, an end of a line and of JSON, a text that turns what follows, a name of an object's own.
 HOSTILE = "<img src=x onerror=window.hacked=1></script>\"'\u202e&amp;\\u0000 __proto__"
-WAIT_MS = 30_000
+WAIT_MS = 60_000
 
 
 def config() -> str:

@@ -41,7 +41,17 @@ def test_long_texts_and_many_entries_are_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [b"", b"d_k_v_", b"{rl:f2:1:d,1:k", b"{rl:f2:1:d,9:k,", b"{rl:f2:1:dX1:k,", b"{rl:f2:~", b"\xff" * 200]
+    "name",
+    [
+        b"",
+        b"d_k_v_",
+        b"{rl:f2:1:d,1:k",
+        b"{rl:f2:1:d,9:k,",
+        b"{rl:f2:1:dX1:k,",
+        b"{rl:f2:~",
+        b"{rl:f2:1:d,1:k,",
+        b"\xff" * 200,
+    ],
 )
 def test_what_has_another_format_is_shown_as_it_is(name: bytes) -> None:
     """The reference's keys, and what is cut or no key at all."""

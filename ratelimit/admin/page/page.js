@@ -233,6 +233,12 @@ by("detail-explain").addEventListener("click", () => toExplain(tree.selected));
 by("explain").addEventListener("submit", explain);
 document.addEventListener("keydown", shortcut);
 setInterval(() => tree.order !== "file" && !document.hidden && tree.refresh(), ORDER_MS);
+function start() {
+  load(-1);
+  listen();
+}
+
 by("search").value = "";
-load(-1);
-listen();
+// The page is seen first; a tab that nobody looks at is never painted.
+if (document.hidden) start();
+else requestAnimationFrame(() => setTimeout(start));
