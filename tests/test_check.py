@@ -72,7 +72,7 @@ def test_what_is_hardly_meant_is_warned_of(tmp_path: Path) -> None:
     code, text = run(tmp_path)
     assert code == 0
     assert text == (
-        "warning: a.yaml:4: descriptors[0].rate_limit.requests_per_unit: 0 requests: every request is denied: "
+        "warning: a.yaml:4: descriptors[0].rate_limit.requests_per_unit: 0 requests: every request is denied; "
         "write `unlimited: true` if no limit is meant [zero-requests]\nd: 1 limits\n"
     )
     assert told(Checking([tmp_path], fail_on="warning"))[0] == 1

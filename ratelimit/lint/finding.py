@@ -30,11 +30,11 @@ class Finding:
     @property
     def message(self) -> str:
         """What is wrong and the cure, on one line."""
-        return f"{self.said}: {self.cure}" if self.cure else self.said
+        return f"{self.said}; {self.cure}" if self.cure else self.said
 
     @property
     def text(self) -> str:
-        """`file:line: key path: what is wrong: the cure`, short enough for a line, whatever the file holds."""
+        """`file:line: key path: what is wrong; the cure`, short enough for a line, whatever the file holds."""
         return str(self.place.error(self.message))
 
 

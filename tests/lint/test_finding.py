@@ -7,7 +7,7 @@ from ratelimit.lint.rules import Level
 def test_a_finding_is_one_line() -> None:
     """Where, what, and what to write instead."""
     finding = Finding("zero-requests", Place("a.yaml", 3, "descriptors[0]"), "wrong", "write 1")
-    assert finding.text == "a.yaml:3: descriptors[0]: wrong: write 1"
+    assert finding.text == "a.yaml:3: descriptors[0]: wrong; write 1"
     assert finding.level is Level.WARNING
     assert Finding("zero-requests", Place("a.yaml"), "x" * 5000).text.count("x") < 500
 

@@ -15,7 +15,7 @@ def test_text() -> None:
     """What does not load as it always was, the others with their level and rule."""
     assert list(text_lines([BROKEN, ODD])) == [
         "x.yaml: the file is empty",
-        "warning: a b,c.yaml:3: descriptors[0]: 100%: a\nb: write 1 [zero-requests]",
+        "warning: a b,c.yaml:3: descriptors[0]: 100%: a\nb; write 1 [zero-requests]",
     ]
     assert counted([BROKEN, ODD]) == {Level.ERROR: 1, Level.WARNING: 1}
 
@@ -66,13 +66,13 @@ def test_sarif_places() -> None:
     place = {"artifactLocation": {"uri": "file:///srv/x.yaml"}, "region": {"startLine": 1}}
     assert broken["locations"] == [{"physicalLocation": place}]
     assert "locations" not in nowhere
-    assert odd["message"]["text"] == "descriptors[0]: 100%: a\nb: write 1"
+    assert odd["message"]["text"] == "descriptors[0]: 100%: a\nb; write 1"
 
 
 def test_github() -> None:
     """Percent signs, line ends, and in properties colons and commas are escaped."""
     assert list(github_lines([ODD, BROKEN, NOWHERE], {"x.yaml": "c:x.yaml"})) == [
-        "::warning file=a b%2Cc.yaml,line=3,title=zero-requests::descriptors[0]: 100%25: a%0Ab: write 1",
+        "::warning file=a b%2Cc.yaml,line=3,title=zero-requests::descriptors[0]: 100%25: a%0Ab; write 1",
         "::error file=c%3Ax.yaml,line=1,title=not-loadable::the file is empty",
         "::warning title=lenient::more",
     ]

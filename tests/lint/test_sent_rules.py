@@ -84,7 +84,7 @@ def test_actions_alone_are_held_against_every_domain() -> None:
     """Where the files have no filter."""
     text = f"virtual_hosts: [{{rate_limits: [{TIER % 'gold'}, {USER}]}}]"
     assert rules(found_in({"e.yaml": text}, config_of(USERS))) == []
-    several = config_of(USERS.replace("domain: d", "domain: e")).domains | config_of().domains
+    several = {**config_of(USERS.replace("domain: d", "domain: e")).domains, **config_of().domains}
     assert rules(found_in({"e.yaml": text}, Config(several))) == []
 
 
