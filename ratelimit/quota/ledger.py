@@ -13,7 +13,7 @@ from ratelimit.quota.bursts import HUNGRY_S, burst
 from ratelimit.quota.demand import observe
 from ratelimit.quota.division import divide, prior
 from ratelimit.quota.head import Head
-from ratelimit.quota.leases import may_hold, released_at, renew
+from ratelimit.quota.leases import back_by, may_hold, released_at, renew
 from ratelimit.quota.options import AckMode, LedgerOptions
 from ratelimit.quota.row import Row
 from ratelimit.quota.shares import BucketShares, shares_of
@@ -127,6 +127,7 @@ class Ledger:
         if row is None or row.owner != self.replica:
             return
         row.silent = row.gone = True
+        row.back = back_by(row, now_s, self.options.tuning) if self.options.close_frees else inf
         self.changed.add(envoy)
         self._to_answer.pop(envoy, None)
         self._out.pop(envoy, None)
