@@ -13,6 +13,12 @@ _ANY_CONTEXTS = ("", "ANY")
 _HTTP_FILTERS = (".filters.http.ratelimit.v3.RateLimit", ".filter.http.rate_limit.v2.RateLimit")
 _NETWORK_FILTERS = (".filters.network.ratelimit.v3.RateLimit", ".filter.network.rate_limit.v2.RateLimit")
 _PER_ROUTE = ".filters.http.ratelimit.v3.RateLimitPerRoute"
+_ROOTS = frozenset(
+    (
+        *("static_resources", "dynamic_resources", "listeners", "filter_chains", "http_filters"),
+        *("virtual_hosts", "routes", "clusters", "rate_limits"),
+    )
+)
 _MANAGER = ".HttpConnectionManager"
 
 
@@ -139,7 +145,7 @@ def read_envoy(resources: Sequence[Resource]) -> Envoy:
     """Read all of it."""
     envoy = Envoy()
     for resource in resources:
-        if not resource.kind:
+        if not resource.kind and _is_envoys(resource.item):
             envoy.documents.append(resource.item)
             _walk(envoy, resource.item, Scope(resource.folder))
         elif resource.kind == "EnvoyFilter":
@@ -147,9 +153,21 @@ def read_envoy(resources: Sequence[Resource]) -> Envoy:
                 patch = Patch(resource, item, _scope(resource, item))
                 envoy.patches.append(patch)
                 if patch.operation != "REMOVE":
-                    key = (patch.scope, patch.applies_to, _shape(patch.match.get("routeConfiguration")))
+                    # A variant's actions are often merged beside those of the folder above it.
+                    key = (
+                        replace(patch.scope, folder=""),
+                        patch.applies_to,
+                        _shape(patch.match.get("routeConfiguration")),
+                    )
                     _walk(envoy, patch.value, patch.scope, key)
     return envoy
+
+
+def _is_envoys(document: Item) -> bool:
+    """Whether a document without a kind is Envoy's, and not the values of a chart or another tool's file."""
+    return any(name in _ROOTS for name, _ in document.named()) or any(
+        "@type" in each.fields for each in document.within()
+    )
 
 
 def _scope(resource: Resource, patch: Item) -> Scope:

@@ -11,8 +11,6 @@ from ratelimit.lint.together import together_findings
 
 ROOT = Path(__file__).parents[2]
 CATALOG = (ROOT / "config" / "catalog.yaml").read_text()
-# What deploy/istio/wasm wants beside it: docs/extending.md.
-PATHS = "  - key: path_group\n    rate_limit: {unit: minute, requests_per_unit: 100}\n"
 FILTER = "istio/ratelimit-filter.yaml"
 ACTIONS = "istio/ratelimit-actions.yaml"
 SERVICE = "kubernetes/ratelimit.yaml"

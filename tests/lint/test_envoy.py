@@ -63,6 +63,15 @@ def test_patches_that_are_merged_into_one_virtual_host_act_together() -> None:
     assert (envoy.patches[0].applies_to, envoy.patches[0].operation) == ("VIRTUAL_HOST", "MERGE")
 
 
+@pytest.mark.parametrize(
+    ("text", "groups"),
+    [(f"virtual_hosts: [{{{ONE}}}]", 1), (f"a: {{{PER_ROUTE}, {ONE}}}", 1), (f"istio: {{{ONE}}}", 0), (ONE, 1)],
+)
+def test_values_of_a_chart_are_not_envoys(text: str, groups: int) -> None:
+    """A document without a kind needs a field or a type that Envoy has."""
+    assert len(read(text).groups) == groups
+
+
 BASE = Scope("", "ns", frozenset({("app", "a")}), "SIDECAR_INBOUND")
 
 
