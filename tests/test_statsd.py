@@ -224,3 +224,14 @@ def amounts(texts: list[bytes]) -> dict[str, int]:
             if "total_hits" in name:
                 told[name] = told.get(name, 0) + int(rest.removesuffix("|c"))
     return told
+
+
+def test_shares_of_divided_limits_are_gauges() -> None:
+    """As they stand, with each flush."""
+    metrics = Metrics()
+    metrics.shares.add("d.a", (60, 0, 0, 0, 0, 1, 0))
+    differences = Differences(lambda name, value: f"{name}:{value}")
+    for _ in range(2):
+        found = lines_of(differences, metrics)
+        assert "ratelimit.quota.limit.d.a.assigned_per_minute:60|g" in found
+        assert "ratelimit.quota.limit.d.a.envoys:1|g" in found

@@ -52,10 +52,5 @@ def _in_file_order(node: Node, taken: list[tuple[tuple[str, str], Node]]) -> lis
     if len(taken) < 2:
         return taken
     wanted = {id(child) for _, child in taken}
-    places: dict[int, int] = {}
-    for place, child in enumerate(node.children.values()):
-        if id(child) in wanted:
-            places[id(child)] = place
-            if len(places) == len(wanted):
-                break
+    places = {id(child): place for place, child in enumerate(node.children.values()) if id(child) in wanted}
     return sorted(taken, key=lambda found: places[id(found[1])])

@@ -98,9 +98,7 @@ class Bindings:
 
     def rule(self, bucket: bytes, requests: int, now_s: float) -> Blanket | None:
         """What a bucket without a ledger is told after a report of so many requests; None for nothing now."""
-        answered = self._answered.get(bucket)
-        if answered is None:
-            return None
+        answered = self._answered[bucket]
         answered.zero = 0 if requests else answered.zero + 1
         if answered.zero >= ABANDON_AFTER:
             del self._answered[bucket]
@@ -113,13 +111,12 @@ class Bindings:
 
     def forget(self, bucket: bytes) -> None:
         """The stream has this bucket no more."""
-        binding = self._bindings.pop(bucket, None)
-        if binding is not None:
-            shared = self._shared
-            shared.stats.rows -= 1
-            shared.rows[self.domain] -= 1
-            if not shared.rows[self.domain]:
-                del shared.rows[self.domain]
+        del self._bindings[bucket]
+        shared = self._shared
+        shared.stats.rows -= 1
+        shared.rows[self.domain] -= 1
+        if not shared.rows[self.domain]:
+            del shared.rows[self.domain]
 
     def leave_all(self) -> None:
         """The stream is over, or another name is taken."""

@@ -6,6 +6,7 @@ more than SLICE_S of work in one turn of the event loop, so that other calls com
 
 import asyncio
 import heapq
+import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Protocol
@@ -164,14 +165,14 @@ class Ledgers:
 
     def _tick(self) -> None:
         self._timer, self._timer_s = None, float("inf")
-        started = now_s = self._loop.time()
+        # The loop's own time stands still within a turn.
+        now_s, started = self._loop.time(), time.perf_counter()
         plan_every_s = max(PLAN_EVERY_S, len(self._all) / PLANS_PER_S)
-        while self._due and self._due[0][0] <= now_s and now_s - started < SLICE_S:
+        while self._due and self._due[0][0] <= now_s and time.perf_counter() - started < SLICE_S:
             due_s, _, bucket = heapq.heappop(self._due)
             if due_s == bucket.due_s:
                 bucket.ledger.plan_every_s = plan_every_s
                 self._tick_one(bucket, now_s)
-                now_s = self._loop.time()
         if self._due:
             self._wake_at(self._due[0][0])
 
@@ -195,12 +196,13 @@ class Ledgers:
         self._tell_metrics(bucket.divided.stat_key, differences)
 
     def _drop(self, bucket: BucketLedger) -> None:
-        if self._all.get(bucket.divided.key) is bucket:
-            del self._all[bucket.divided.key]
-            self._tell(bucket, NOTHING_COUNTED)
-            self._of_domain[bucket.domain] -= 1
-            if not self._of_domain[bucket.domain]:
-                del self._of_domain[bucket.domain]
+        if self._all.get(bucket.divided.key) is not bucket:
+            return
+        del self._all[bucket.divided.key]
+        self._tell(bucket, NOTHING_COUNTED)
+        self._of_domain[bucket.domain] -= 1
+        if not self._of_domain[bucket.domain]:
+            del self._of_domain[bucket.domain]
 
 
 def counted(shares: BucketShares, replica: str) -> tuple[int, ...]:

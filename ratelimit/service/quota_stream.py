@@ -27,6 +27,7 @@ from ratelimit.service.quota_messages import (
 USAGES_AT_ONCE = 100
 ACTIONS_AT_ONCE = 500
 NAME_CHARACTERS_MAX = 256
+WRITE_EVERY_S = 0.02
 # A report that came so long after a push tells of what the Envoy does since.
 REPORT_ACKS_AFTER_S = 1.0
 
@@ -191,11 +192,13 @@ class QuotaStream:
         self._shared.tell_once("assignments of a stream count as obeyed by its reports, not by PING", **told)
 
     async def _write(self) -> None:
-        timeout_s = self._shared.settings.rlqs_write_timeout
+        timeout_s, written_s = self._shared.settings.rlqs_write_timeout, float("-inf")
         while True:
             await self._wake.wait()
             self._wake.clear()
             while self._out:
+                # The first word goes at once; what many ledgers say one after the other goes together.
+                await asyncio.sleep(max(0.0, written_s + WRITE_EVERY_S - self._loop.time()))
                 parts, asked = self._next_parts()
                 try:
                     if parts:
@@ -203,6 +206,7 @@ class QuotaStream:
                             await self._context.write(response(parts))
                 except TimeoutError:
                     raise self._unread_error() from None
+                written_s = self._loop.time()
                 self._shared.stats.pushes += len(parts)
                 self._ask(asked)
 

@@ -1,6 +1,8 @@
 from ratelimit.metrics import OTHER, Metrics, Snapshot
 from ratelimit.metrics.increments import Heard, Increments
 from ratelimit.metrics.lines import stat_lines
+from ratelimit.metrics.mapped import MappedExposition
+from ratelimit.metrics.mapper import Mapper
 from ratelimit.metrics.prometheus import exposition
 from ratelimit.metrics.shares import ShareSeries
 
@@ -22,6 +24,8 @@ def test_the_readers_show_them() -> None:
     metrics.shares.add("d.a.b.c", ONE)
     metrics.shares.add("d.a.b.e", ONE)
     assert "ratelimit.quota.limit.d.a.b.c.held_per_minute: 120\n" in "".join(stat_lines(metrics.snapshot()))
+    mapped = b"".join(MappedExposition(Mapper(), "")(metrics.snapshot())).decode()
+    assert "ratelimit_quota_limit_d_a_b_c_envoys 1.0\n" in mapped
     text = b"".join(exposition(metrics.snapshot())).decode()
     assert 'ratelimit_quota_limit_assigned_per_minute{domain="d",key1="a",key2="b"} 120.0\n' in text
 

@@ -123,23 +123,33 @@ async def test_an_earlier_moment_goes_before_a_later_one() -> None:
     ledgers.touched(soon)
     await until(lambda: soon_ledger.ticks)
     assert late_ledger.ticks == []
+    late_ledger.next_tick_s = now_s + 0.2
+    ledgers.touched(late)
     late_ledger.next_tick_s = now_s
     ledgers.touched(late)
     await until(lambda: late_ledger.ticks)
+    soon_ledger.next_tick_s = now_s + 0.25
+    ledgers.touched(soon)
+    await until(lambda: len(soon_ledger.ticks) == 2)
+    assert len(late_ledger.ticks) == 1
     ledgers.close()
+    late_ledger.next_tick_s = now_s
     ledgers.touched(late)
 
 
 async def test_ledgers_take_turns_with_everybody_else(monkeypatch: Any) -> None:
     """No more than a slice of work in one turn of the loop."""
-    monkeypatch.setattr(quota_ledgers, "SLICE_S", 0.0)
-    monkeypatch.setattr(quota_ledgers, "TICK_S", 0.0)
     ledgers, _ = all_of()
     found = [fake(ledgers.get(divided(str(number)))) for number in range(5)]
     for bucket, _ in found:
         ledgers.touched(bucket)
-    monkeypatch.setattr(quota_ledgers, "SLICE_S", 1e-9)
-    await until(lambda: all(ledger.ticks for _, ledger in found))
+    moments = iter(range(1000))
+    monkeypatch.setattr("time.perf_counter", lambda: next(moments) * quota_ledgers.SLICE_S)
+    turns = 0
+    while not all(ledger.ticks for _, ledger in found):
+        await asyncio.sleep(0)
+        turns += 1
+        assert sum(len(ledger.ticks) for _, ledger in found) <= turns
     ledgers.close()
 
 
@@ -152,6 +162,7 @@ async def test_ledgers_of_a_domain_are_bounded() -> None:
     assert ledgers.get(divided("y", "e")) is not None
     assert len(ledgers) == 2
     ledger.rows = {}
+    ledgers.touched(bucket)
     ledgers.touched(bucket)
     assert [each.domain for each in ledgers] == ["e"]
     assert ledgers.get(divided("y")) is not None
@@ -182,4 +193,16 @@ async def test_the_metrics_hear_of_the_envoys_of_this_replica() -> None:
     ledger.rows = {}
     ledgers.touched(bucket)
     assert [sum(pair) for pair in zip(told[0][1], told[1][1], strict=True)] == [0] * 7
+    ledgers.close()
+
+
+async def test_one_ledger_less_leaves_the_others_of_its_domain() -> None:
+    """They still count against the bound."""
+    ledgers, _ = all_of(domain_max=2)
+    bucket, ledger = fake(ledgers.get(divided("x")))
+    assert ledgers.get(divided("y")) is not None
+    ledger.rows = {}
+    ledgers.touched(bucket)
+    assert (len(ledgers), ledgers.get(divided("z")) is None, len(ledgers)) == (1, False, 2)
+    assert ledgers.get(divided("x")) is None
     ledgers.close()
