@@ -118,8 +118,9 @@ async def measure_all() -> int:
         config_map(folder / OWN_FOLDER, config())
         store = await start_store(stack, folder)
         page = free_port()
-        program = Program(OURS, OURS_COMMAND, {**OURS_ENVIRON, "DEBUG_PORT": str(page)})
+        program = Program(OURS, OURS_COMMAND, {**OURS_ENVIRON, "REDIS_TIMEOUT": "10s", "DEBUG_PORT": str(page)})
         server = await start_server(stack, program, folder, store)
+        cores = os.sched_getaffinity(0)
         if pinned(CLIENT_CORE):
             os.sched_setaffinity(0, {CLIENT_CORE})
         await touch_all(server)
@@ -138,6 +139,7 @@ async def measure_all() -> int:
         names = [f"{DOMAIN}.path_/item-{number}" for number in range(LIMITS)]
         print("\n".join((*tick_lines(config(), names), *key_lines(rate))), flush=True)
         if shutil.which("chromium"):
+            os.sched_setaffinity(0, cores)
             await _paints(page, folder)
     return 0
 
