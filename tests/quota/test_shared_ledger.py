@@ -231,6 +231,20 @@ def test_an_ended_stream_is_told_nothing_more() -> None:
     assert replica.ledger.copy.rows["e"].gone
 
 
+def test_after_an_outage_ended_streams_are_waited_for() -> None:
+    """Their Envoys may have come back to a replica that could not tell."""
+    replica = Replica()
+    replica.settled()
+    replica.ledger.closed("e", 6.0)
+    replica.ledger.tick(6.0)
+    replica.store.answer(StoreError("away"))
+    replica.at(7.1)
+    replica.at(12.5)
+    assert "e" in replica.ledger
+    replica.at(5 + 12 + 1.8)
+    assert "e" not in replica.ledger
+
+
 def test_a_store_that_lost_everything_gets_back_what_is_in_force() -> None:
     """And the replicas learn for a while, as others may have sent what is not there."""
     replica = Replica()
