@@ -225,9 +225,7 @@ class SharedLedger:
             # Nobody committed for long: what others sent meanwhile is not known.
             copy.renew_leases(now_s)
         for event in self._events:
-            # Others may have committed since: their moments are later than that of the event.
-            at = () if event.at_s is None else (max(self._there(event.at_s), copy.head.at),)
-            getattr(copy, event.what)(event.envoy, *event.arguments, *at)
+            self._apply(event)
         if self._failed:
             copy.distrust_ends()
         for envoy, sent in self._sent.items():
@@ -236,6 +234,18 @@ class SharedLedger:
                 row.pend = inf if row.pend == inf else copy.head.at
                 copy.answer(envoy)
         copy.advance(max(now_s, copy.head.at))
+
+    def _apply(self, event: Event) -> None:
+        copy, row = self.copy, self.copy.rows.get(event.envoy)
+        if event.at_s is None:
+            getattr(copy, event.what)(event.envoy, *event.arguments)
+            return
+        at_s = self._there(event.at_s)
+        if row is not None and row.owner != self._place.replica and at_s < row.last:
+            # It was before the Envoy went to another replica, which has heard of it since.
+            return
+        # Others may have committed since: their moments are later than that of the event.
+        getattr(copy, event.what)(event.envoy, *event.arguments, max(at_s, copy.head.at))
 
     def _put_changes(self, commit: Commit) -> None:
         rows: dict[str, bytes | None] = {}
