@@ -35,7 +35,16 @@ LIMITS_AT_ONCE = 2
 KEYS_EVERY_S = 1.0
 _TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 # Where each file lies below `page/` in the package.
-FILES = ("page.js", "page.css", "page.svg", "page/chart.js", "page/panels.js", "page/rates.js", "page/tree.js")
+FILES = (
+    "page.js",
+    "page.css",
+    "page.svg",
+    "page/chart.js",
+    "page/panels.js",
+    "page/quota.js",
+    "page/rates.js",
+    "page/tree.js",
+)
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
@@ -73,6 +82,9 @@ class PageViews(Protocol):
     @property
     def watched(self) -> Watched: ...
 
+    @property
+    def quota(self) -> object | None: ...
+
 
 class LivePage:
     """The page, and what it is told while it is open."""
@@ -80,7 +92,11 @@ class LivePage:
     def __init__(self, settings: Settings, views: PageViews, clock: Clock | None = None) -> None:
         self._views = views
         self._clock = clock or SystemClock()
-        self._about = {"store": settings.limiter.backend_type, "topology": settings.redis.redis_type.upper()}
+        self._about: dict[str, object] = {
+            "store": settings.limiter.backend_type,
+            "topology": settings.redis.redis_type.upper(),
+        }
+        self._about["divided"] = views.quota is not None
         self._files = {name: _read(name) for name in (*FILES, "page.html")}
         self._turns = asyncio.Semaphore(LIMITS_AT_ONCE)
         self._rows: LimitRows | None = None

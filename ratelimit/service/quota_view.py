@@ -11,14 +11,12 @@ from ratelimit.descriptors.tree import Config
 from ratelimit.quota.options import Tuning
 from ratelimit.service.quota_ledgers import BucketLedger
 
-ENVOYS_SHOWN = 100
 
-
-def bucket_share(bucket: BucketLedger, now_s: float) -> dict[str, Any]:
-    """One divided limit: rates in requests per second, at most ENVOYS_SHOWN Envoys, those with the most first."""
+def bucket_share(bucket: BucketLedger, now_s: float, envoys_max: int) -> dict[str, Any]:
+    """One divided limit: rates in requests per second, so many Envoys at most, those with the most first."""
     shares = bucket.ledger.shares(now_s)
     domain, entries = bucket.divided.key
-    shown = asdict(replace(shares, envoys=tuple(shares.envoys)[:ENVOYS_SHOWN]))
+    shown = asdict(replace(shares, envoys=tuple(shares.envoys)[:envoys_max]))
     return {"domain": domain, "entries": [list(entry) for entry in entries], "envoys_all": len(shares.envoys), **shown}
 
 

@@ -10,6 +10,7 @@ quota floor's.
 import asyncio
 import secrets
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -23,7 +24,7 @@ from ratelimit.quota.ledger_store import LedgerStore
 from ratelimit.quota.options import Tuning
 from ratelimit.service.quota_bindings import Shared
 from ratelimit.service.quota_ledgers import Ledgers, QuotaLedger
-from ratelimit.service.quota_limits import Divided
+from ratelimit.service.quota_limits import Divided, LedgerKey
 from ratelimit.service.quota_messages import QUOTA_METHOD, QUOTA_SERVICE_NAME
 from ratelimit.service.quota_shared import SharedPlace, make_shared
 from ratelimit.service.quota_stream import QuotaStream
@@ -58,10 +59,10 @@ class RateLimitQuotaService:
         self._shared.config = config
         self._shared.generation += 1
 
-    def shares(self) -> Iterator[dict[str, Any]]:
-        """Who has what share, a value for each bucket (quota_view.py), made when it is asked for."""
+    def shares(self) -> Iterator[tuple[LedgerKey, Callable[[int], dict[str, Any]]]]:
+        """Of each bucket its domain and entries, and what makes its value (quota_view.py), with so many Envoys."""
         for bucket in list(self.ledgers):
-            yield bucket_share(bucket, asyncio.get_running_loop().time())
+            yield bucket.divided.key, partial(bucket_share, bucket, asyncio.get_running_loop().time())
 
     def close(self) -> None:
         """Nothing is told any more."""

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from deploy.demo.processes import ROOT
-from ratelimit.metrics.declared import DOMAIN_NOT_FOUND, LIMIT, MEMCACHE, RESPONSE_TIME, SINGLES
+from ratelimit.metrics.declared import DOMAIN_NOT_FOUND, LIMIT, MEMCACHE, RESPONSE_TIME, SHARE, SINGLES
 
 DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "deploy" / "grafana").glob("*.json"))}
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -120,13 +120,14 @@ def test_prometheus_can_read_every_query(promtool: Path, tmp_path: Path, name: s
 
 
 def test_ours_reads_what_we_have(scrape: str) -> None:
-    """Every metric is in a real scrape; those of memcached are as they are declared."""
-    assert metrics(DASHBOARDS["ratelimit"]) - shown(scrape) == {stat.prometheus for stat in MEMCACHE}
+    """Every metric is in a real scrape; those of memcached and of divided limits are as they are declared."""
+    declared = {stat.prometheus for stat in (*MEMCACHE, *SHARE)}
+    assert metrics(DASHBOARDS["ratelimit"]) - shown(scrape) == declared
 
 
 def test_ours_shows_everything_that_is_declared() -> None:
     """No stat is left out, so a new one comes with its panel."""
-    declared = {stat.prometheus for stat in (*SINGLES, *LIMIT, DOMAIN_NOT_FOUND, RESPONSE_TIME)}
+    declared = {stat.prometheus for stat in (*SINGLES, *LIMIT, *SHARE, DOMAIN_NOT_FOUND, RESPONSE_TIME)}
     assert metrics(DASHBOARDS["ratelimit"]) == declared
 
 

@@ -3,13 +3,17 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import aiohttp
+import grpc.aio
 import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, Page, expect
 
 from deploy.demo.processes import LOOPBACK, Instance, start_service
+from ratelimit.pb.envoy.service.rate_limit_quota.v3 import rlqs_pb2
+from ratelimit.service.quota_messages import QUOTA_METHOD, QUOTA_SERVICE_NAME
 from tests.browser import started
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
@@ -17,6 +21,7 @@ LIMITS = 10_000
 # Markup, script, an end of a line and of JSON, a text that turns what follows, a name of an object's own.
 HOSTILE = "<img src=x onerror=window.hacked=1></script>\"'\u202e&amp;\\u0000 __proto__"
 WAIT_MS = 60_000
+NAME = "x-envoy-name"
 
 
 def config() -> str:
@@ -88,7 +93,7 @@ async def shown(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shown
     write(folder, *config().split("---\n"))
     async with AsyncExitStack() as stack:
         browser = await stack.enter_async_context(started(folder / "profile"))
-        given = {"RUNTIME_ROOT": str(folder), "BACKEND_TYPE": "memory", "DRAIN_DELAY": "0"}
+        given = {"RUNTIME_ROOT": str(folder), "BACKEND_TYPE": "memory", "DRAIN_DELAY": "0", "RLQS_ENVOY_METADATA": NAME}
         instance = await start_service("service", folder, given)
         stack.push_async_callback(instance.program.stop)
         session = await stack.enter_async_context(aiohttp.ClientSession())
@@ -185,6 +190,51 @@ async def test_no_text_of_anybody_is_markup(shown: Shown) -> None:
     assert await page.evaluate("window.hacked") is None
     assert await page.locator("img, script").count() == 0
     await page.close()
+    assert shown.said == []
+
+
+async def reported(stack: AsyncExitStack, port: int, envoy: str, domain: str, *buckets: tuple[str, str]) -> None:
+    """An Envoy that reports these buckets, and stays; it was told of each."""
+    channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"{LOOPBACK}:{port}"))
+    method: Any = channel.stream_stream(f"/{QUOTA_SERVICE_NAME}/{QUOTA_METHOD}")
+    stream = method(metadata=((NAME, envoy),))
+    message = rlqs_pb2.RateLimitQuotaUsageReports(domain=domain)
+    for key, value in buckets:
+        usage = message.bucket_quota_usages.add(num_requests_allowed=1)
+        usage.bucket_id.bucket[key] = value
+    await stream.write(message.SerializeToString())
+    told = 0
+    while told < len(buckets):
+        told += len(rlqs_pb2.RateLimitQuotaResponse.FromString(await stream.read()).bucket_action)
+
+
+async def test_who_has_what_share_is_shown(shown: Shown) -> None:
+    """Hidden while nothing is divided; a bucket opens to its Envoys, is searched for, and no name of it is markup."""
+    hostile, letters = HOSTILE.replace("\u202e", ""), HOSTILE.replace("\u202e", "\\u{202e}")
+    page = await shown.open()
+    await expect(page.locator("#divided-section")).to_be_hidden()
+    await page.close()
+    async with AsyncExitStack() as stack:
+        port = shown.instance.grpc_port
+        await reported(stack, port, hostile, HOSTILE, (HOSTILE, HOSTILE))
+        await reported(stack, port, "gateway-1", "shop", ("path", "/item-1"), ("path", "/item-2"))
+        await reported(stack, port, "gateway-2", "shop", ("path", "/item-1"))
+        page = await shown.open()
+        first = page.locator("#divided summary").first
+        assert f"{letters}={letters}" in await text_of(page, letters, "#divided summary")
+        await first.press("Enter")
+        await text_of(page, hostile, "#divided .envoys")
+        await page.fill("#search", "shop item-1")
+        await expect(page.locator("#divided summary")).to_have_count(1, timeout=WAIT_MS)
+        await text_of(page, "2 Envoys", "#divided summary")
+        await first.press("Enter")
+        await expect(page.locator("#divided .envoy:not(.quiet)")).to_have_count(2, timeout=WAIT_MS)
+        assert await page.evaluate("document.activeElement.tagName") == "SUMMARY"
+        await page.fill("#search", "nowhere")
+        await text_of(page, "No divided limit has these words.", "#divided-note")
+        assert await page.evaluate("window.hacked") is None
+        assert await page.locator("img, iframe, body script").count() == 0
+        await page.close()
     assert shown.said == []
 
 

@@ -40,7 +40,8 @@ async def test_nothing_is_told_before_it_is_in_the_store() -> None:
     bucket.ledger.options = type(bucket.ledger.options)(7.0)
     assert bucket.ledger.shares(0.0).limit == 7.0
     assert tuning == bucket.ledger.options.tuning
-    (share,) = service.shares()
+    ((_, make),) = service.shares()
+    share = make(100)
     assert (share["domain"], share["entries"], share["envoys_all"]) == ("d", [["name", "prod"]], 1)
     await envoy.end()
     service.close()

@@ -2,6 +2,7 @@
 
 import { drawChart } from "./page/chart.js";
 import { showAnswer, showKeys, showLoads, showState, showUnknown } from "./page/panels.js";
+import { Divided } from "./page/quota.js";
 import { CACHE, HITS, NEAR, OVER, Rates, REFUNDS, SHADOW, WITHIN, element, legible, shown } from "./page/rates.js";
 import { Tree } from "./page/tree.js";
 
@@ -12,6 +13,7 @@ const by = (id) => document.getElementById(id);
 
 let rates = new Rates();
 const tree = new Tree(by("tree"), by("rows"), rates, showDetail);
+const divided = new Divided(by("divided-section"), by("divided"), by("divided-note"));
 let keys = { busiest: [], over: [], step: 1 };
 let which = "busiest";
 let loaded = 0; // the number of the tree that is shown
@@ -148,6 +150,7 @@ const told = {
     showState(by("state"), state);
     tree.paint();
     showDetail(tree.selected);
+    divided.tick(state);
   },
   keys(value) {
     keys = value;
@@ -198,13 +201,18 @@ async function explain(event) {
   }
 }
 
+function search() {
+  tree.search(by("search").value);
+  divided.search(by("search").value);
+  showCount();
+}
+
 function shortcut(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const typing = event.target.closest("input, textarea, select");
   if (event.key === "Escape" && event.target === by("search")) {
     by("search").value = "";
-    tree.search("");
-    showCount();
+    search();
     by("tree").focus();
   } else if (event.key === "/" && !typing) {
     event.preventDefault();
@@ -219,10 +227,7 @@ function shortcut(event) {
   }
 }
 
-by("search").addEventListener("input", () => {
-  tree.search(by("search").value);
-  showCount();
-});
+by("search").addEventListener("input", search);
 by("order").addEventListener("change", () => {
   tree.order = by("order").value;
   tree.refresh();
