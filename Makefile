@@ -5,7 +5,7 @@ STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check docs conformance differential explained surface reference-suite bench bench-faults \
-  bench-floors  bench-reload bench-restart bench-soak bench-store bench-cluster rlqs exactness protos
+  bench-floors bench-reload bench-quota bench-restart bench-soak bench-store bench-cluster rlqs exactness protos
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ bench-faults: setup ## A stopped store under RATE= (5,000) calls a second, and t
 
 bench-floors: setup ## What a request costs in our own floors, beside a bare loop (ROUNDS= sizes it)
 	@$(BIN)/python -m loadtest.bench_floors
+
+bench-quota: setup ## The quota allocator in a dozen scenarios, and what it costs (BUCKETS=, SEED=): minutes
+	@$(BIN)/python -m loadtest.bench_quota
 
 bench-reload: setup ## Two instances that reload 20,000 descriptors under load: loop lag, failed calls
 	@$(BIN)/python -m loadtest.reload

@@ -1,7 +1,7 @@
 """How long what an Envoy was told may be in force, when nothing is heard of it."""
 
 from collections.abc import Collection, Iterable
-from math import inf
+from math import ceil, inf
 
 from ratelimit.quota.head import Head
 from ratelimit.quota.options import Tuning
@@ -9,6 +9,14 @@ from ratelimit.quota.row import Row
 
 # An Envoy whose stream ended connects again at its next report; after that and this it is taken to be gone.
 _RECONNECT_SLACK_S = 0.6
+# A report that was sent so shortly before the end may be lost with the stream, so that the next one is another later.
+_LOST_WITH_STREAM_S = 0.5
+
+
+def back_by(row: Row, now_s: float, tuning: Tuning) -> float:
+    """Until when an Envoy whose stream ended now has come back, if it lives."""
+    reports = ceil((now_s + _LOST_WITH_STREAM_S - row.last) / tuning.report_s)
+    return row.last + max(1, reports) * tuning.report_s + _RECONNECT_SLACK_S
 
 
 def released_at(row: Row, rows: Iterable[Row], tuning: Tuning) -> float:
@@ -17,7 +25,7 @@ def released_at(row: Row, rows: Iterable[Row], tuning: Tuning) -> float:
     if not row.gone or any(each.unknown for each in rows):
         # It may have come back under another name, with its old assignment.
         return over_s
-    return min(over_s, row.last + tuning.report_s + _RECONNECT_SLACK_S)
+    return min(over_s, row.back)
 
 
 def may_hold(rows: Iterable[Row], row: Row, rate: float, replica: str | None) -> bool:
@@ -42,5 +50,5 @@ def renew(rows: Collection[Row], head: Head, now_s: float, tuning: Tuning) -> No
     for row in rows:
         row.last = row.since = now_s
         row.exp = now_s + tuning.ttl_s
-        row.probed = -inf
+        row.back, row.probed = inf, -inf
         row.pend = now_s if row.pend < inf else inf

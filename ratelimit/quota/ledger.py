@@ -13,7 +13,7 @@ from ratelimit.quota.bursts import HUNGRY_S, burst
 from ratelimit.quota.demand import observe
 from ratelimit.quota.division import divide, prior
 from ratelimit.quota.head import Head
-from ratelimit.quota.leases import may_hold, released_at, renew
+from ratelimit.quota.leases import back_by, may_hold, released_at, renew
 from ratelimit.quota.options import AckMode, LedgerOptions
 from ratelimit.quota.row import Row
 from ratelimit.quota.shares import BucketShares, shares_of
@@ -55,6 +55,8 @@ class Ledger:
         self._to_answer: dict[str, None] = {}
         self._out: dict[str, tuple[int, Action]] = {}
         self._wanted = False
+        # How many could be told something when that was last counted.
+        self._live = 1
         self._next_watch_s = inf
 
     def __len__(self) -> int:
@@ -125,6 +127,7 @@ class Ledger:
         if row is None or row.owner != self.replica:
             return
         row.silent = row.gone = True
+        row.back = back_by(row, now_s, self.options.tuning) if self.options.close_frees else inf
         self.changed.add(envoy)
         self._to_answer.pop(envoy, None)
         self._out.pop(envoy, None)
@@ -303,9 +306,9 @@ class Ledger:
         spent = self.head.spent_within(tuning.window_s, now_s)
         over = max(0.0, spent - tuning.spent_part * limit * tuning.window_s) / tuning.window_s
         rows = list(self.rows.values())
-        live = sum(row.live for row in rows)
+        self._live = sum(row.live for row in rows)
         for change in divide(rows, over, self.options):
-            self._assign(change.row, change.rate, live)
+            self._assign(change.row, change.rate)
         # Each change costs tokens: while they cost too much, changes wait for more reports.
         every_s = self.plan_every_s if over == 0 else max(self.plan_every_s, tuning.plan_every_over_s)
         self.head.next_plan_s = now_s + every_s
@@ -316,8 +319,7 @@ class Ledger:
         """Renew the lease of whoever reported, or give a newcomer what there is."""
         tuning = self.options.tuning
         if row.tokens == 0 and row.hold == 0:
-            live = [each for each in self.rows.values() if each.live]
-            self._admit(row, live)
+            self._admit(row)
             return
         if row.zero >= _ABANDON_AFTER and not self.learning:
             row.abandoned = True
@@ -325,36 +327,38 @@ class Ledger:
             row.pend = now_s
             self._send(row, Abandon())
             return
-        size = burst(row, row.rate, sum(each.live for each in self.rows.values()), self.options)
+        size = burst(row, row.rate, self._live, self.options)
         room = tuning.refit * tuning.spent_part * self.options.limit_per_s * tuning.window_s
         if _GROWTH * row.burst <= size and self.head.spent_within(tuning.window_s, now_s) + size < room:
             self._fill(row, size)
         self._renew(row)
 
-    def _admit(self, row: Row, live: list[Row]) -> None:
+    def _admit(self, row: Row) -> None:
         """The first assignment of an Envoy; where there is nothing for it, none passes until the plan."""
+        live = [each for each in self.rows.values() if each.live]
+        self._live = len(live)
         limit, wish = self.options.limit_per_s, prior(live, self.options)
         if self.learning:
             left = self.options.tuning.learning_part * limit - self.head.given
             rate = max(0.0, min(wish, left * _LEARNING_EACH))
             self.head.given += rate
-            self._assign(row, rate, len(live))
+            self._assign(row, rate)
             return
         free = limit - sum(each.hold for each in self.rows.values())
         if free > wish / 2:
-            self._assign(row, min(wish, free), len(live))
+            self._assign(row, min(wish, free))
         elif not row.unknown:
             self._renew(row)
         # Who holds an assignment that is not known keeps it until there is something for it: this is no interruption.
 
-    def _assign(self, row: Row, rate: float, live: int = 1) -> None:
+    def _assign(self, row: Row, rate: float) -> None:
         """Decide on a rate; nothing happens if it is the one there is."""
         tokens = min(int(rate * FILL_INTERVAL_S + 1e-6), TOKENS_MAX)
         if tokens == row.tokens and row.burst:
             return
         now_s = self.head.at
         row.reckon(now_s)
-        size = burst(row, rate, live, self.options)
+        size = burst(row, rate, self._live, self.options)
         if row.hungry and tokens < row.tokens:
             size = min(size, max(_CUT_BURST_MIN, ceil(HUNGRY_S * rate)))
         row.tokens = tokens

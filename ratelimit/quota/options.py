@@ -68,11 +68,14 @@ class LedgerOptions:
 
     `limit_per_s` is requests_per_unit over the unit's seconds. `share_min` is the part of an even share that every
     Envoy keeps, used or not (0 to 1). `envoys_expected` ends the learning phase early when so many have reported, and
-    bounds what one Envoy alone is given at first; 0: not known.
+    keeps room for those who are not there yet; 0: not known. `close_frees`: an Envoy whose stream ended and that did
+    not come back with its next report is gone. Without it its lease is waited for, so that one which ends its stream,
+    is then cut off from here and goes on serving cannot exceed the limit; a crash then costs its share for longer.
     """
 
     limit_per_s: float
     share_min: float = 0.02
     envoys_expected: int = 0
     ack: AckMode = AckMode.PING
+    close_frees: bool = True
     tuning: Tuning = field(default_factory=Tuning)

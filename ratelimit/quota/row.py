@@ -9,7 +9,9 @@ from ratelimit.quota.assignment import FILL_INTERVAL_S
 
 _FLAGS = ("hungry", "fresh", "silent", "gone", "abandoned", "unknown")
 _NUMBERS = ("tokens", "burst", "seq", "zero")
-_MEASURES = ("weight", "hold", "pend", "exp", "estimate", "gain", "run", "denied", "offered", "since", "last", "probed")
+_LASTING = ("weight", "hold", "pend", "exp", "estimate", "gain", "run", "denied", "offered")
+_MOMENTS = ("since", "last", "back", "probed")
+_MEASURES = (*_LASTING, *_MOMENTS)
 _FORM = struct.Struct(f"<B{len(_NUMBERS)}I{len(_MEASURES)}d")
 _measures, _numbers = attrgetter(*_MEASURES), attrgetter(*_NUMBERS)
 
@@ -22,6 +24,7 @@ class Row:
     is not acknowledged (inf: it is), `exp` when its lease ends. `hold` is the highest rate that may be in force.
     `estimate`, `gain` and `run` belong to the estimator (demand.py), `denied` is what was refused lately.
     `offered`: tokens that came to the Envoy since `last`, its last report; they are reckoned up to `since`.
+    `back`: until when it would have come back after the end of its stream.
     `hungry`: it refused a part that counts. `fresh`: no full report yet. `silent`: it may not be there. `gone`: its
     stream ended. `abandoned`: it was told to forget the bucket. `unknown`: it holds an assignment that is not here.
     """
@@ -43,6 +46,7 @@ class Row:
     offered: float = 0.0
     since: float = 0.0
     last: float = 0.0
+    back: float = inf
     probed: float = -inf
     hungry: bool = False
     fresh: bool = True

@@ -338,9 +338,13 @@ class SharedLedger:
         rows: dict[str, Row | None] = {}
         for envoy, packed in stale.items():
             try:
-                rows[envoy] = None if packed is None else Row.unpack(envoy, packed)
+                row = None if packed is None else Row.unpack(envoy, packed)
             except ValueError:
-                rows[envoy] = None
+                row = None
+            rows[envoy] = row
+            if row is not None and row.owner != self._place.replica:
+                # It went to another replica, and what it was told here is no longer what it obeys.
+                self._sent.pop(envoy, None)
         try:
             head = Head.unpack(self._head)
         except ValueError:

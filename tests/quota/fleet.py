@@ -47,11 +47,17 @@ class Envoy:
 
 
 class Fleet:
-    """Envoys on servers; `keeps_names`: one that connects again is known. Faults are what tests hand in."""
+    """Envoys on servers; `keeps_names`: one that connects again is known. Faults are what tests hand in.
 
-    def __init__(self, servers: Sequence[Server], count: int, *, keeps_names: bool = True) -> None:
+    Not `strict`: whoever ended its stream in sight of the server is not cut off from it before it is back.
+    """
+
+    def __init__(
+        self, servers: Sequence[Server], count: int, *, keeps_names: bool = True, strict: bool = False
+    ) -> None:
         self.servers = servers
         self.keeps_names = keeps_names
+        self.strict = strict
         self.now_s = 0.0
         self.envoys = [Envoy(f"{at}.0", servers[at % len(servers)], at * 0.7) for at in range(count)]
         self.stalled_until = 0.0
@@ -91,7 +97,7 @@ class Fleet:
                 envoy.alive = False
                 self._drop(envoy, seen=fault.value < 0.5)
             case "cut":
-                envoy.cut = True
+                envoy.cut = self.strict or envoy.server is not None
             case "restart":
                 self._drop(envoy, seen=True)
                 envoy.has_bucket, envoy.next_report = False, self.now_s + REPORT_S
@@ -107,6 +113,7 @@ class Fleet:
         server, name = envoy.server, envoy.name
         envoy.server = None
         envoy.inbox.clear()
+        seen = seen and not envoy.cut  # whoever is cut off ends no stream
         envoy.outbox = [(self.now_s, lambda: server.closed(name, self.now_s))] if seen and server is not None else []
 
     def _connect(self, envoy: Envoy) -> None:

@@ -39,6 +39,18 @@ def test_one_ledger_never_exceeds_its_limit(ack: AckMode, keeps_names: bool, hap
     fleet.run(happens, LENGTH_S, check)
 
 
+@given(happens=faults(*KINDS))
+@SOME
+def test_a_strict_ledger_waits_for_leases_of_ended_streams(happens: list[Fault]) -> None:
+    """Even one that ends its stream and is then cut off exceeds nothing."""
+    fleet = Fleet([Ledger(LedgerOptions(LIMIT, close_frees=False))], 5, strict=True)
+
+    def check() -> None:
+        assert fleet.in_force() <= LIMIT + 1e-9
+
+    fleet.run(happens, LENGTH_S, check)
+
+
 @given(happens=faults(*KINDS, "move"), store=faults("away", "back", "forget"))
 @SOME
 def test_replicas_never_exceed_it_together(happens: list[Fault], store: list[Fault]) -> None:

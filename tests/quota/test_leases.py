@@ -3,7 +3,7 @@
 from math import inf
 
 from ratelimit.quota.head import Head
-from ratelimit.quota.leases import may_hold, released_at, renew
+from ratelimit.quota.leases import back_by, may_hold, released_at, renew
 from ratelimit.quota.options import Tuning
 from ratelimit.quota.row import Row
 
@@ -14,8 +14,10 @@ def test_a_lease_ends_with_its_slack() -> None:
     """Unless the stream ended: then whoever lives would have come back at its next report."""
     silent = Row("e", exp=100.0, last=90.0, silent=True)
     assert released_at(silent, [silent], TUNING) == 100.5
-    silent.gone = True
+    silent.gone, silent.back = True, back_by(silent, 92.0, TUNING)
     assert released_at(silent, [silent], TUNING) == 95.6
+    assert back_by(silent, 94.6, TUNING) == 100.6  # its report may have been lost with the stream
+    assert back_by(silent, 80.0, TUNING) == 95.6
 
 
 def test_who_may_have_come_back_under_another_name_keeps_its_lease() -> None:

@@ -9,6 +9,7 @@ from ratelimit.errors import StoreError
 from ratelimit.quota.assignment import Abandon, Assign, Push
 from ratelimit.quota.ledger_store import NOTHING, Commit, CommitResult, Committed, Outdated
 from ratelimit.quota.options import LedgerOptions
+from ratelimit.quota.row import Row
 from ratelimit.quota.shared_ledger import EVENTS_MAX, RETRY_S, Place, SharedLedger
 from tests.quota.replicas import SKEWED, WITH_REPLICAS, FarLedgers, simulate_replicas
 from tests.quota.scenarios import SCENARIOS
@@ -186,6 +187,22 @@ def test_rows_that_nobody_can_read_are_none() -> None:
     replica.store.answer(Outdated(7, 1000.0, {"odd": b"?"}, b"?", whole=True))
     assert "odd" not in replica.ledger
     assert "e" in replica.store.answer().rows
+
+
+def test_who_went_to_another_replica_and_came_back_is_not_told_what_was() -> None:
+    """What the other one told it holds."""
+    replica = Replica()
+    push = replica.settled()
+    row = Row.unpack("e", replica.ledger.copy.rows["e"].pack())
+    row.owner, row.tokens, row.hold, row.seq = "there", 60, 1.0, row.seq + 1
+    replica.ledger.weigh("e", 2.0)
+    replica.ledger.tick(6.0)
+    replica.store.answer(Outdated(70, 1006.0, {"e": row.pack()}, replica.ledger.copy.head.pack(), whole=False))
+    replica.at(6.1)
+    replica.ledger.report("e", 5, 0, 5, 10.0)
+    pushes = replica.at(10.0)
+    assert [each.seq for each in pushes] != [push.seq]
+    assert all(each.seq > push.seq for each in pushes)
 
 
 def test_an_abandoned_bucket_is_not_told_the_old_assignment() -> None:

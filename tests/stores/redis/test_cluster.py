@@ -357,3 +357,13 @@ async def test_it_gives_up_without_a_master_that_counts(monkeypatch: pytest.Monk
     nodes.connect(A, B)
     nodes.cluster._give_up()
     await nodes.cluster.close()
+
+
+async def test_a_key_has_a_node(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its slot; whoever finds that wrong has the map asked for again."""
+    assert nodes.cluster.node_of(AT_A) is nodes.cluster._nodes[A]
+    assert nodes.cluster.node_of(AT_B) is nodes.cluster._nodes[B]
+    asked: list[bool] = []
+    monkeypatch.setattr(nodes.cluster._map, "note_old", lambda: asked.append(True))
+    nodes.cluster.note_old()
+    assert asked == [True]

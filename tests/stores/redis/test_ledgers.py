@@ -14,10 +14,14 @@ from deploy.demo.processes import start_valkey
 from ratelimit.errors import StoreError
 from ratelimit.quota.ledger_store import KEPT_S, NOTHING, Commit, CommitResult, Committed
 from ratelimit.stores.redis.ledgers import RedisLedgers
+from ratelimit.stores.redis.slots import SLOTS, slot_of
 from tests.stores.ledger_contract import BUCKET, LedgerStoreContract, committed, result_of
 from tests.stores.redis.fakes import FakePipeline
 from tests.stores.redis.test_cluster_contract import cluster_store
 from tests.stores.redis.test_store import Store
+
+# Keys of the first, the second and the third part of all slots.
+ON_EACH = [next(b"%d" % n for n in range(100) if slot_of(b"%d" % n) * 3 // SLOTS == part) for part in range(3)]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -58,7 +62,12 @@ class TestClusterLedgers(LedgerStoreContract):
         held = cluster_store(valkey_cluster)
         await held.store.start()
         await held.connected()
-        yield RedisLedgers(held.store.topology)
+        topology = held.store.topology
+        for _ in range(3_000):  # one master may come later than the others
+            if all((node := topology.node_of(key)) is not None and node.pipeline is not None for key in ON_EACH):
+                break
+            await asyncio.sleep(0.02)
+        yield RedisLedgers(topology)
         await held.store.close()
 
 

@@ -195,3 +195,10 @@ async def test_another_sentinel_is_first_each_time(monkeypatch: pytest.MonkeyPat
     for _ in range(3):
         await made.resolve()
     assert asked == ["s1:1", "s2:2", "s1:1"]
+
+
+async def test_the_master_has_every_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is one node; a redirection tells nothing here."""
+    made = sentinels(monkeypatch)
+    made.note_old()
+    assert made.node_of(b"key") is made.node
