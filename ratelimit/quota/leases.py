@@ -19,11 +19,14 @@ def back_by(row: Row, now_s: float, tuning: Tuning) -> float:
     return row.last + max(1, reports) * tuning.report_s + _RECONNECT_SLACK_S
 
 
-def released_at(row: Row, rows: Iterable[Row], tuning: Tuning) -> float:
-    """When nothing of a silent row can be in force any more."""
+def released_at(row: Row, rows: Iterable[Row], replica: str, tuning: Tuning) -> float:
+    """When nothing of a silent row can be in force any more, as far as `replica` knows.
+
+    Whether its Envoy came back is known by the replica that it was connected to, others may hear of that later. It may
+    also have come back under another name, with its old assignment.
+    """
     over_s = row.exp + tuning.lease_slack_s
-    if not row.gone or any(each.unknown for each in rows):
-        # It may have come back under another name, with its old assignment.
+    if not row.gone or row.owner != replica or any(each.unknown for each in rows):
         return over_s
     return min(over_s, row.back)
 

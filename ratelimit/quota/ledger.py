@@ -132,7 +132,9 @@ class Ledger:
         self._to_answer.pop(envoy, None)
         self._out.pop(envoy, None)
         self._wanted = True
-        self._next_watch_s = min(self._next_watch_s, released_at(row, self.rows.values(), self.options.tuning))
+        self._next_watch_s = min(
+            self._next_watch_s, released_at(row, self.rows.values(), self.replica, self.options.tuning)
+        )
         self.next_tick_s = min(self.next_tick_s, now_s)
 
     def renew_leases(self, now_s: float) -> None:
@@ -140,6 +142,13 @@ class Ledger:
         renew(self.rows.values(), self.head, now_s, self.options.tuning)
         self.changed.update(self.rows)
         self._next_watch_s = now_s + self.options.tuning.watch_every_s
+
+    def distrust_ends(self) -> None:
+        """Wait for the leases of all whose stream ended: they may have come back unseen."""
+        for row in self.rows.values():
+            if row.gone and row.back < inf:
+                row.back = inf
+                self.changed.add(row.envoy)
 
     def restore(self, rows: Mapping[str, Row | None], head: Head) -> None:
         """Take over rows that others changed; what was decided here since the last `collect` is void."""
@@ -284,7 +293,7 @@ class Ledger:
                     due_s = now_s + tuning.ack_within_s
                 next_s = min(next_s, due_s)
             if row.silent:
-                over_s = released_at(row, self.rows.values(), tuning)
+                over_s = released_at(row, self.rows.values(), self.replica, tuning)
                 if now_s >= over_s:
                     self._forget(row)
                 else:

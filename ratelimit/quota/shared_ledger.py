@@ -95,7 +95,8 @@ class SharedLedger:
         # How far the store's clock is ahead of ours; None before the first answer.
         self._ahead_s: float | None = None
         self._now = self._asked_at = 0.0
-        self._clock_stepped = False
+        # Since the last commit the store's clock was set, or an answer of the store was missed.
+        self._clock_stepped = self._failed = False
         # What happened and is not committed, and what came since the last commit went out.
         self._events: list[Event] = []
         self._news: list[Event] = []
@@ -224,15 +225,27 @@ class SharedLedger:
             # Nobody committed for long: what others sent meanwhile is not known.
             copy.renew_leases(now_s)
         for event in self._events:
-            # Others may have committed since: their moments are later than that of the event.
-            at = () if event.at_s is None else (max(self._there(event.at_s), copy.head.at),)
-            getattr(copy, event.what)(event.envoy, *event.arguments, *at)
+            self._apply(event)
+        if self._failed:
+            copy.distrust_ends()
         for envoy, sent in self._sent.items():
             row = copy.rows.get(envoy)
             if row is not None and row.owner == self._place.replica and row.seq != sent.seq and row.live:
                 row.pend = inf if row.pend == inf else copy.head.at
                 copy.answer(envoy)
         copy.advance(max(now_s, copy.head.at))
+
+    def _apply(self, event: Event) -> None:
+        copy, row = self.copy, self.copy.rows.get(event.envoy)
+        if event.at_s is None:
+            getattr(copy, event.what)(event.envoy, *event.arguments)
+            return
+        at_s = self._there(event.at_s)
+        if row is not None and row.owner != self._place.replica and at_s < row.last:
+            # It was before the Envoy went to another replica, which has heard of it since.
+            return
+        # Others may have committed since: their moments are later than that of the event.
+        getattr(copy, event.what)(event.envoy, *event.arguments, max(at_s, copy.head.at))
 
     def _put_changes(self, commit: Commit) -> None:
         rows: dict[str, bytes | None] = {}
@@ -252,6 +265,7 @@ class SharedLedger:
             self._restore({envoy: self._rows.get(envoy) for envoy in self.copy.changed})
             self._sync_at = self._now + max(self.plan_every_s, RETRY_S)
             self._in_touch_at = None
+            self._failed = True
             self.next_tick_s = self._now
             return
         self._in_touch_at = self._now
@@ -293,7 +307,7 @@ class SharedLedger:
         self._head = self._head if commit.head is None else commit.head
         self.copy.changed.clear()
         self._events.clear()
-        self._clock_stepped = False
+        self._clock_stepped = self._failed = False
         for push in self.copy.collect():
             if push.envoy not in self._replied or push != self._sent.get(push.envoy):
                 self._ready[push.envoy] = push

@@ -13,9 +13,10 @@ TUNING = Tuning()
 def test_a_lease_ends_with_its_slack() -> None:
     """Unless the stream ended: then whoever lives would have come back at its next report."""
     silent = Row("e", exp=100.0, last=90.0, silent=True)
-    assert released_at(silent, [silent], TUNING) == 100.5
+    assert released_at(silent, [silent], "", TUNING) == 100.5
     silent.gone, silent.back = True, back_by(silent, 92.0, TUNING)
-    assert released_at(silent, [silent], TUNING) == 95.6
+    assert released_at(silent, [silent], "", TUNING) == 95.6
+    assert released_at(silent, [silent], "another", TUNING) == 100.5
     assert back_by(silent, 94.6, TUNING) == 100.6  # its report may have been lost with the stream
     assert back_by(silent, 80.0, TUNING) == 95.6
 
@@ -23,7 +24,7 @@ def test_a_lease_ends_with_its_slack() -> None:
 def test_who_may_have_come_back_under_another_name_keeps_its_lease() -> None:
     """While somebody is there who may obey it."""
     gone = Row("e", exp=100.0, last=90.0, silent=True, gone=True)
-    assert released_at(gone, [gone, Row("f", unknown=True)], TUNING) == 100.5
+    assert released_at(gone, [gone, Row("f", unknown=True)], "", TUNING) == 100.5
 
 
 def test_only_a_row_of_its_size_can_be_what_a_newcomer_obeys() -> None:

@@ -205,6 +205,19 @@ def test_who_went_to_another_replica_and_came_back_is_not_told_what_was() -> Non
     assert all(each.seq > push.seq for each in pushes)
 
 
+def test_what_was_before_an_envoy_went_elsewhere_is_void() -> None:
+    """It could not be committed then, and another replica has told it something since."""
+    replica = Replica()
+    replica.settled()
+    row = Row.unpack("e", replica.ledger.copy.rows["e"].pack())
+    row.owner, row.last = "there", 1009.05
+    replica.ledger.report("e", 1, 0, 0, 9.0)
+    replica.ledger.tick(9.0)
+    replica.store.answer(Outdated(70, 1009.1, {"e": row.pack()}, replica.ledger.copy.head.pack(), whole=False))
+    assert replica.ledger.copy.rows["e"].owner == "there"
+    assert replica.ledger.copy.rows["e"].hold == row.hold
+
+
 def test_an_abandoned_bucket_is_not_told_the_old_assignment() -> None:
     """Though a report of it may still be on its way."""
     replica = Replica()
@@ -229,6 +242,20 @@ def test_an_ended_stream_is_told_nothing_more() -> None:
     replica.ledger.closed("e", 10.0)
     assert replica.at(10.0) == []
     assert replica.ledger.copy.rows["e"].gone
+
+
+def test_after_an_outage_ended_streams_are_waited_for() -> None:
+    """Their Envoys may have come back to a replica that could not tell."""
+    replica = Replica()
+    replica.settled()
+    replica.ledger.closed("e", 6.0)
+    replica.ledger.tick(6.0)
+    replica.store.answer(StoreError("away"))
+    replica.at(7.1)
+    replica.at(12.5)
+    assert "e" in replica.ledger
+    replica.at(5 + 12 + 1.8)
+    assert "e" not in replica.ledger
 
 
 def test_a_store_that_lost_everything_gets_back_what_is_in_force() -> None:
