@@ -21,6 +21,8 @@ from loadtest.simulated_envoys import SimulatedFleet
 SETTLED_S = 8.0
 OVER_MAX = 1.05
 USE_MIN = 0.9
+# A service that has lost its state learns for up to 12 s, and an Envoy that is killed asks for nothing meanwhile.
+USE_RESTARTED_MIN = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,12 @@ class Outcome:
     name: str
     worst: float
     used: float
+    used_min: float
 
     @property
     def passes(self) -> bool:
         """Whether that is what is promised."""
-        return self.worst <= OVER_MAX and self.used >= USE_MIN
+        return self.worst <= OVER_MAX and self.used >= self.used_min
 
 
 def numbers(name: str, default: str) -> list[int]:
@@ -46,7 +49,8 @@ def outcome(name: str, admitted: Sequence[float], limit_per_s: int, span: tuple[
     """Judge what was admitted between two moments."""
     first, last = span
     settled = [at_s for at_s in admitted if first <= at_s <= last]
-    return Outcome(name, worst_window(settled, limit_per_s), use(settled, limit_per_s, first, last))
+    used_min = USE_RESTARTED_MIN if "killed" in name else USE_MIN
+    return Outcome(name, worst_window(settled, limit_per_s), use(settled, limit_per_s, first, last), used_min)
 
 
 async def real(envoys: int, seconds: float, *, restart: bool) -> Outcome:
@@ -99,7 +103,7 @@ async def main() -> int:
     for run in runs:
         found = await run()
         failed += not found.passes
-        told = "" if found.passes else f"  <-- at most {OVER_MAX:.0%}, at least {USE_MIN:.0%}"
+        told = "" if found.passes else f"  <-- at most {OVER_MAX:.0%}, at least {found.used_min:.0%}"
         print(f"{found.name:45} {found.worst:>10.1%} {found.used:>7.1%}{told}", flush=True)
     return 1 if failed else 0
 

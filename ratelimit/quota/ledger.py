@@ -233,7 +233,7 @@ class Ledger:
             row.estimate = (allowed + denied) / max(elapsed_s, 1)
             if self.learning:
                 least = self.options.share_min * self.options.limit_per_s / max(len(self.rows), 1)
-                self._assign(row, max(allowed / duration_s, min(least, 1.0)))
+                self._assign(row, min(max(allowed / duration_s, min(least, 1.0)), self.options.limit_per_s))
                 self.head.shown = True
         return row
 

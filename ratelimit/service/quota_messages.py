@@ -24,6 +24,7 @@ ENTRIES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX, DOMAIN_BYTES_MAX = 16, 256, 4096, 2
 COUNT_MAX = 10**12
 ELAPSED_S_MAX = 24 * 3600
 ASSIGNMENTS_KEPT = 10_000
+UINT32_MAX = 2**32 - 1
 
 _STRATEGY = ratelimit_strategy_pb2.RateLimitStrategy
 _ACTION = rlqs_pb2.RateLimitQuotaResponse.BucketAction
@@ -98,8 +99,9 @@ def assigned(bucket: bytes, action: Assign | Abandon) -> bytes:
     made = _assignments.get(key)
     if made is None:
         strategy = _STRATEGY()
-        strategy.token_bucket.max_tokens = action.max_tokens
-        strategy.token_bucket.tokens_per_fill.value = action.tokens_per_fill
+        # A limit may be more than the fields can say: then so much it is.
+        strategy.token_bucket.max_tokens = min(action.max_tokens, UINT32_MAX)
+        strategy.token_bucket.tokens_per_fill.value = min(action.tokens_per_fill, UINT32_MAX)
         strategy.token_bucket.fill_interval.seconds = action.fill_interval_s
         made = _kept(key, _assignment(strategy, action.ttl_s))
     return _part(bucket, made)

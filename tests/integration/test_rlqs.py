@@ -1,13 +1,19 @@
 import asyncio
+import contextlib
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import grpc
+import grpc.aio
 import pytest
 
 from deploy.demo.quota import Fleet
+from loadtest.simulated_envoys import METHOD
+from ratelimit.pb.envoy.service.rate_limit_quota.v3 import rlqs_pb2
 
 pytestmark = pytest.mark.integration
 LIMIT = 200
@@ -51,3 +57,65 @@ async def test_two_envoys_share_one_limit(tmp_path: Path) -> None:
     assert admitted <= 1.25 * LIMIT * took_s + LIMIT / 4
     assert (fleet.failed, fleet.denied > 0) == (0, True)
     assert "level=error" not in fleet.instance.program.log.read_text()
+
+
+async def stats_of(fleet: Fleet) -> dict[str, float]:
+    """What /stats says."""
+    address = f"http://127.0.0.1:{fleet.instance.debug_port}/stats"
+    async with aiohttp.ClientSession() as session, session.get(address) as reply:
+        pairs = (line.split(": ") for line in (await reply.text()).splitlines())
+        return {name: float(number) for name, number in pairs}
+
+
+async def code_of(call: Any) -> grpc.StatusCode:
+    """How it ends: its status comes after all that it was told."""
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        async for _ in call:
+            pass
+    code: grpc.StatusCode = await call.code()
+    return code
+
+
+def hostile(buckets: int, *, domain: str = "example", negative: bool = False) -> Iterator[bytes]:
+    """Reports of ever new buckets, each with a ledger of its own, or of one bucket with times that cannot be."""
+    for start in range(0, buckets, 1000):
+        message = rlqs_pb2.RateLimitQuotaUsageReports(domain=domain)
+        for number in range(start, start + 1000):
+            usage = message.bucket_quota_usages.add(num_requests_allowed=2**63 if negative else 1)
+            usage.bucket_id.bucket["service"] = "a" if negative else str(number)
+            usage.time_elapsed.seconds = -5 if negative else 0
+        yield message.SerializeToString()
+
+
+async def test_hostile_streams_are_bounded_and_told_apart(tmp_path: Path) -> None:
+    """Ten thousands of bucket ids, impossible numbers, garbage, nothing read: an honest Envoy beside them is served."""
+    fleet = Fleet(tmp_path, LIMIT)
+    await fleet.start(0, RLQS_STREAM_BUCKETS_MAX="1500")
+    try:
+        async with asyncio.timeout(60), grpc.aio.insecure_channel(f"127.0.0.1:{fleet.instance.grpc_port}") as channel:
+            method: Any = channel.stream_stream(METHOD)
+            many, strangers, absurd, garbage, honest = (method() for _ in range(5))
+            for message in hostile(2000):
+                await many.write(message)
+            for message in hostile(10_000, domain="nowhere"):
+                await strangers.write(message)
+            for message in hostile(3000, negative=True):
+                await absurd.write(message)
+            await garbage.write(b"\xff" * 1000)
+            await honest.write(next(hostile(1)))
+            codes = [await code_of(many), await code_of(garbage)]
+            assert codes == [grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INTERNAL]
+            assert rlqs_pb2.RateLimitQuotaResponse.FromString(await honest.read()).bucket_action
+            assert rlqs_pb2.RateLimitQuotaResponse.FromString(await absurd.read()).bucket_action
+            stats = await stats_of(fleet)
+            while stats["ratelimit.quota.unknown_domains"] < 10_000:
+                await asyncio.sleep(0.05)
+                stats = await stats_of(fleet)
+            text = fleet.instance.program.log.read_text()
+    finally:
+        await fleet.stop()
+    assert stats["ratelimit.quota.streams_broken"] == 2
+    assert stats["ratelimit.quota.usages_absurd"] >= 1000
+    assert stats["ratelimit.quota.rows"] <= 1001
+    for told in ("more than 1500 buckets", "cut short or garbled", "numbers that no Envoy can mean"):
+        assert text.count(told) == 1

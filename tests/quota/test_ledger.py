@@ -320,3 +320,10 @@ def test_shares_are_those_of_the_rows() -> None:
     born(ledger, "e")
     shares = ledger.shares(1.0)
     assert (shares.hold, shares.envoys[0].envoy) == (LIMIT, "e")
+
+
+def test_what_an_envoy_claims_to_use_is_confirmed_up_to_the_limit() -> None:
+    """While the state is lost anybody may say anything."""
+    ledger = made(learn_until_s=12.0)
+    ledger.report("liar", 10**12, 0, 1, 0.0)
+    assert rate_of(told(ledger, "liar", 0.0)) == LIMIT

@@ -105,6 +105,13 @@ def test_assignments_are_what_envoy_reads() -> None:
     assert abandoned.WhichOneof("bucket_action") == "abandon_action"
 
 
+def test_a_rate_beyond_what_can_be_said_is_the_largest() -> None:
+    """A limit may be 4 billion per second, and a minute has sixty."""
+    (action,) = parsed(assigned(bucket_of({"a": "1"}), Assign(2**33, 2**38, 12))).bucket_action
+    bucket = action.quota_assignment_action.rate_limit_strategy.token_bucket
+    assert bucket.max_tokens == bucket.tokens_per_fill.value == 2**32 - 1
+
+
 def test_rules_without_a_ledger_are_what_envoy_reads() -> None:
     """Everything, nothing, and nothing known."""
     bucket = bucket_of({"a": "1"})
