@@ -8,6 +8,7 @@ from typing import TextIO
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.descriptors.tree import Config
 from ratelimit.errors import ConfigError
+from ratelimit.lint.comments import without_excused
 from ratelimit.lint.configuration import configuration_findings
 from ratelimit.lint.finding import Finding, of_error
 from ratelimit.lint.formats import as_json, as_sarif, counted, github_lines, text_lines
@@ -53,9 +54,11 @@ def check(checking: Checking, settings: ConfigSettings, out: TextIO) -> int:
         found = [of_error(error)]
     else:
         found = configuration_findings(read.files, config, load_limits(settings))
+    mesh = list(_mesh_files(checking.envoy, settings, found))
     if checking.envoy:
-        found += together_findings(list(_mesh_files(checking.envoy, settings, found)), config)
-    found = [finding for finding in found if finding.rule not in checking.ignored]
+        found += together_findings(mesh, config)
+    texts = [(file.name, file.text) for file in read.files] + [(file.name, file.text) for file in mesh]
+    found = [finding for finding in without_excused(found, texts) if finding.rule not in checking.ignored]
     out.write(_told(checking, found, config, read.places))
     numbers = counted(found)
     return int(numbers[Level.ERROR] > 0 or (checking.fail_on == "warning" and numbers[Level.WARNING] > 0))

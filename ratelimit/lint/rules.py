@@ -40,6 +40,8 @@ _CONFIGURATION = (
     Rule("yaml-number", Level.WARNING, "A number with a leading 0 is octal."),
     Rule("empty-value", Level.WARNING, "An empty value is no value: every value of the key matches."),
     Rule("value-space", Level.WARNING, "A value with white space at an end, which Envoy does not send."),
+    Rule("too-small-to-divide", Level.WARNING, "Too many Envoys share the limit for its size."),
+    Rule("unknown-rule", Level.WARNING, "A comment names a rule that there is not, so it excuses nothing."),
 )
 
 _TOGETHER = (

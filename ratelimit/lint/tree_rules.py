@@ -8,6 +8,7 @@ and takes any other text in its place too.
 from collections.abc import Iterator
 from itertools import count
 
+from ratelimit.descriptors.quota_assignment import too_small_to_divide
 from ratelimit.descriptors.tree import Config, Node
 from ratelimit.lint.finding import Finding, at, listed, quoted
 
@@ -21,6 +22,7 @@ def tree_findings(config: Config) -> Iterator[Finding]:
             said = f"the domain {quoted(domain)} has no limit, so nothing of it is limited"
             yield Finding("empty-domain", root.place, said, "add descriptors with a rate_limit")
         yield from _level(root)
+        yield from _shares(root)
 
 
 def below(node: Node) -> Iterator[Node]:
@@ -28,6 +30,16 @@ def below(node: Node) -> Iterator[Node]:
     for child in node.children.values():
         yield child
         yield from below(child)
+
+
+def _shares(root: Node) -> Iterator[Finding]:
+    """Limits that are divided over more Envoys than can share them."""
+    for node in below(root):
+        limit = node.limit
+        if limit is not None and not limit.unlimited:
+            said = too_small_to_divide(limit.requests_per_unit / limit.window_s, limit.quota_assignment)
+            if said:
+                yield Finding("too-small-to-divide", node.place, said)
 
 
 def _level(parent: Node) -> Iterator[Finding]:

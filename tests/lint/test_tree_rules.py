@@ -149,3 +149,14 @@ def test_never_is_true(tree: list[Any], requests: list[Any]) -> None:
         for level in walk(config.domains["d"], Descriptor(tuple(request)).entries):
             own = level.node and level.node.composite in {level.key, f"{level.key}_{level.value}"}
             assert level.node is None or own or level.node.place not in never
+
+
+@pytest.mark.parametrize(("requests", "options", "found"), [
+    (100, "expected_envoys: 10", True), (200, "expected_envoys: 10", False), (100, "minimum_share: 0.5", False),
+    (1, "exact: true", False),
+])  # fmt: skip
+def test_a_limit_may_be_too_small_to_divide(requests: int, options: str, found: bool) -> None:
+    """For the Envoys that are expected; where none are said, or nothing is divided, nothing is presumed."""
+    limit = f"rate_limit: {{unit: second, requests_per_unit: {requests}}}"
+    rules = of_level(f"- {{key: k, {limit}, quota_assignment: {{{options}}}}}")
+    assert rules == ([("too-small-to-divide", 3, "descriptors[0]")] if found else [])
