@@ -81,14 +81,16 @@ class Bucket {
     const whole = bucket.envoys.reduce((most, { rate, hold, demand }) => Math.max(most, rate, hold, demand), 0);
     const head = element("div", "envoy quiet");
     head.append(...["Envoy", "share/s", "wanted/s", "refused/s"].map((text, place) => element("span", place ? "number" : "", text)));
-    const rows = bucket.envoys.map((each) => {
+    // Equal shares differ behind the point, from one answer to the next: so they stand by name.
+    const order = (a, b) => Math.round(b.hold) - Math.round(a.hold) || (a.envoy < b.envoy ? -1 : 1);
+    const rows = [...bucket.envoys].sort(order).map((each) => {
       const row = element("div", each.silent ? "envoy silent" : "envoy");
       const bar = makeBar();
       drawBar(bar, each.rate, each.hold, each.demand, whole);
       const name = element("span", "what", legible(each.envoy));
-      if (each.silent) name.append(element("span", "near", ` silent for ${Math.round(each.age_s)} s`));
-      row.append(name, ...[each.rate, each.demand].map((value) => element("span", "number", shown(value))));
-      row.append(element("span", each.refused > 0 ? "number bad" : "number", shown(each.refused)), bar);
+      if (each.silent) name.append(element("span", "near", ` silent ${Math.round(each.age_s)} s`));
+      row.append(name, bar, ...[each.rate, each.demand].map((value) => element("span", "number", shown(value))));
+      row.append(element("span", each.refused > 0 ? "number bad" : "number", shown(each.refused)));
       return row;
     });
     const left = bucket.envoys_all - bucket.envoys.length;
