@@ -86,6 +86,7 @@ async def test_numbers_come_as_they_change(admin: Admin, monkeypatch: pytest.Mon
     assert await until_event(stream, "rows") == {"tree": tree, "rows": [[1, 1, 0, 0, 0, 1, 0, 0]]}
     state = await until_event(stream, "state")
     assert (state["healthy"], state["workers"], state["store"], state["tree"]) == (False, [], "redis", tree)
+    assert state["divided"] is False  # no quota service here
     await admin.get("http", "/json", ASK)
     assert (await until_event(stream, "rows"))["rows"] == [[1, 2, 0, 1, 0, 2, 0, 0]]
     admin.service.swap(load_config([ConfigFile("f", CONFIG)]))
