@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import copy
+import itertools
 import os
 import shutil
 import signal
@@ -23,6 +24,9 @@ ROOT = Path(__file__).parents[2]
 START_S = 30.0
 STOP_S = 40.0
 LOOPBACK = "127.0.0.1"
+PORT_MIN, PORTS = 20_000, 12_000
+# Of the system's chance: tests seed Python's own alike in every process.
+_next_port = itertools.count(int.from_bytes(os.urandom(4)))
 
 
 class ProcessFailedError(Exception):
@@ -91,10 +95,17 @@ def _tell(text: str) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind((LOOPBACK, 0))
-        return int(listener.getsockname()[1])
+    """A port that nobody listens on now.
+
+    Below the range that the system gives clients, and each process in an order of its own: until its program listens
+    nobody else takes it.
+    """
+    for _ in range(PORTS):
+        port = PORT_MIN + next(_next_port) % PORTS
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind((LOOPBACK, port))
+            return port
+    raise OSError(f"no port from {PORT_MIN} to {PORT_MIN + PORTS - 1} is free")
 
 
 async def start(
