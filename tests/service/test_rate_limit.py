@@ -352,7 +352,7 @@ def expected(asked: list[tuple[str, int]], now: int, counts: dict[tuple[str, int
     return response
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     MOMENTS,
     st.lists(st.tuples(st.integers(-2, 61), st.lists(ASKED, max_size=6), st.booleans()), max_size=8),

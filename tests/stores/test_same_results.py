@@ -102,12 +102,12 @@ async def test_memory_valkey_redis_and_a_cluster_agree(served: Served) -> None:
                 counter: CounterStore = store.store
                 assert await results(counter, hits) == expected
 
-    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(TIMED, min_size=1, max_size=4))
     def run_timed(drawn: list[tuple[Algorithm | None, Unit, list[tuple[int, bytes, int, int]]]]) -> None:
         asyncio.run_coroutine_threadsafe(agree(timed(drawn)), loop).result(60)
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(GROUPS, min_size=1, max_size=4))
     def run(drawn: list[list[tuple[int, list[tuple[bytes, int, int]]]]]) -> None:
         asyncio.run_coroutine_threadsafe(agree([batch_of(each) for each in drawn]), loop).result(60)
