@@ -48,7 +48,7 @@ class QuotaLoad:
 
 @dataclass(frozen=True, slots=True)
 class Lap:
-    """What was found. Latencies are of reports: until each bucket was told something; late ones take a report's time."""
+    """What was found. A report's latency: until each of its buckets was told something; late: not before the next."""
 
     reports: int
     late: int
