@@ -1,5 +1,6 @@
 import asyncio
 import random
+from functools import partial
 from math import inf
 
 import pytest
@@ -77,14 +78,10 @@ async def test_the_service_answers_over_sockets() -> None:
     failures: list[Exception] = []
     envoys = envoys_of(LOAD, random.Random(1))
     loop = asyncio.get_running_loop()
-    protocols = [
-        (
-            await loop.create_connection(
-                lambda each=each: EnvoyProtocol(each, failures.append), "127.0.0.1", server.port
-            )
-        )[1]
-        for each in envoys
-    ]
+    protocols = []
+    for each in envoys:
+        make = partial(EnvoyProtocol, each, failures.append)
+        protocols.append((await loop.create_connection(make, "127.0.0.1", server.port))[1])
     for protocol in protocols:
         protocol.report()
     await until(lambda: all(each.told_all for each in envoys))
