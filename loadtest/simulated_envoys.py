@@ -99,20 +99,21 @@ class Reporter:
 
     async def run(self, ended: asyncio.Event) -> None:
         """Report and obey until the end."""
-        loop_s = time.monotonic
-        due_s, known = loop_s() + random.uniform(0, REPORT_S), False
-        while not ended.is_set():
-            now_s = loop_s()
-            self._envoy.step(now_s)
-            if not known and self._envoy.wanted_something:
-                known = True
-                self._send(self._envoy.first_report(now_s))
-            if now_s >= due_s:
-                due_s += REPORT_S
-                if known:
-                    self._send(self._envoy.report(now_s))
-            await asyncio.sleep(STEP_S)
-        await self._hang_up()
+        due_s, known = time.monotonic() + random.uniform(0, REPORT_S), False
+        try:
+            while not ended.is_set():
+                now_s = time.monotonic()
+                self._envoy.step(now_s)
+                if not known and self._envoy.wanted_something:
+                    known = True
+                    self._send(self._envoy.first_report(now_s))
+                if now_s >= due_s:
+                    due_s += REPORT_S
+                    if known:
+                        self._send(self._envoy.report(now_s))
+                await asyncio.sleep(STEP_S)
+        finally:
+            await self._hang_up()
 
     def _send(self, message: bytes) -> None:
         if self._talk is None or self._talk.done():
@@ -163,11 +164,12 @@ class SimulatedFleet:
         """Run all for so long."""
         ended = asyncio.Event()
         self._began_s = time.monotonic()
-        running = asyncio.gather(*(reporter.run(ended) for reporter in self.reporters))
-        await asyncio.sleep(seconds)
-        self._ended_s = time.monotonic()
-        ended.set()
-        await running
+        async with asyncio.TaskGroup() as running:
+            for reporter in self.reporters:
+                running.create_task(reporter.run(ended))
+            await asyncio.sleep(seconds)
+            self._ended_s = time.monotonic()
+            ended.set()
 
     def span(self, settled_s: float) -> tuple[float, float]:
         """The moments between which it counts."""
