@@ -16,7 +16,7 @@ from ratelimit.quota.head import Head
 from ratelimit.quota.leases import back_by, may_hold, released_at, renew
 from ratelimit.quota.options import AckMode, LedgerOptions
 from ratelimit.quota.row import Row
-from ratelimit.quota.shares import BucketShares, shares_of
+from ratelimit.quota.shares import BucketShares, Totals, shares_of, totals_of
 
 COUNT_MAX = 10**12
 ELAPSED_S_MAX = 3600
@@ -89,8 +89,7 @@ class Ledger:
             self._observe(row, allowed, denied, elapsed_s)
         row.owner = self.replica
         row.last = row.since = now_s
-        row.offered = 0.0
-        row.silent = row.gone = False
+        row.offered, row.silent, row.gone = 0.0, False, False
         if row.pend < inf:
             row.pend = now_s
         self._wanted = True
@@ -100,8 +99,7 @@ class Ledger:
 
     def weigh(self, envoy: str, weight: float) -> None:
         """Give an Envoy that has reported a share of so many Envoys; 1 until it is said."""
-        row = self.rows.get(envoy)
-        weight = min(max(weight, WEIGHT_MIN), WEIGHT_MAX)
+        row, weight = self.rows.get(envoy), min(max(weight, WEIGHT_MIN), WEIGHT_MAX)
         if row is not None and weight != row.weight:
             row.weight = weight
             self.changed.add(envoy)
@@ -116,9 +114,8 @@ class Ledger:
             return
         self._acknowledge(row)
         if row.probed > row.last or row.silent:
-            row.silent = False
+            row.silent, self.next_tick_s = False, now_s
             self._to_answer[envoy] = None
-            self.next_tick_s = now_s
 
     def closed(self, envoy: str, now_s: float) -> None:
         """Take in that the stream of an Envoy ended: it connects again within a report's time, or is gone."""
@@ -192,13 +189,18 @@ class Ledger:
 
     def collect(self) -> list[Push]:
         """What is to be sent of what was decided since the last call."""
-        pushes = [Push(envoy, seq, action) for envoy, (seq, action) in self._out.items()]
+        rows, out = self.rows, self._out.items()
+        pushes = [Push(envoy, seq, action, envoy not in rows or rows[envoy].pend < inf) for envoy, (seq, action) in out]
         self._out.clear()
         return pushes
 
     def shares(self, now_s: float) -> BucketShares:
         """Who has what."""
         return shares_of(list(self.rows.values()), self.head, self.options, now_s)
+
+    def totals(self, replica: str, now_s: float) -> Totals:
+        """What the Envoys of one replica have together."""
+        return totals_of(self.rows.values(), self.head, self.options, now_s, replica)
 
     def _next_tick(self, now_s: float) -> float:
         if not self.rows:

@@ -27,7 +27,7 @@ from ratelimit.quota.ledger import GAP_S, Ledger
 from ratelimit.quota.ledger_store import NOTHING, Commit, CommitResult, LedgerStore, Outdated
 from ratelimit.quota.options import LedgerOptions
 from ratelimit.quota.row import Row
-from ratelimit.quota.shares import BucketShares
+from ratelimit.quota.shares import BucketShares, Totals
 
 # Tries on fresh rows in a row; then the next synchronisation's time is waited for.
 TRIES_MAX = 3
@@ -146,7 +146,9 @@ class SharedLedger:
 
     def acked(self, envoy: str, seq: int, now_s: float) -> None:
         """See `Ledger.acked`."""
-        row = self.copy.rows.get(envoy)
+        row, sent = self.copy.rows.get(envoy), self._sent.get(envoy)
+        if sent is not None and sent.asks and sent.seq == seq:
+            self._sent[envoy] = Push(envoy, seq, sent.action, asks=False)
         if row is None or row.pend < inf or row.silent:  # that of a renewal tells nothing new
             self._note(Event("acked", envoy, (seq,), now_s))
 
@@ -183,6 +185,10 @@ class SharedLedger:
     def shares(self, now_s: float) -> BucketShares:
         """Who has what, with the Envoys of all replicas, as of the last commit."""
         return self.copy.shares(self._there(now_s))
+
+    def totals(self, replica: str, now_s: float) -> Totals:
+        """See `Ledger.totals`; as of the last commit."""
+        return self.copy.totals(replica, self._there(now_s))
 
     def _note(self, event: Event) -> None:
         self._news.append(event)

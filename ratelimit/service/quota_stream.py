@@ -6,6 +6,7 @@ What waits to be sent is one entry for each bucket, so an Envoy that does not re
 import asyncio
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -27,7 +28,10 @@ from ratelimit.service.quota_messages import (
 USAGES_AT_ONCE = 100
 ACTIONS_AT_ONCE = 500
 NAME_CHARACTERS_MAX = 256
-WRITE_EVERY_S = 0.02
+# A report of a thousand buckets is answered by as many ledgers, one after the other: in a few responses, not in fifty.
+WRITE_EVERY_S = 0.1
+# Whether what is written is read is asked at least so often, as far as something is written.
+ASK_EVERY_S = 4.0
 # A report that came so long after a push tells of what the Envoy does since.
 REPORT_ACKS_AFTER_S = 1.0
 
@@ -51,6 +55,7 @@ class QuotaStream:
         self._out: dict[bytes, tuple[BucketLedger, Push] | bytes] = {}
         self._wake = asyncio.Event()
         self._unread: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._asked_s = float("-inf")
         self._budget = float(settings.rlqs_usages_per_second)
         self._budget_s = self._loop.time()
         self.open = True
@@ -80,13 +85,16 @@ class QuotaStream:
         binding = self._bindings.get(bucket)
         if binding is None or binding.ledger is not ledger:
             return
+        now_s = self._loop.time()
         if push.seq != binding.seq:
-            binding.seq, binding.pushed_s = push.seq, self._loop.time()
+            binding.seq, binding.pushed_s = push.seq, now_s
         if self._detects:
-            binding.given.told(push.action, self._loop.time())
+            binding.given.told(push.action, now_s)
         waiting = self._out.get(bucket)
         if isinstance(push.action, Probe) and waiting is not None:
-            return  # what waits is asked about as well
+            if not isinstance(waiting, bytes):  # what waits is asked about as well
+                self._out[bucket] = (ledger, replace(waiting[1], asks=True))
+            return
         self._out[bucket] = (ledger, push)
         self._wake.set()
         if isinstance(push.action, Abandon):
@@ -99,7 +107,8 @@ class QuotaStream:
 
     async def _read(self, requests: Any) -> None:
         async for message in requests:
-            await self._take(read_reports(message, self._shared.settings.rlqs_stream_buckets_max))
+            most = self._shared.settings.rlqs_stream_buckets_max
+            await self._take(read_reports(message, most, self._bindings.known))
 
     async def _take(self, reports: Reports) -> None:
         stats = self._shared.stats
@@ -140,8 +149,10 @@ class QuotaStream:
             self._shared.stats.usages_absurd += 1
             self._shared.tell_once("a report has numbers that no Envoy can mean: they are bounded", envoy=self.name)
         binding = self._bindings.current(usage.bucket)
-        if binding is not None and binding.ledger.streams.get(binding.row, (None,))[0] is not self:
-            binding = self._take_over(usage.bucket, binding)
+        if binding is not None:
+            told = binding.ledger.streams.get(binding.row)
+            if told is None or told[0] is not self:
+                binding = self._take_over(usage.bucket, binding)
         if binding is None:
             self._tell_rule(usage, now_s)
             return
@@ -219,17 +230,20 @@ class QuotaStream:
             if isinstance(told, bytes):
                 parts.append(told)
                 continue
-            asked.append(told)
             action = told[1].action
+            if told[1].asks:
+                asked.append(told)
             if not isinstance(action, Probe):
                 parts.append(assigned(bucket, action))
         return parts, asked
 
     def _ask(self, asked: list[tuple[BucketLedger, Push]]) -> None:
-        if not asked or not self._can_ping:
+        now_s = self._loop.time()
+        if not self._can_ping or not (asked or now_s - self._asked_s >= ASK_EVERY_S):
             return
+        self._asked_s = now_s
         read = self._context.acknowledged()
-        self._unread.append((self._loop.time(), read))
+        self._unread.append((now_s, read))
         read.add_done_callback(lambda done: self._obeyed(asked, done))
 
     def _obeyed(self, asked: list[tuple[BucketLedger, Push]], done: "asyncio.Future[None]") -> None:

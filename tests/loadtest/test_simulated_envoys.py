@@ -21,7 +21,7 @@ def told(most: int, per_minute: int) -> bytes:
 @pytest.fixture
 def evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests come evenly."""
-    monkeypatch.setattr(simulated_envoys.random, "expovariate", lambda rate: 1 / rate)
+    monkeypatch.setattr("random.expovariate", lambda rate: 1 / rate)
 
 
 @pytest.mark.usefixtures("evenly")

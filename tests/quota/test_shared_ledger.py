@@ -97,6 +97,23 @@ def test_a_reply_does_not_wait_for_the_store() -> None:
     assert replica.ledger.tick(10.05) == []
 
 
+def test_a_reply_that_was_acknowledged_is_not_asked_about() -> None:
+    """As often as it is sent again, before the store has heard of that and after."""
+    replica = Replica()
+    replica.ledger.report("e", 1, 0, 0, 0.0)
+    (push,) = replica.at(0.0)
+    assert push.asks
+    replica.ledger.report("e", 1, 0, 1, 0.04)
+    assert [each.asks for each in replica.ledger.tick(0.05)] == [True]
+    replica.ledger.acked("e", push.seq - 1, 0.1)
+    replica.ledger.acked("e", push.seq, 0.1)
+    replica.ledger.report("e", 1, 0, 1, 0.1)
+    assert [(each.seq, each.asks) for each in replica.ledger.tick(0.1)] == [(push.seq, False)]
+    replica.at(0.3)
+    replica.ledger.report("e", 1, 0, 1, 0.4)
+    assert [each.asks for each in replica.at(0.4)][:1] == [False]
+
+
 def test_while_the_store_is_away_leases_are_renewed() -> None:
     """And nothing is planned; what happened is told when it is back."""
     replica = Replica()

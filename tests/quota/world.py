@@ -199,7 +199,8 @@ class World:
             if at is None or not self.alive[at] or not self.connected[at] or self.servers[at] is not server:
                 continue
             given += self._obey(at, push)
-            self.acks.append((server, push.envoy, push.seq))
+            if push.asks:
+                self.acks.append((server, push.envoy, push.seq))
         return given
 
     def _obey(self, at: int, push: Push) -> float:

@@ -125,6 +125,37 @@ async def test_the_last_word_on_a_bucket_is_what_is_sent() -> None:
     service.close()
 
 
+async def test_what_is_renewed_is_not_asked_about() -> None:
+    """But once in a while, whether the Envoy reads; a question that comes while a renewal waits is asked with it."""
+    service, stats = quota_service()
+    envoy = PingedEnvoy(service)
+    await envoy.told(report(PROD))
+    await until(lambda: stats.acks == 1)
+    bucket = ledger_of(service)
+    ((row, (receiver, _)),) = bucket.streams.items()
+    stream: Any = receiver
+    renewed = Push(row, 8, Assign(1, 1, 12), asks=False)
+    envoy.answers = False
+    receiver.push(BUCKET, bucket, renewed)
+    await envoy.told()
+    assert envoy._readers == []
+    stream._asked_s -= quota_stream.ASK_EVERY_S
+    receiver.push(BUCKET, bucket, renewed)
+    await until(lambda: envoy._readers)
+    envoy.answer()
+    await envoy.told()
+    receiver.push(BUCKET, bucket, renewed)
+    receiver.push(BUCKET, bucket, Push(row, 8, Probe()))
+    await until(lambda: envoy._readers)
+    envoy.answer()
+    await until(lambda: stats.acks == 2)
+    stream._out[BUCKET] = b""
+    receiver.push(BUCKET, bucket, Push(row, 8, Probe()))
+    assert stream._out.pop(BUCKET) == b""
+    await envoy.end()
+    service.close()
+
+
 async def test_a_named_envoy_is_known_again() -> None:
     """On a new stream, whether or not the old one was seen to end; its class weighs."""
     service, _ = quota_service(rlqs_envoy_metadata="x-envoy", rlqs_class_metadata="x-class")
