@@ -13,7 +13,7 @@ from ratelimit.quota.bursts import HUNGRY_S, burst
 from ratelimit.quota.demand import observe
 from ratelimit.quota.division import divide, prior
 from ratelimit.quota.head import Head
-from ratelimit.quota.leases import back_by, may_hold, released_at, renew
+from ratelimit.quota.leases import back_by, has_learnt, may_hold, released_at, renew
 from ratelimit.quota.options import AckMode, LedgerOptions
 from ratelimit.quota.row import Row
 from ratelimit.quota.shares import BucketShares, Totals, shares_of, totals_of
@@ -97,6 +97,18 @@ class Ledger:
         self._to_answer[envoy] = None
         self.next_tick_s = now_s
 
+    def reply(self, envoy: str, now_s: float) -> Push | None:
+        """What an Envoy that has just reported is told without a tick; None where something is to be decided first."""
+        row = self.rows[envoy]
+        settled = row.live and row.pend == inf and row.tokens > 0 and row.zero < _ABANDON_AFTER
+        if not settled or self.learning or now_s >= self.head.next_plan_s or envoy in self._out:
+            return None
+        self._answer(row, now_s)
+        del self._to_answer[envoy]
+        seq, action = self._out.pop(envoy)
+        self.next_tick_s = self._next_tick(now_s)
+        return Push(envoy, seq, action, row.pend < inf)
+
     def weigh(self, envoy: str, weight: float) -> None:
         """Give an Envoy that has reported a share of so many Envoys; 1 until it is said."""
         row, weight = self.rows.get(envoy), min(max(weight, WEIGHT_MIN), WEIGHT_MAX)
@@ -176,13 +188,12 @@ class Ledger:
         if now_s >= self._next_watch_s:
             self._watch(now_s)
         head = self.head
-        if head.learn_until_s > -inf and self._has_learnt(now_s):
+        if head.learn_until_s > -inf and has_learnt(head, self.rows.values(), self.options, now_s):
             head.learn_until_s, self._wanted = -inf, True
         if self._wanted and now_s >= head.next_plan_s and not self.learning:
             self._plan(now_s)
-        for envoy in self._to_answer:
-            row = self.rows.get(envoy)
-            if row is not None and row.live and envoy not in self._out:
+        for row in map(self.rows.get, self._to_answer):
+            if row is not None and row.live and row.envoy not in self._out:
                 self._answer(row, now_s)
         self._to_answer.clear()
         self.next_tick_s = self._next_tick(now_s)
@@ -209,14 +220,6 @@ class Ledger:
         if self.learning:
             return min(next_s, self.head.learn_until_s)
         return min(next_s, self.head.next_plan_s) if self._wanted else next_s
-
-    def _has_learnt(self, now_s: float) -> bool:
-        """Whether all that may be in force is known: all have reported, or nobody came who had an assignment."""
-        head, tuning = self.head, self.options.tuning
-        if 0 < self.options.envoys_expected <= len(self.rows) and not any(row.unknown for row in self.rows.values()):
-            return True
-        early_s = tuning.ttl_s - tuning.report_s - tuning.overdue_s
-        return now_s >= head.learn_until_s - (0 if head.shown else early_s)
 
     def _see(self, now_s: float) -> None:
         """Take a moment in. What the leases are after a gap or a step back is not known: they are taken to be new."""
@@ -254,9 +257,8 @@ class Ledger:
     def _observe(self, row: Row, allowed: int, denied: int, elapsed_s: float) -> None:
         tuning, now_s = self.options.tuning, self.head.at
         row.reckon(now_s)
-        since_s = now_s - row.last
         # Whole seconds are told, so our own clock says more; but not where reports were lost.
-        duration_s = max(elapsed_s, min(since_s, elapsed_s + 1), 0.5)
+        duration_s = max(elapsed_s, min(now_s - row.last, elapsed_s + 1), 0.5)
         row.unknown = row.unknown and (self.learning or self._may_hold(row, allowed / (elapsed_s + 1)))
         observe(row, allowed, denied, duration_s, tuning)
         if self.options.ack is AckMode.REPORT and now_s - row.pend >= tuning.report_acks_after_s:
@@ -283,8 +285,7 @@ class Ledger:
     def _watch(self, now_s: float) -> None:
         """Ask whoever is overdue, give up whoever does not answer, release what leases that are over held."""
         tuning = self.options.tuning
-        by_ping = self.options.ack is AckMode.PING
-        next_s = inf
+        by_ping, next_s = self.options.ack is AckMode.PING, inf
         for row in list(self.rows.values()):
             if not row.silent:
                 due_s = max(row.last + tuning.overdue_s, row.probed) + tuning.report_s
@@ -386,8 +387,7 @@ class Ledger:
             gift = size if row.hungry or row.fresh else _NEAR_FULL * size
             self.head.spend(gift, self.head.at)
             row.offered += gift
-        due_s = row.pend + self.options.tuning.ack_within_s
-        self._next_watch_s = min(self._next_watch_s, due_s)
+        self._next_watch_s = min(self._next_watch_s, row.pend + self.options.tuning.ack_within_s)
 
     def _renew(self, row: Row) -> None:
         tuning = self.options.tuning

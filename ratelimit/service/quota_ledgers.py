@@ -1,7 +1,8 @@
 """The ledgers of this process: one for each limit that Envoys share, ticked when they have something to do.
 
-A report only notes; what is decided from it, plans above all, is done here: every ledger at most once in TICK_S, and no
-more than SLICE_S of work in one turn of the event loop, so that other calls come to their right.
+A report notes, and is answered by what there is; what is decided from it, plans above all, is done here: every ledger
+at most once in TICK_S, and no more than SLICE_S of work in one turn of the event loop, so that other calls come to
+their right.
 """
 
 import asyncio
@@ -40,6 +41,9 @@ class QuotaLedger(Protocol):
 
     def report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> None:
         """Take a report in."""
+
+    def reply(self, envoy: str, now_s: float) -> Push | None:
+        """What an Envoy that has just reported is told without a tick; None where one is to say it."""
 
     def weigh(self, envoy: str, weight: float) -> None:
         """Say for how many an Envoy counts."""
@@ -138,7 +142,7 @@ class Ledgers:
 
     def touched(self, bucket: BucketLedger) -> None:
         """A ledger was told something: it ticks when it says so, and goes when nothing is left of it."""
-        if bucket.ledger.empty and not bucket.streams:
+        if not bucket.streams and bucket.ledger.empty:
             self._drop(bucket)
             return
         due_s = max(bucket.ledger.next_tick_s, bucket.ticked_s + TICK_S)

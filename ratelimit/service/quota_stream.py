@@ -165,6 +165,9 @@ class QuotaStream:
             ledger.weigh(row, binding.weight)
         if self._by_report and now_s - binding.pushed_s >= REPORT_ACKS_AFTER_S:
             ledger.acked(row, binding.seq, now_s)
+        answer = ledger.reply(row, now_s)
+        if answer is not None:
+            self.push(usage.bucket, bucket, answer)
         self._shared.ledgers.touched(bucket)
 
     def _tell_rule(self, usage: Usage, now_s: float) -> None:

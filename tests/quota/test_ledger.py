@@ -103,6 +103,31 @@ def test_a_report_renews_the_same_assignment() -> None:
     assert not ledger.changed
 
 
+def test_a_report_that_changes_nothing_is_answered_at_once() -> None:
+    """By a renewal, and a tick says nothing more; where a plan is due, or something is on its way, the tick does."""
+    ledger = made()
+    now_s = settled(ledger, 2) + 5
+    ledger.report("e0", 50, 0, 5, now_s)
+    assert ledger.reply("e0", now_s) is None
+    ledger.report("e1", 50, 0, 5, now_s)
+    settle(ledger, ledger.tick(now_s), now_s)
+    ledger.report("e0", 50, 0, 5, now_s + 0.1)
+    push = ledger.reply("e0", now_s + 0.1)
+    assert push is not None
+    assert isinstance(push.action, Assign)
+    assert (push.action.tokens_per_fill, push.seq, push.asks) == (
+        ledger.rows["e0"].tokens,
+        ledger.rows["e0"].seq,
+        False,
+    )
+    assert ledger.rows["e0"].exp == now_s + 0.1 + push.action.ttl_s
+    assert ledger.next_tick_s > now_s + 0.1
+    assert ledger.tick(now_s + 0.15) == []
+    ledger.rows["e0"].pend = now_s
+    ledger.report("e0", 50, 0, 5, now_s + 0.16)
+    assert ledger.reply("e0", now_s + 0.16) is None
+
+
 def test_what_is_not_acknowledged_is_asked_about_again() -> None:
     """With each renewal, until it is."""
     ledger = made()

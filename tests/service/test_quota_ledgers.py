@@ -34,7 +34,7 @@ class FakeLedger:
     def report(self, *_: Any) -> None:
         pass
 
-    weigh = acked = closed = report
+    weigh = acked = closed = reply = report
 
     def shares(self, now_s: float) -> BucketShares:
         return shares_of(ROWS, Head(), self.options, now_s)
