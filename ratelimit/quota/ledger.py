@@ -10,7 +10,7 @@ from math import ceil, inf
 
 from ratelimit.quota.assignment import FILL_INTERVAL_S, Abandon, Action, Assign, Probe, Push
 from ratelimit.quota.bursts import HUNGRY_S, burst
-from ratelimit.quota.demand import observe
+from ratelimit.quota.demand import COUNT_MAX, ELAPSED_S_MAX, bounded, observe
 from ratelimit.quota.division import divide, prior
 from ratelimit.quota.head import Head
 from ratelimit.quota.leases import back_by, has_learnt, may_hold, released_at, renew
@@ -18,8 +18,6 @@ from ratelimit.quota.options import AckMode, LedgerOptions
 from ratelimit.quota.row import Row
 from ratelimit.quota.shares import BucketShares, Totals, shares_of, totals_of
 
-COUNT_MAX = 10**12
-ELAPSED_S_MAX = 3600
 # Envoy's fields have 32 bits.
 TOKENS_MAX = 2**32 - 1
 WEIGHT_MIN, WEIGHT_MAX = 0.01, 100.0
@@ -78,8 +76,8 @@ class Ledger:
     def report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> None:
         """Take in what an Envoy counted in the `elapsed_s` (whole seconds, often 0) since its last report."""
         self._see(now_s)
-        allowed, denied = min(max(allowed, 0), COUNT_MAX), min(max(denied, 0), COUNT_MAX)
-        elapsed_s = min(max(elapsed_s, 0.0), ELAPSED_S_MAX)
+        if not (0 <= allowed <= COUNT_MAX and 0 <= denied <= COUNT_MAX and 0 <= elapsed_s <= ELAPSED_S_MAX):
+            allowed, denied, elapsed_s = bounded(allowed, denied, elapsed_s)
         row = self.rows.get(envoy)
         if row is None:
             row = self._join(envoy, allowed, denied, elapsed_s)
