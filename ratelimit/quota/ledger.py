@@ -283,16 +283,17 @@ class Ledger:
     def _watch(self, now_s: float) -> None:
         """Ask whoever is overdue, give up whoever does not answer, release what leases that are over held."""
         tuning = self.options.tuning
-        by_ping, next_s = self.options.ack is AckMode.PING, inf
+        by_ping, next_s, report_s = self.options.ack is AckMode.PING, inf, tuning.report_s
         for row in list(self.rows.values()):
             if not row.silent:
-                due_s = max(row.last + tuning.overdue_s, row.probed) + tuning.report_s
+                overdue_s = row.last + tuning.overdue_s
+                due_s = (overdue_s if overdue_s > row.probed else row.probed) + report_s  # noqa: FURB136 - likewise
                 if by_ping and row.pend < inf:
                     due_s = row.pend + tuning.ack_within_s
                 if now_s >= due_s:
                     self._suspect(row, now_s, ask=by_ping and row.pend == inf)
                     due_s = now_s + tuning.ack_within_s
-                next_s = min(next_s, due_s)
+                next_s = due_s if due_s < next_s else next_s  # noqa: FURB136 - `min` costs more
             if row.silent:
                 over_s = released_at(row, self.rows.values(), self.replica, tuning)
                 if now_s >= over_s:
