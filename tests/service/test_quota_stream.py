@@ -125,6 +125,22 @@ async def test_the_last_word_on_a_bucket_is_what_is_sent() -> None:
     service.close()
 
 
+async def test_a_report_that_changes_nothing_waits_for_no_tick() -> None:
+    """Its answer is there when the report has been taken; the ledger ticks when it has something to decide."""
+    service, stats = quota_service()
+    envoy = PingedEnvoy(service)
+    await envoy.told(report(PROD))
+    await until(lambda: stats.acks == 1)
+    ledger: Any = ledger_of(service).ledger
+    await until(lambda: ledger.rows[next(iter(ledger.rows))].pend == float("inf"))
+    ledger.head.next_plan_s, ledger.head.learn_until_s = float("inf"), float("-inf")
+    ledger.tick = lambda _: []  # it says nothing any more
+    told = await envoy.told(report(("name", "prod", 400, 0), elapsed_s=5))
+    assert told.quota_assignment_action.rate_limit_strategy.token_bucket.tokens_per_fill.value > 0
+    service.close()
+    await envoy.end()
+
+
 async def test_what_is_renewed_is_not_asked_about() -> None:
     """But once in a while, whether the Envoy reads; a question that comes while a renewal waits is asked with it."""
     service, stats = quota_service()
