@@ -28,7 +28,7 @@ from ratelimit.service.quota_messages import (
 USAGES_AT_ONCE = 100
 ACTIONS_AT_ONCE = 500
 NAME_CHARACTERS_MAX = 256
-# A report of a thousand buckets is answered by as many ledgers, one after the other: in a few responses, not in fifty.
+# A thousand ledgers that say something one after the other: in a few responses, not in fifty.
 WRITE_EVERY_S = 0.1
 # Whether what is written is read is asked at least so often, as far as something is written.
 ASK_EVERY_S = 4.0
@@ -54,6 +54,8 @@ class QuotaStream:
         self._bindings.kind = metadata.get(settings.rlqs_class_metadata, "") if settings.rlqs_class_metadata else ""
         self._out: dict[bytes, tuple[BucketLedger, Push] | bytes] = {}
         self._wake = asyncio.Event()
+        # A report is being taken: what it is answered goes out when all of it is.
+        self._taking = False
         self._unread: deque[tuple[float, asyncio.Future[None]]] = deque()
         self._asked_s = float("-inf")
         self._budget = float(settings.rlqs_usages_per_second)
@@ -96,7 +98,8 @@ class QuotaStream:
                 self._out[bucket] = (ledger, replace(waiting[1], asks=True))
             return
         self._out[bucket] = (ledger, push)
-        self._wake.set()
+        if not self._taking:
+            self._wake.set()
         if isinstance(push.action, Abandon):
             self._bindings.forget(bucket)
 
@@ -127,11 +130,15 @@ class QuotaStream:
         if self._shared.config is None:
             return  # nobody knows what to say yet: the next report asks again
         self._check_reader()
+        self._taking = True
         for start in range(0, len(reports.usages), USAGES_AT_ONCE):
             now_s = self._loop.time()
             for usage in reports.usages[start : start + USAGES_AT_ONCE]:
                 self._used(usage, now_s)
             await asyncio.sleep(0)
+        self._taking = False
+        if self._out:
+            self._wake.set()
         await self._slow_down(1 + len(reports.usages))
 
     async def _slow_down(self, usages: int) -> None:
@@ -174,7 +181,6 @@ class QuotaStream:
         rule = self._bindings.rule(usage.bucket, usage.allowed + usage.denied, now_s)
         if rule is not None:
             self._out[usage.bucket] = blanket(usage.bucket, rule, BLANKET_TTL_S)
-            self._wake.set()
 
     def _take_over(self, bucket: bytes, binding: Binding) -> Binding | None:
         """Be who is told of this row: it is new, or its Envoy was on another stream before."""
@@ -210,10 +216,13 @@ class QuotaStream:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            more = False
             while self._out:
                 # The first word goes at once; what many ledgers say one after the other goes together.
-                await asyncio.sleep(max(0.0, written_s + WRITE_EVERY_S - self._loop.time()))
+                if not more:
+                    await asyncio.sleep(max(0.0, written_s + WRITE_EVERY_S - self._loop.time()))
                 parts, asked = self._next_parts()
+                more = bool(self._out)
                 try:
                     if parts:
                         async with asyncio.timeout(timeout_s):

@@ -141,6 +141,19 @@ async def test_a_report_that_changes_nothing_waits_for_no_tick() -> None:
     await envoy.end()
 
 
+async def test_a_long_answer_is_several_responses_without_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left of it does not wait for the next moment to write."""
+    monkeypatch.setattr(quota_stream, "ACTIONS_AT_ONCE", 1)
+    monkeypatch.setattr(quota_stream, "WRITE_EVERY_S", 3600.0)
+    service, stats = quota_service()
+    envoy = PingedEnvoy(service)
+    envoy.send(report(("name", "free", 1, 0), ("name", "none", 1, 0), ("name", "other", 1, 0)))
+    await until(lambda: len(envoy.written) == 3)
+    assert stats.reports == 1
+    await envoy.end()
+    service.close()
+
+
 async def test_what_is_renewed_is_not_asked_about() -> None:
     """But once in a while, whether the Envoy reads; a question that comes while a renewal waits is asked with it."""
     service, stats = quota_service()
