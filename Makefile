@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check tools docs manifests screenshots protos \
   conformance differential explained surface reference-suite exactness replayed rlqs \
-  bench bench-cluster bench-faults bench-floors bench-page bench-quota bench-reload bench-restart bench-simulate \
+  bench bench-cluster bench-faults bench-floors bench-page bench-quota bench-reload bench-restart bench-rlqs bench-simulate \
   bench-soak bench-store
 
 help: ## List the targets
@@ -66,6 +66,9 @@ bench-page: setup ## What an open page takes of a worker at RATE= (50,000) calls
 bench-quota: setup ## The quota allocator in a dozen scenarios, and what it costs (BUCKETS=, SEED=): minutes
 	@$(BIN)/python -m loadtest.bench_quota
 
+bench-rlqs: setup ## BUCKETS= (1,000) limits over ENVOYS= (100): what a report waits, CPU, memory, ShouldRateLimit beside it
+	@$(BIN)/python -m loadtest.bench_rlqs
+
 bench-reload: setup ## Two instances that reload 20,000 descriptors under load: loop lag, failed calls
 	@$(BIN)/python -m loadtest.reload
 
@@ -84,7 +87,7 @@ bench-store: setup ## What a decision costs the store: CPU, scripts, bytes per c
 bench-cluster: setup ## One worker on a Cluster of three nodes beside a single one, mixed keys (ROUNDS=, SECONDS=)
 	@$(BIN)/python -m loadtest.bench_cluster
 
-rlqs: setup ## One limit over ENVOYS= (2,10) real Envoys and SIMULATED= (10,100) ones for SECONDS= (40), through restarts
+rlqs: setup ## One limit over ENVOYS= (2,10) real Envoys, and SIMULATED= (10,100) on two replicas, SECONDS= (40), restarts
 	@$(BIN)/python -m loadtest.rlqs
 
 exactness: setup ## REQUESTS= (1,000,000) on three instances, RUNS= (1,000) fault runs: every count held against the store

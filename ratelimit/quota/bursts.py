@@ -4,6 +4,8 @@ Of a Poisson stream of x times the rate, x to the power of the size overflow of 
 few tokens are enough where demand and rate differ, and only near balance it takes many.
 """
 
+# ruff: noqa: FURB136 - `min` and `max` cost more than all else here, with every report
+
 from math import ceil, log
 
 from ratelimit.quota.options import LedgerOptions
@@ -17,9 +19,14 @@ _BALANCE = 1e-3
 def burst(row: Row, rate: float, live: int, options: LedgerOptions) -> int:
     """The size for `row` at a rate, where `live` Envoys share the window."""
     tuning = options.tuning
-    part = tuning.burst_part_hungry if row.hungry or row.fresh else tuning.burst_part
-    room = min(float(tuning.burst_most), part * options.limit_per_s * tuning.window_s / max(live, 1))
-    if not row.fresh and rate > 0 and row.estimate > 0:
-        room = min(room, tuning.burst_logs / max(abs(log(rate / row.estimate)), _BALANCE))
-    least_s = tuning.burst_s if rate > row.estimate else HUNGRY_S
-    return max(tuning.burst_min, ceil(least_s * rate), ceil(room))
+    estimate, fresh = row.estimate, row.fresh
+    part = tuning.burst_part_hungry if row.hungry or fresh else tuning.burst_part
+    room = part * options.limit_per_s * tuning.window_s / (live or 1)
+    room = room if room < tuning.burst_most else tuning.burst_most
+    if not fresh and rate > 0 and estimate > 0:
+        apart = abs(log(rate / estimate))
+        few = tuning.burst_logs / (apart if apart > _BALANCE else _BALANCE)
+        room = few if few < room else room
+    least = (tuning.burst_s if rate > estimate else HUNGRY_S) * rate
+    size = ceil(least if least > room else room)
+    return size if size > tuning.burst_min else tuning.burst_min

@@ -10,11 +10,19 @@ from math import sqrt
 from ratelimit.quota.options import Tuning
 from ratelimit.quota.row import Row
 
+# What a report can tell; beyond, somebody errs.
+COUNT_MAX = 10**12
+ELAPSED_S_MAX = 3600
 # Below so many expected requests the noise of a count is not that of a Poisson variable any more.
 _EXPECTED_MIN = 4.0
 _RUN_KEEPS = 0.6
 _GAIN_DRIFT = 0.6
 _HUNGRY_PART, _HUNGRY_MIN = 0.05, 2
+
+
+def bounded(allowed: int, denied: int, elapsed_s: float) -> tuple[int, int, float]:
+    """The numbers of a report, as far as they can be."""
+    return min(max(allowed, 0), COUNT_MAX), min(max(denied, 0), COUNT_MAX), min(max(elapsed_s, 0.0), ELAPSED_S_MAX)
 
 
 def observe(row: Row, allowed: int, denied: int, duration_s: float, tuning: Tuning) -> None:

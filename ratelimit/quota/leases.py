@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from math import ceil, inf
 
 from ratelimit.quota.head import Head
-from ratelimit.quota.options import Tuning
+from ratelimit.quota.options import LedgerOptions, Tuning
 from ratelimit.quota.row import Row
 
 # An Envoy whose stream ended connects again at its next report; after that and this it is taken to be gone.
@@ -42,6 +42,15 @@ def may_hold(rows: Iterable[Row], row: Row, rate: float, replica: str | None) ->
         for each in rows
         if each is not row
     )
+
+
+def has_learnt(head: Head, rows: Collection[Row], options: LedgerOptions, now_s: float) -> bool:
+    """Whether all that may be in force is known: all have reported, or nobody came who had an assignment."""
+    tuning = options.tuning
+    if 0 < options.envoys_expected <= len(rows) and not any(row.unknown for row in rows):
+        return True
+    early_s = tuning.ttl_s - tuning.report_s - tuning.overdue_s
+    return now_s >= head.learn_until_s - (0 if head.shown else early_s)
 
 
 def renew(rows: Collection[Row], head: Head, now_s: float, tuning: Tuning) -> None:

@@ -10,16 +10,14 @@ from math import ceil, inf
 
 from ratelimit.quota.assignment import FILL_INTERVAL_S, Abandon, Action, Assign, Probe, Push
 from ratelimit.quota.bursts import HUNGRY_S, burst
-from ratelimit.quota.demand import observe
+from ratelimit.quota.demand import COUNT_MAX, ELAPSED_S_MAX, bounded, observe
 from ratelimit.quota.division import divide, prior
 from ratelimit.quota.head import Head
-from ratelimit.quota.leases import back_by, may_hold, released_at, renew
+from ratelimit.quota.leases import back_by, has_learnt, may_hold, released_at, renew
 from ratelimit.quota.options import AckMode, LedgerOptions
 from ratelimit.quota.row import Row
-from ratelimit.quota.shares import BucketShares, shares_of
+from ratelimit.quota.shares import BucketShares, Totals, shares_of, totals_of
 
-COUNT_MAX = 10**12
-ELAPSED_S_MAX = 3600
 # Envoy's fields have 32 bits.
 TOKENS_MAX = 2**32 - 1
 WEIGHT_MIN, WEIGHT_MAX = 0.01, 100.0
@@ -78,8 +76,8 @@ class Ledger:
     def report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> None:
         """Take in what an Envoy counted in the `elapsed_s` (whole seconds, often 0) since its last report."""
         self._see(now_s)
-        allowed, denied = min(max(allowed, 0), COUNT_MAX), min(max(denied, 0), COUNT_MAX)
-        elapsed_s = min(max(elapsed_s, 0.0), ELAPSED_S_MAX)
+        if not (0 <= allowed <= COUNT_MAX and 0 <= denied <= COUNT_MAX and 0 <= elapsed_s <= ELAPSED_S_MAX):
+            allowed, denied, elapsed_s = bounded(allowed, denied, elapsed_s)
         row = self.rows.get(envoy)
         if row is None:
             row = self._join(envoy, allowed, denied, elapsed_s)
@@ -89,8 +87,7 @@ class Ledger:
             self._observe(row, allowed, denied, elapsed_s)
         row.owner = self.replica
         row.last = row.since = now_s
-        row.offered = 0.0
-        row.silent = row.gone = False
+        row.offered, row.silent, row.gone = 0.0, False, False
         if row.pend < inf:
             row.pend = now_s
         self._wanted = True
@@ -98,10 +95,21 @@ class Ledger:
         self._to_answer[envoy] = None
         self.next_tick_s = now_s
 
+    def reply(self, envoy: str, now_s: float) -> Push | None:
+        """What an Envoy that has just reported is told without a tick; None where something is to be decided first."""
+        row = self.rows[envoy]
+        settled = row.live and row.pend == inf and row.tokens > 0 and row.zero < _ABANDON_AFTER
+        if not settled or self.learning or now_s >= self.head.next_plan_s or envoy in self._out:
+            return None
+        self._answer(row, now_s)
+        del self._to_answer[envoy]
+        seq, action = self._out.pop(envoy)
+        self.next_tick_s = self._next_tick(now_s)
+        return Push(envoy, seq, action, row.pend < inf)
+
     def weigh(self, envoy: str, weight: float) -> None:
         """Give an Envoy that has reported a share of so many Envoys; 1 until it is said."""
-        row = self.rows.get(envoy)
-        weight = min(max(weight, WEIGHT_MIN), WEIGHT_MAX)
+        row, weight = self.rows.get(envoy), min(max(weight, WEIGHT_MIN), WEIGHT_MAX)
         if row is not None and weight != row.weight:
             row.weight = weight
             self.changed.add(envoy)
@@ -116,9 +124,8 @@ class Ledger:
             return
         self._acknowledge(row)
         if row.probed > row.last or row.silent:
-            row.silent = False
+            row.silent, self.next_tick_s = False, now_s
             self._to_answer[envoy] = None
-            self.next_tick_s = now_s
 
     def closed(self, envoy: str, now_s: float) -> None:
         """Take in that the stream of an Envoy ended: it connects again within a report's time, or is gone."""
@@ -179,26 +186,30 @@ class Ledger:
         if now_s >= self._next_watch_s:
             self._watch(now_s)
         head = self.head
-        if head.learn_until_s > -inf and self._has_learnt(now_s):
+        if head.learn_until_s > -inf and has_learnt(head, self.rows.values(), self.options, now_s):
             head.learn_until_s, self._wanted = -inf, True
         if self._wanted and now_s >= head.next_plan_s and not self.learning:
             self._plan(now_s)
-        for envoy in self._to_answer:
-            row = self.rows.get(envoy)
-            if row is not None and row.live and envoy not in self._out:
+        for row in map(self.rows.get, self._to_answer):
+            if row is not None and row.live and row.envoy not in self._out:
                 self._answer(row, now_s)
         self._to_answer.clear()
         self.next_tick_s = self._next_tick(now_s)
 
     def collect(self) -> list[Push]:
         """What is to be sent of what was decided since the last call."""
-        pushes = [Push(envoy, seq, action) for envoy, (seq, action) in self._out.items()]
+        rows, out = self.rows, self._out.items()
+        pushes = [Push(envoy, seq, action, envoy not in rows or rows[envoy].pend < inf) for envoy, (seq, action) in out]
         self._out.clear()
         return pushes
 
     def shares(self, now_s: float) -> BucketShares:
         """Who has what."""
         return shares_of(list(self.rows.values()), self.head, self.options, now_s)
+
+    def totals(self, replica: str, now_s: float) -> Totals:
+        """What the Envoys of one replica have together."""
+        return totals_of(self.rows.values(), self.head, self.options, now_s, replica)
 
     def _next_tick(self, now_s: float) -> float:
         if not self.rows:
@@ -207,14 +218,6 @@ class Ledger:
         if self.learning:
             return min(next_s, self.head.learn_until_s)
         return min(next_s, self.head.next_plan_s) if self._wanted else next_s
-
-    def _has_learnt(self, now_s: float) -> bool:
-        """Whether all that may be in force is known: all have reported, or nobody came who had an assignment."""
-        head, tuning = self.head, self.options.tuning
-        if 0 < self.options.envoys_expected <= len(self.rows) and not any(row.unknown for row in self.rows.values()):
-            return True
-        early_s = tuning.ttl_s - tuning.report_s - tuning.overdue_s
-        return now_s >= head.learn_until_s - (0 if head.shown else early_s)
 
     def _see(self, now_s: float) -> None:
         """Take a moment in. What the leases are after a gap or a step back is not known: they are taken to be new."""
@@ -252,9 +255,8 @@ class Ledger:
     def _observe(self, row: Row, allowed: int, denied: int, elapsed_s: float) -> None:
         tuning, now_s = self.options.tuning, self.head.at
         row.reckon(now_s)
-        since_s = now_s - row.last
         # Whole seconds are told, so our own clock says more; but not where reports were lost.
-        duration_s = max(elapsed_s, min(since_s, elapsed_s + 1), 0.5)
+        duration_s = max(elapsed_s, min(now_s - row.last, elapsed_s + 1), 0.5)
         row.unknown = row.unknown and (self.learning or self._may_hold(row, allowed / (elapsed_s + 1)))
         observe(row, allowed, denied, duration_s, tuning)
         if self.options.ack is AckMode.REPORT and now_s - row.pend >= tuning.report_acks_after_s:
@@ -281,17 +283,17 @@ class Ledger:
     def _watch(self, now_s: float) -> None:
         """Ask whoever is overdue, give up whoever does not answer, release what leases that are over held."""
         tuning = self.options.tuning
-        by_ping = self.options.ack is AckMode.PING
-        next_s = inf
+        by_ping, next_s, report_s = self.options.ack is AckMode.PING, inf, tuning.report_s
         for row in list(self.rows.values()):
             if not row.silent:
-                due_s = max(row.last + tuning.overdue_s, row.probed) + tuning.report_s
+                overdue_s = row.last + tuning.overdue_s
+                due_s = (overdue_s if overdue_s > row.probed else row.probed) + report_s  # noqa: FURB136 - likewise
                 if by_ping and row.pend < inf:
                     due_s = row.pend + tuning.ack_within_s
                 if now_s >= due_s:
                     self._suspect(row, now_s, ask=by_ping and row.pend == inf)
                     due_s = now_s + tuning.ack_within_s
-                next_s = min(next_s, due_s)
+                next_s = due_s if due_s < next_s else next_s  # noqa: FURB136 - `min` costs more
             if row.silent:
                 over_s = released_at(row, self.rows.values(), self.replica, tuning)
                 if now_s >= over_s:
@@ -384,8 +386,7 @@ class Ledger:
             gift = size if row.hungry or row.fresh else _NEAR_FULL * size
             self.head.spend(gift, self.head.at)
             row.offered += gift
-        due_s = row.pend + self.options.tuning.ack_within_s
-        self._next_watch_s = min(self._next_watch_s, due_s)
+        self._next_watch_s = min(self._next_watch_s, row.pend + self.options.tuning.ack_within_s)
 
     def _renew(self, row: Row) -> None:
         tuning = self.options.tuning

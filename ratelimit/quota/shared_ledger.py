@@ -27,7 +27,7 @@ from ratelimit.quota.ledger import GAP_S, Ledger
 from ratelimit.quota.ledger_store import NOTHING, Commit, CommitResult, LedgerStore, Outdated
 from ratelimit.quota.options import LedgerOptions
 from ratelimit.quota.row import Row
-from ratelimit.quota.shares import BucketShares
+from ratelimit.quota.shares import BucketShares, Totals
 
 # Tries on fresh rows in a row; then the next synchronisation's time is waited for.
 TRIES_MAX = 3
@@ -138,6 +138,18 @@ class SharedLedger:
             self._sync_at = min(self._sync_at, now_s)
         self.next_tick_s = now_s
 
+    def reply(self, envoy: str, now_s: float) -> Push | None:
+        """See `Ledger.reply`: what was sent last, as in a tick."""
+        sent = self._sent.get(envoy)
+        if sent is None or envoy in self._ready or not self._may_reply(now_s):
+            return None
+        self._now = now_s
+        del self._reported[envoy]
+        self._replied.add(envoy)
+        self._leased_until_s[envoy] = now_s + self.copy.options.tuning.ttl_s
+        self.next_tick_s = self._next_tick(now_s)
+        return sent
+
     def weigh(self, envoy: str, weight: float) -> None:
         """See `Ledger.weigh`."""
         row = self.copy.rows.get(envoy)
@@ -146,7 +158,9 @@ class SharedLedger:
 
     def acked(self, envoy: str, seq: int, now_s: float) -> None:
         """See `Ledger.acked`."""
-        row = self.copy.rows.get(envoy)
+        row, sent = self.copy.rows.get(envoy), self._sent.get(envoy)
+        if sent is not None and sent.asks and sent.seq == seq:
+            self._sent[envoy] = Push(envoy, seq, sent.action, asks=False)
         if row is None or row.pend < inf or row.silent:  # that of a renewal tells nothing new
             self._note(Event("acked", envoy, (seq,), now_s))
 
@@ -165,7 +179,7 @@ class SharedLedger:
             self._sync()
         pushes = dict(self._ready)
         self._ready.clear()
-        if self._in_touch_at is None or now_s - self._in_touch_at < OUT_OF_TOUCH_S:
+        if self._may_reply(now_s):
             for envoy in self._reported:
                 if envoy in self._sent and envoy not in pushes:
                     pushes[envoy] = self._sent[envoy]
@@ -183,6 +197,14 @@ class SharedLedger:
     def shares(self, now_s: float) -> BucketShares:
         """Who has what, with the Envoys of all replicas, as of the last commit."""
         return self.copy.shares(self._there(now_s))
+
+    def totals(self, replica: str, now_s: float) -> Totals:
+        """See `Ledger.totals`; as of the last commit."""
+        return self.copy.totals(replica, self._there(now_s))
+
+    def _may_reply(self, now_s: float) -> bool:
+        """Whether what was sent last may be sent again: not by whom others may have given up meanwhile."""
+        return self._in_touch_at is None or now_s - self._in_touch_at < OUT_OF_TOUCH_S
 
     def _note(self, event: Event) -> None:
         self._news.append(event)

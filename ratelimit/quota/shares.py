@@ -1,8 +1,9 @@
-"""Who has what share of a limit: for pages and metrics."""
+"""Who has what share of a limit: for pages, and added up for metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ratelimit.quota.assignment import FILL_INTERVAL_S
 from ratelimit.quota.head import Head
 from ratelimit.quota.options import LedgerOptions
 from ratelimit.quota.row import Row
@@ -47,6 +48,39 @@ class BucketShares:
     envoys: Sequence[EnvoyShare]
 
 
+@dataclass(slots=True)
+class Totals:
+    """The Envoys of one replica, added up: rates in requests per second, `bound` in tokens of 10 s."""
+
+    assigned: float = 0.0
+    hold: float = 0.0
+    demand: float = 0.0
+    refused: float = 0.0
+    bound: float = 0.0
+    envoys: int = 0
+    silent: int = 0
+
+
+def totals_of(rows: Iterable[Row], head: Head, options: LedgerOptions, now_s: float, replica: str) -> Totals:
+    """The same sums as `shares_of` has, without a value for each Envoy; the bound by the part that is held there."""
+    totals, hold, full, tokens = Totals(), 0.0, 0, 0
+    for row in rows:
+        if row.hold > 0:
+            hold += row.hold
+            full += row.burst
+        if row.owner == replica:
+            tokens += row.tokens
+            totals.hold += row.hold
+            totals.demand += row.estimate
+            totals.refused += row.denied
+            totals.envoys += 1
+            totals.silent += row.silent
+    totals.assigned = tokens / FILL_INTERVAL_S
+    if hold:
+        totals.bound = (_spent(head, options, now_s) + full) * totals.hold / hold
+    return totals
+
+
 def shares_of(rows: Sequence[Row], head: Head, options: LedgerOptions, now_s: float) -> BucketShares:
     """The shares at a moment of the ledger's clock."""
     envoys = [
@@ -65,8 +99,6 @@ def shares_of(rows: Sequence[Row], head: Head, options: LedgerOptions, now_s: fl
         )
         for row in rows
     ]
-    window_s = options.tuning.window_s
-    spent = sum(tokens for at_s, tokens in head.spent if at_s > now_s - window_s)
     full = sum(row.burst for row in rows if row.hold > 0)
     return BucketShares(
         options.limit_per_s,
@@ -76,6 +108,11 @@ def shares_of(rows: Sequence[Row], head: Head, options: LedgerOptions, now_s: fl
         sum(each.refused for each in envoys),
         sum(each.silent for each in envoys),
         now_s < head.learn_until_s,
-        (spent + full) / (options.limit_per_s * window_s),
+        (_spent(head, options, now_s) + full) / (options.limit_per_s * options.tuning.window_s),
         sorted(envoys, key=lambda each: -each.hold),
     )
+
+
+def _spent(head: Head, options: LedgerOptions, now_s: float) -> float:
+    """The tokens that changed assignments gave away in the last window."""
+    return sum(tokens for at_s, tokens in head.spent if at_s > now_s - options.tuning.window_s)

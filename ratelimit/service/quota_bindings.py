@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Container
 from typing import Any
 
 import structlog
@@ -84,6 +85,11 @@ class Bindings:
         self.domain = ""
         self._bindings: dict[bytes, Binding] = {}
         self._answered: dict[bytes, Answered] = {}
+
+    @property
+    def known(self) -> Container[bytes]:
+        """The bucket ids that have a ledger."""
+        return self._bindings
 
     def get(self, bucket: bytes) -> Binding | None:
         """The binding of a bucket, under whatever configuration it was made."""

@@ -1,7 +1,8 @@
 """The ledgers of this process: one for each limit that Envoys share, ticked when they have something to do.
 
-A report only notes; what is decided from it, plans above all, is done here: every ledger at most once in TICK_S, and no
-more than SLICE_S of work in one turn of the event loop, so that other calls come to their right.
+A report notes, and is answered by what there is; what is decided from it, plans above all, is done here: every ledger
+at most once in TICK_S, and no more than SLICE_S of work in one turn of the event loop, so that other calls come to
+their right.
 """
 
 import asyncio
@@ -13,18 +14,18 @@ from typing import Protocol
 
 from ratelimit.quota.assignment import Abandon, Push
 from ratelimit.quota.options import LedgerOptions
-from ratelimit.quota.shares import BucketShares
+from ratelimit.quota.shares import BucketShares, Totals
 from ratelimit.service.quota_limits import Divided, LedgerKey
 
 TICK_S = 0.05
 SLICE_S = 0.003
 # So many active ledgers plan as often as they may; more of them plan less often each.
-PLANS_PER_S = 1000
+PLANS_PER_S = 500
 PLAN_EVERY_S = 0.2
 # As often as Envoys report.
 COUNT_EVERY_S = 5.0
 NOTHING_COUNTED: tuple[int, ...] = (0,) * 7
-WINDOW_S, MINUTE_S = 10, 60
+MINUTE_S = 60
 
 
 class QuotaLedger(Protocol):
@@ -41,6 +42,9 @@ class QuotaLedger(Protocol):
     def report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> None:
         """Take a report in."""
 
+    def reply(self, envoy: str, now_s: float) -> Push | None:
+        """What an Envoy that has just reported is told without a tick; None where one is to say it."""
+
     def weigh(self, envoy: str, weight: float) -> None:
         """Say for how many an Envoy counts."""
 
@@ -55,6 +59,9 @@ class QuotaLedger(Protocol):
 
     def shares(self, now_s: float) -> BucketShares:
         """Who has what."""
+
+    def totals(self, replica: str, now_s: float) -> Totals:
+        """What the Envoys of one replica have together."""
 
 
 class Receiver(Protocol):
@@ -135,7 +142,7 @@ class Ledgers:
 
     def touched(self, bucket: BucketLedger) -> None:
         """A ledger was told something: it ticks when it says so, and goes when nothing is left of it."""
-        if bucket.ledger.empty and not bucket.streams:
+        if not bucket.streams and bucket.ledger.empty:
             self._drop(bucket)
             return
         due_s = max(bucket.ledger.next_tick_s, bucket.ticked_s + TICK_S)
@@ -187,7 +194,7 @@ class Ledgers:
                     del bucket.streams[push.envoy]
         if now_s - bucket.counted_s >= COUNT_EVERY_S:
             bucket.counted_s = now_s
-            self._tell(bucket, counted(bucket.ledger.shares(now_s), self._replica))
+            self._tell(bucket, counted(bucket.ledger.totals(self._replica, now_s)))
         self.touched(bucket)
 
     def _tell(self, bucket: BucketLedger, numbers: tuple[int, ...]) -> None:
@@ -205,17 +212,14 @@ class Ledgers:
             del self._of_domain[bucket.domain]
 
 
-def counted(shares: BucketShares, replica: str) -> tuple[int, ...]:
-    """What the metrics are told: the Envoys of this replica, in the order of `metrics.declared.SHARE`."""
-    own = [each for each in shares.envoys if each.replica == replica]
-    held = sum(each.hold for each in own)
-    bound = shares.overshoot_bound * shares.limit * WINDOW_S
+def counted(totals: Totals) -> tuple[int, ...]:
+    """What the metrics are told, in the order of `metrics.declared.SHARE`."""
     return (
-        round(MINUTE_S * sum(each.rate for each in own)),
-        round(MINUTE_S * held),
-        round(MINUTE_S * sum(each.demand for each in own)),
-        round(MINUTE_S * sum(each.refused for each in own)),
-        round(bound * held / shares.hold) if shares.hold else 0,
-        len(own),
-        sum(each.silent for each in own),
+        round(MINUTE_S * totals.assigned),
+        round(MINUTE_S * totals.hold),
+        round(MINUTE_S * totals.demand),
+        round(MINUTE_S * totals.refused),
+        round(totals.bound),
+        totals.envoys,
+        totals.silent,
     )

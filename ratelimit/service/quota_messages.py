@@ -4,7 +4,7 @@ A bucket id is kept as its canonical bytes, entries in the order of their keys: 
 are sent back as they are. An assignment is the same bytes for many buckets, so it is made once and kept.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -30,6 +30,7 @@ _STRATEGY = ratelimit_strategy_pb2.RateLimitStrategy
 _ACTION = rlqs_pb2.RateLimitQuotaResponse.BucketAction
 _BUCKET, _ASSIGNMENT, _ABANDON, _ACTIONS = b"\x0a", b"\x12", b"\x1a\x00", b"\x0a"
 _FIELD_BYTES_MIN = 2
+_SIZES = [bytes((size,)) for size in range(128)]
 _assignments: dict[tuple[int, int, int], bytes] = {}
 
 
@@ -61,8 +62,11 @@ class Reports:
     broken: int
 
 
-def read_reports(message: bytes, usages_max: int) -> Reports:
-    """Read a serialised RateLimitQuotaUsageReports. Raises RpcError: what it holds is counted before it is built."""
+def read_reports(message: bytes, usages_max: int, known: Container[bytes] = ()) -> Reports:
+    """Read a serialised RateLimitQuotaUsageReports. Raises RpcError: what it holds is counted before it is built.
+
+    Bucket ids in `known` were found sound before.
+    """
     if len(message) > MESSAGE_BYTES_MAX:
         raise _invalid(f"the report has {len(message)} bytes, at most {MESSAGE_BYTES_MAX} are allowed")
     if len(message) > _FIELD_BYTES_MIN * usages_max:
@@ -75,7 +79,12 @@ def read_reports(message: bytes, usages_max: int) -> Reports:
         raise _too_many(usages_max)
     if len(reports.domain.encode()) > DOMAIN_BYTES_MAX:
         raise _invalid(f"the domain has more than {DOMAIN_BYTES_MAX} bytes")
-    usages = [_usage(usage) for usage in reports.bucket_quota_usages if _is_sound(usage.bucket_id.bucket)]
+    usages = []
+    for usage in reports.bucket_quota_usages:
+        bucket_id = usage.bucket_id
+        bucket = bucket_id.SerializeToString(deterministic=True)
+        if bucket in known or _is_sound(bucket_id.bucket):
+            usages.append(_usage(bucket, usage))
     return Reports(reports.domain, usages, len(reports.bucket_quota_usages) - len(usages))
 
 
@@ -124,14 +133,14 @@ def response(parts: Iterable[bytes]) -> bytes:
     return b"".join(_ACTIONS + _size(part) + part for part in parts)
 
 
-def _usage(usage: rlqs_pb2.RateLimitQuotaUsageReports.BucketQuotaUsage) -> Usage:
-    allowed, denied = usage.num_requests_allowed, usage.num_requests_denied
-    elapsed_s = usage.time_elapsed.seconds + usage.time_elapsed.nanos / 1e9
+def _usage(bucket: bytes, usage: rlqs_pb2.RateLimitQuotaUsageReports.BucketQuotaUsage) -> Usage:
+    allowed, denied, elapsed = usage.num_requests_allowed, usage.num_requests_denied, usage.time_elapsed
+    elapsed_s = elapsed.seconds + elapsed.nanos / 1e9
     absurd = not 0 <= elapsed_s <= ELAPSED_S_MAX or allowed > COUNT_MAX or denied > COUNT_MAX
     if absurd:
         allowed, denied = min(allowed, COUNT_MAX), min(denied, COUNT_MAX)
         elapsed_s = min(max(elapsed_s, 0.0), float(ELAPSED_S_MAX))
-    return Usage(usage.bucket_id.SerializeToString(deterministic=True), allowed, denied, elapsed_s, absurd)
+    return Usage(bucket, allowed, denied, elapsed_s, absurd)
 
 
 def _is_sound(bucket_id: Mapping[str, str]) -> bool:
@@ -171,7 +180,10 @@ def _part(bucket: bytes, told: bytes) -> bytes:
 
 
 def _size(part: bytes) -> bytes:
-    number, made = len(part), bytearray()
+    number = len(part)
+    if number < 128:
+        return _SIZES[number]
+    made = bytearray()
     while number > 127:
         made.append(number & 127 | 128)
         number >>= 7

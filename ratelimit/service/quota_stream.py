@@ -6,6 +6,7 @@ What waits to be sent is one entry for each bucket, so an Envoy that does not re
 import asyncio
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -27,7 +28,10 @@ from ratelimit.service.quota_messages import (
 USAGES_AT_ONCE = 100
 ACTIONS_AT_ONCE = 500
 NAME_CHARACTERS_MAX = 256
-WRITE_EVERY_S = 0.02
+# A thousand ledgers that say something one after the other: in a few responses, not in fifty.
+WRITE_EVERY_S = 0.1
+# Whether what is written is read is asked at least so often, as far as something is written.
+ASK_EVERY_S = 4.0
 # A report that came so long after a push tells of what the Envoy does since.
 REPORT_ACKS_AFTER_S = 1.0
 
@@ -50,7 +54,10 @@ class QuotaStream:
         self._bindings.kind = metadata.get(settings.rlqs_class_metadata, "") if settings.rlqs_class_metadata else ""
         self._out: dict[bytes, tuple[BucketLedger, Push] | bytes] = {}
         self._wake = asyncio.Event()
+        # A report is being taken: what it is answered goes out when all of it is.
+        self._taking = False
         self._unread: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._asked_s = float("-inf")
         self._budget = float(settings.rlqs_usages_per_second)
         self._budget_s = self._loop.time()
         self.open = True
@@ -80,15 +87,19 @@ class QuotaStream:
         binding = self._bindings.get(bucket)
         if binding is None or binding.ledger is not ledger:
             return
+        now_s = self._loop.time()
         if push.seq != binding.seq:
-            binding.seq, binding.pushed_s = push.seq, self._loop.time()
+            binding.seq, binding.pushed_s = push.seq, now_s
         if self._detects:
-            binding.given.told(push.action, self._loop.time())
+            binding.given.told(push.action, now_s)
         waiting = self._out.get(bucket)
         if isinstance(push.action, Probe) and waiting is not None:
-            return  # what waits is asked about as well
+            if not isinstance(waiting, bytes):  # what waits is asked about as well
+                self._out[bucket] = (ledger, replace(waiting[1], asks=True))
+            return
         self._out[bucket] = (ledger, push)
-        self._wake.set()
+        if not self._taking:
+            self._wake.set()
         if isinstance(push.action, Abandon):
             self._bindings.forget(bucket)
 
@@ -99,7 +110,8 @@ class QuotaStream:
 
     async def _read(self, requests: Any) -> None:
         async for message in requests:
-            await self._take(read_reports(message, self._shared.settings.rlqs_stream_buckets_max))
+            most = self._shared.settings.rlqs_stream_buckets_max
+            await self._take(read_reports(message, most, self._bindings.known))
 
     async def _take(self, reports: Reports) -> None:
         stats = self._shared.stats
@@ -118,11 +130,15 @@ class QuotaStream:
         if self._shared.config is None:
             return  # nobody knows what to say yet: the next report asks again
         self._check_reader()
+        self._taking = True
         for start in range(0, len(reports.usages), USAGES_AT_ONCE):
             now_s = self._loop.time()
             for usage in reports.usages[start : start + USAGES_AT_ONCE]:
                 self._used(usage, now_s)
             await asyncio.sleep(0)
+        self._taking = False
+        if self._out:
+            self._wake.set()
         await self._slow_down(1 + len(reports.usages))
 
     async def _slow_down(self, usages: int) -> None:
@@ -140,8 +156,10 @@ class QuotaStream:
             self._shared.stats.usages_absurd += 1
             self._shared.tell_once("a report has numbers that no Envoy can mean: they are bounded", envoy=self.name)
         binding = self._bindings.current(usage.bucket)
-        if binding is not None and binding.ledger.streams.get(binding.row, (None,))[0] is not self:
-            binding = self._take_over(usage.bucket, binding)
+        if binding is not None:
+            told = binding.ledger.streams.get(binding.row)
+            if told is None or told[0] is not self:
+                binding = self._take_over(usage.bucket, binding)
         if binding is None:
             self._tell_rule(usage, now_s)
             return
@@ -154,13 +172,15 @@ class QuotaStream:
             ledger.weigh(row, binding.weight)
         if self._by_report and now_s - binding.pushed_s >= REPORT_ACKS_AFTER_S:
             ledger.acked(row, binding.seq, now_s)
+        answer = ledger.reply(row, now_s)
+        if answer is not None:
+            self.push(usage.bucket, bucket, answer)
         self._shared.ledgers.touched(bucket)
 
     def _tell_rule(self, usage: Usage, now_s: float) -> None:
         rule = self._bindings.rule(usage.bucket, usage.allowed + usage.denied, now_s)
         if rule is not None:
             self._out[usage.bucket] = blanket(usage.bucket, rule, BLANKET_TTL_S)
-            self._wake.set()
 
     def _take_over(self, bucket: bytes, binding: Binding) -> Binding | None:
         """Be who is told of this row: it is new, or its Envoy was on another stream before."""
@@ -196,10 +216,13 @@ class QuotaStream:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            more = False
             while self._out:
                 # The first word goes at once; what many ledgers say one after the other goes together.
-                await asyncio.sleep(max(0.0, written_s + WRITE_EVERY_S - self._loop.time()))
+                if not more:
+                    await asyncio.sleep(max(0.0, written_s + WRITE_EVERY_S - self._loop.time()))
                 parts, asked = self._next_parts()
+                more = bool(self._out)
                 try:
                     if parts:
                         async with asyncio.timeout(timeout_s):
@@ -219,17 +242,20 @@ class QuotaStream:
             if isinstance(told, bytes):
                 parts.append(told)
                 continue
-            asked.append(told)
             action = told[1].action
+            if told[1].asks:
+                asked.append(told)
             if not isinstance(action, Probe):
                 parts.append(assigned(bucket, action))
         return parts, asked
 
     def _ask(self, asked: list[tuple[BucketLedger, Push]]) -> None:
-        if not asked or not self._can_ping:
+        now_s = self._loop.time()
+        if not self._can_ping or not (asked or now_s - self._asked_s >= ASK_EVERY_S):
             return
+        self._asked_s = now_s
         read = self._context.acknowledged()
-        self._unread.append((self._loop.time(), read))
+        self._unread.append((now_s, read))
         read.add_done_callback(lambda done: self._obeyed(asked, done))
 
     def _obeyed(self, asked: list[tuple[BucketLedger, Push]], done: "asyncio.Future[None]") -> None:

@@ -159,7 +159,13 @@ class Fleet:
         lost, envoy.loses = envoy.loses, False
         if server is not None and not envoy.cut and not lost:
             arrives = max([self.now_s + envoy.delay_s, *(at for at, _ in envoy.outbox)])
-            envoy.outbox.append((arrives, lambda: server.report(name, allowed, denied, elapsed_s, self.now_s)))
+            envoy.outbox.append((arrives, lambda: self._report(server, name, (allowed, denied, elapsed_s))))
+
+    def _report(self, server: Server, name: str, counts: tuple[int, int, int]) -> None:
+        server.report(name, *counts, self.now_s)
+        push = server.reply(name, self.now_s)
+        if push is not None:
+            self._send(server, push)
 
     def _obey(self, envoy: Envoy, push: Push) -> None:
         action, server = push.action, envoy.server
@@ -170,7 +176,7 @@ class Fleet:
             if (rate, most) != (envoy.rate, envoy.most) or envoy.expires <= self.now_s:
                 envoy.rate, envoy.most, envoy.tokens = rate, most, most
             envoy.expires = self.now_s + action.ttl_s
-        if server is not None:
+        if server is not None and push.asks:
             arrives = max([self.now_s + envoy.delay_s, *(at for at, _ in envoy.outbox)])
             envoy.outbox.append((arrives, lambda: server.acked(push.envoy, push.seq, self.now_s)))
 
@@ -178,10 +184,12 @@ class Fleet:
         for envoy in self.envoys:
             while envoy.outbox and envoy.outbox[0][0] <= self.now_s:
                 envoy.outbox.pop(0)[1]()
-        by_name = {envoy.name: envoy for envoy in self.envoys}
         for server in self.servers:
             for push in server.tick(self.now_s):
-                to = by_name.get(push.envoy)
-                if to is not None and to.server is server and to.alive:
-                    arrives = max([self.now_s + to.delay_s, *(at for at, _ in to.inbox)])
-                    to.inbox.append((arrives, push))
+                self._send(server, push)
+
+    def _send(self, server: Server, push: Push) -> None:
+        for to in self.envoys:
+            if to.name == push.envoy and to.server is server and to.alive:
+                arrives = max([self.now_s + to.delay_s, *(at for at, _ in to.inbox)])
+                to.inbox.append((arrives, push))

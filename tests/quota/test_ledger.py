@@ -90,17 +90,55 @@ def test_an_old_acknowledgement_frees_nothing() -> None:
 
 
 def test_a_report_renews_the_same_assignment() -> None:
-    """Envoy keeps its tokens then; an acknowledgement of that tells nothing new."""
+    """Envoy keeps its tokens then; an acknowledgement of that tells nothing new, so none is asked for."""
     ledger = made()
     now_s = settled(ledger, 2)
     before = (ledger.rows["e0"].tokens, ledger.rows["e0"].burst, ledger.rows["e0"].seq)
     ledger.report("e0", 50, 0, 5, now_s + 5)
     push = told(ledger, "e0", now_s + 5)
     assert isinstance(push.action, Assign)
-    assert (push.action.tokens_per_fill, push.action.max_tokens, push.seq) == before
+    assert (push.action.tokens_per_fill, push.action.max_tokens, push.seq, push.asks) == (*before, False)
     ledger.changed.clear()
     ledger.acked("e0", push.seq, now_s + 5.1)
     assert not ledger.changed
+
+
+def test_a_report_that_changes_nothing_is_answered_at_once() -> None:
+    """By a renewal, and a tick says nothing more; where a plan is due, or something is on its way, the tick does."""
+    ledger = made()
+    now_s = settled(ledger, 2) + 5
+    ledger.report("e0", 50, 0, 5, now_s)
+    assert ledger.reply("e0", now_s) is None
+    ledger.report("e1", 50, 0, 5, now_s)
+    settle(ledger, ledger.tick(now_s), now_s)
+    ledger.report("e0", 50, 0, 5, now_s + 0.1)
+    push = ledger.reply("e0", now_s + 0.1)
+    assert push is not None
+    assert isinstance(push.action, Assign)
+    assert (push.action.tokens_per_fill, push.seq, push.asks) == (
+        ledger.rows["e0"].tokens,
+        ledger.rows["e0"].seq,
+        False,
+    )
+    assert ledger.rows["e0"].exp == now_s + 0.1 + push.action.ttl_s
+    assert ledger.next_tick_s > now_s + 0.1
+    assert ledger.tick(now_s + 0.15) == []
+    ledger.rows["e0"].pend = now_s
+    ledger.report("e0", 50, 0, 5, now_s + 0.16)
+    assert ledger.reply("e0", now_s + 0.16) is None
+
+
+def test_what_is_not_acknowledged_is_asked_about_again() -> None:
+    """With each renewal, until it is."""
+    ledger = made()
+    push = born(ledger, "e")
+    assert push.asks
+    ledger.report("e", 50, 0, 5, 0.5)
+    renewed = told(ledger, "e", 0.5)
+    assert renewed.asks
+    ledger.acked("e", renewed.seq, 0.6)
+    ledger.report("e", 50, 0, 5, 0.7)
+    assert [(each.seq, each.asks) for each in ledger.tick(0.7)] == [(renewed.seq, False)]
 
 
 def test_who_does_not_report_is_asked_and_given_up() -> None:

@@ -10,7 +10,7 @@ from ratelimit.quota.assignment import Abandon, Assign, Push
 from ratelimit.quota.ledger_store import NOTHING, Commit, CommitResult, Committed, Outdated
 from ratelimit.quota.options import LedgerOptions
 from ratelimit.quota.row import Row
-from ratelimit.quota.shared_ledger import EVENTS_MAX, RETRY_S, Place, SharedLedger
+from ratelimit.quota.shared_ledger import EVENTS_MAX, OUT_OF_TOUCH_S, RETRY_S, Place, SharedLedger
 from tests.quota.replicas import SKEWED, WITH_REPLICAS, FarLedgers, simulate_replicas
 from tests.quota.scenarios import SCENARIOS
 
@@ -95,6 +95,38 @@ def test_a_reply_does_not_wait_for_the_store() -> None:
     assert replica.ledger.tick(10.0) == [push]
     replica.store.answer()
     assert replica.ledger.tick(10.05) == []
+
+
+def test_a_report_is_answered_without_a_tick() -> None:
+    """By what was sent last, once; not where nothing was, and not by whom others may have given up."""
+    replica = Replica()
+    push = replica.settled()
+    replica.ledger.report("e", 50, 0, 5, 10.0)
+    assert replica.ledger.reply("e", 10.0) == push
+    assert replica.ledger.tick(10.0) == []
+    replica.store.answer()
+    assert replica.ledger.tick(10.05) == []
+    replica.ledger.report("f", 1, 0, 0, 10.1)
+    assert replica.ledger.reply("f", 10.1) is None
+    replica.ledger.report("e", 50, 0, 5, 10.0 + OUT_OF_TOUCH_S)
+    assert replica.ledger.reply("e", 10.0 + OUT_OF_TOUCH_S) is None
+
+
+def test_a_reply_that_was_acknowledged_is_not_asked_about() -> None:
+    """As often as it is sent again, before the store has heard of that and after."""
+    replica = Replica()
+    replica.ledger.report("e", 1, 0, 0, 0.0)
+    (push,) = replica.at(0.0)
+    assert push.asks
+    replica.ledger.report("e", 1, 0, 1, 0.04)
+    assert [each.asks for each in replica.ledger.tick(0.05)] == [True]
+    replica.ledger.acked("e", push.seq - 1, 0.1)
+    replica.ledger.acked("e", push.seq, 0.1)
+    replica.ledger.report("e", 1, 0, 1, 0.1)
+    assert [(each.seq, each.asks) for each in replica.ledger.tick(0.1)] == [(push.seq, False)]
+    replica.at(0.3)
+    replica.ledger.report("e", 1, 0, 1, 0.4)
+    assert [each.asks for each in replica.at(0.4)][:1] == [False]
 
 
 def test_while_the_store_is_away_leases_are_renewed() -> None:

@@ -24,6 +24,8 @@ class Server(Protocol):
 
     def report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> None: ...
 
+    def reply(self, envoy: str, now_s: float) -> Push | None: ...
+
     def acked(self, envoy: str, seq: int, now_s: float) -> None: ...
 
     def closed(self, envoy: str, now_s: float) -> None: ...
@@ -178,6 +180,10 @@ class World:
         server = self.servers[at]
         if server is not None and not (self.lost_reports and self.random.random() < self.lost_reports):
             server.report(self.names[at], allowed, denied, elapsed_s, self.now_s)
+            push = server.reply(self.names[at], self.now_s)
+            if push is not None:
+                self.pushes += 1
+                self.arriving.append((server, push))
 
     def _tick(self) -> None:
         for server in {id(each): each for each in self.servers if each is not None}.values():
@@ -199,7 +205,8 @@ class World:
             if at is None or not self.alive[at] or not self.connected[at] or self.servers[at] is not server:
                 continue
             given += self._obey(at, push)
-            self.acks.append((server, push.envoy, push.seq))
+            if push.asks:
+                self.acks.append((server, push.envoy, push.seq))
         return given
 
     def _obey(self, at: int, push: Push) -> float:

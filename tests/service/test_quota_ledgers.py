@@ -7,11 +7,13 @@ from ratelimit.quota.assignment import Abandon, Assign, Push
 from ratelimit.quota.head import Head
 from ratelimit.quota.options import AckMode, LedgerOptions
 from ratelimit.quota.row import Row
-from ratelimit.quota.shares import BucketShares, shares_of
+from ratelimit.quota.shares import BucketShares, Totals, shares_of, totals_of
 from ratelimit.service import quota_ledgers
 from ratelimit.service.quota_ledgers import TICK_S, BucketLedger, Ledgers
 from ratelimit.service.quota_limits import Divided, find
 from tests.service.quota_streams import CONFIG, until
+
+ROWS = [Row("ours", "r", tokens=60, hold=2.0, burst=4), Row("other", "s", tokens=60, hold=2.0, silent=True)]
 
 
 class FakeLedger:
@@ -32,11 +34,13 @@ class FakeLedger:
     def report(self, *_: Any) -> None:
         pass
 
-    weigh = acked = closed = report
+    weigh = acked = closed = reply = report
 
     def shares(self, now_s: float) -> BucketShares:
-        rows = [Row("ours", "r", tokens=60, hold=2.0, burst=4), Row("other", "s", tokens=60, hold=2.0, silent=True)]
-        return shares_of(rows, Head(), self.options, now_s)
+        return shares_of(ROWS, Head(), self.options, now_s)
+
+    def totals(self, replica: str, now_s: float) -> Totals:
+        return totals_of(ROWS, Head(), self.options, now_s, replica)
 
     def tick(self, now_s: float) -> list[Push]:
         self.ticks.append(now_s)

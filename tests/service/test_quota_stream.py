@@ -125,6 +125,66 @@ async def test_the_last_word_on_a_bucket_is_what_is_sent() -> None:
     service.close()
 
 
+async def test_a_report_that_changes_nothing_waits_for_no_tick() -> None:
+    """Its answer is there when the report has been taken; the ledger ticks when it has something to decide."""
+    service, stats = quota_service()
+    envoy = PingedEnvoy(service)
+    await envoy.told(report(PROD))
+    await until(lambda: stats.acks == 1)
+    ledger: Any = ledger_of(service).ledger
+    await until(lambda: ledger.rows[next(iter(ledger.rows))].pend == float("inf"))
+    ledger.head.next_plan_s, ledger.head.learn_until_s = float("inf"), float("-inf")
+    ledger.tick = lambda _: []  # it says nothing any more
+    told = await envoy.told(report(("name", "prod", 400, 0), elapsed_s=5))
+    assert told.quota_assignment_action.rate_limit_strategy.token_bucket.tokens_per_fill.value > 0
+    service.close()
+    await envoy.end()
+
+
+async def test_a_long_answer_is_several_responses_without_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left of it does not wait for the next moment to write."""
+    monkeypatch.setattr(quota_stream, "ACTIONS_AT_ONCE", 1)
+    monkeypatch.setattr(quota_stream, "WRITE_EVERY_S", 3600.0)
+    service, stats = quota_service()
+    envoy = PingedEnvoy(service)
+    envoy.send(report(("name", "free", 1, 0), ("name", "none", 1, 0), ("name", "other", 1, 0)))
+    await until(lambda: len(envoy.written) == 3)
+    assert stats.reports == 1
+    await envoy.end()
+    service.close()
+
+
+async def test_what_is_renewed_is_not_asked_about() -> None:
+    """But once in a while, whether the Envoy reads; a question that comes while a renewal waits is asked with it."""
+    service, stats = quota_service()
+    envoy = PingedEnvoy(service)
+    await envoy.told(report(PROD))
+    await until(lambda: stats.acks == 1)
+    bucket = ledger_of(service)
+    ((row, (receiver, _)),) = bucket.streams.items()
+    stream: Any = receiver
+    renewed = Push(row, 8, Assign(1, 1, 12), asks=False)
+    envoy.answers = False
+    receiver.push(BUCKET, bucket, renewed)
+    await envoy.told()
+    assert envoy._readers == []
+    stream._asked_s -= quota_stream.ASK_EVERY_S
+    receiver.push(BUCKET, bucket, renewed)
+    await until(lambda: envoy._readers)
+    envoy.answer()
+    await envoy.told()
+    receiver.push(BUCKET, bucket, renewed)
+    receiver.push(BUCKET, bucket, Push(row, 8, Probe()))
+    await until(lambda: envoy._readers)
+    envoy.answer()
+    await until(lambda: stats.acks == 2)
+    stream._out[BUCKET] = b""
+    receiver.push(BUCKET, bucket, Push(row, 8, Probe()))
+    assert stream._out.pop(BUCKET) == b""
+    await envoy.end()
+    service.close()
+
+
 async def test_a_named_envoy_is_known_again() -> None:
     """On a new stream, whether or not the old one was seen to end; its class weighs."""
     service, _ = quota_service(rlqs_envoy_metadata="x-envoy", rlqs_class_metadata="x-class")
