@@ -23,6 +23,9 @@ from ratelimit.transport.trace_fields import Caller, parent_of
 
 # What answers need to reach the socket once everything is decided.
 ANSWER_S = 0.5
+# GOAWAY is written by the library's own threads: answers wait so long that it stands before them, since whoever is
+# answered asks again.
+GOAWAY_S = 0.02
 _STATUS = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -94,7 +97,7 @@ class GrpcioServer:
                 await in_step()
             stopping = asyncio.ensure_future(self._server.stop(grace_s + ANSWER_S))
             self._stops.append(stopping)  # it goes on when this coroutine is cancelled for a shorter grace
-            await asyncio.sleep(0)  # GOAWAY goes out
+            await asyncio.sleep(GOAWAY_S)
             if in_step is not None:
                 await in_step()
         finally:

@@ -197,6 +197,7 @@ class ServerContract:
         monkeypatch.setattr(open_calls, "HOLD_S_MAX", 10)
         monkeypatch.setattr(open_calls, "QUIET_S", 0.1)
         monkeypatch.setattr(grpcio_server, "ANSWER_S", 10)
+        monkeypatch.setattr(grpcio_server, "GOAWAY_S", 0.5)
         servers = [await self.serve(LOOPBACK), await self.serve(LOOPBACK)]
         addresses = ",".join(f"127.0.0.1:{server.port}" for server in servers)
         ended, answers = asyncio.Event(), Counter[object]()
