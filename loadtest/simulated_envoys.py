@@ -30,7 +30,7 @@ class SimulatedEnvoy:
         self._tokens = 0.0
         self._expires_s = float("inf")
         self._allowed = self._denied = 0
-        self._before_s = self._reported_s = began_s
+        self._filled_s = self._reported_s = began_s
         self._next_s = began_s + random.expovariate(rate)
 
     @property
@@ -39,23 +39,22 @@ class SimulatedEnvoy:
         return self._allowed + self._denied > 0
 
     def step(self, now_s: float) -> None:
-        """The requests until now, at their own moments."""
-        count = 0
+        """The requests until now, each at its own moment, however late this is called."""
         while self._next_s <= now_s:
-            count += 1
+            self._ask(self._next_s)
             self._next_s += random.expovariate(self._rate)
-        step_s, self._before_s = now_s - self._before_s, now_s
-        if self._assigned is None:
-            self._admit(count, now_s)
-            return
-        most, per_minute = self._assigned
-        if now_s > self._expires_s:
-            most, per_minute = 0, 0
-        self._tokens = min(float(most), self._tokens + per_minute / 60 * step_s)
-        passing = min(count, int(self._tokens))
-        self._tokens -= passing
-        self._denied += count - passing
-        self._admit(passing, now_s)
+
+    def _ask(self, at_s: float) -> None:
+        if self._assigned is not None:
+            most, per_minute = self._assigned
+            self._tokens = min(float(most), self._tokens + per_minute / 60 * (at_s - self._filled_s))
+            self._filled_s = at_s
+            if at_s > self._expires_s or self._tokens < 1:
+                self._denied += 1
+                return
+            self._tokens -= 1
+        self._allowed += 1
+        self._admitted.append(at_s)
 
     def first_report(self, now_s: float) -> bytes:
         """A new bucket is reported at once, with one request."""
@@ -72,17 +71,14 @@ class SimulatedEnvoy:
 
     def hear(self, message: bytes, now_s: float) -> None:
         """Obey a serialised response."""
+        self.step(now_s)
         for action in rlqs_pb2.RateLimitQuotaResponse.FromString(message).bucket_action:
             assignment = action.quota_assignment_action
             bucket = assignment.rate_limit_strategy.token_bucket
             told = (bucket.max_tokens, bucket.tokens_per_fill.value)
             if told != self._assigned or now_s > self._expires_s:
-                self._assigned, self._tokens = told, float(bucket.max_tokens)
+                self._assigned, self._tokens, self._filled_s = told, float(bucket.max_tokens), now_s
             self._expires_s = now_s + assignment.assignment_time_to_live.seconds
-
-    def _admit(self, count: int, now_s: float) -> None:
-        self._allowed += count
-        self._admitted.extend([now_s] * count)
 
 
 class Reporter:
