@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from ratelimit.errors import GrpcStatus, RpcError
+from ratelimit.lifetime import end_tasks
 from ratelimit.quota.assignment import Abandon, Probe, Push
 from ratelimit.quota.options import AckMode
 from ratelimit.service.quota_acks import came_through_a_proxy
@@ -78,9 +79,7 @@ class QuotaStream:
             for each in done:
                 each.result()
         finally:
-            reading.cancel()
-            writing.cancel()
-            await asyncio.gather(reading, writing, return_exceptions=True)
+            await end_tasks(reading, writing)
 
     def push(self, bucket: bytes, ledger: BucketLedger, push: Push) -> None:
         """Send a push of a ledger; the last one of a bucket is what counts."""
