@@ -80,14 +80,13 @@ class SharedLedger:
         learn_until_s: float = -inf,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        slack_s = options.tuning.lease_slack_s + UNSEEN_S
-        options = replace(options, tuning=replace(options.tuning, lease_slack_s=slack_s))
         self._place = place
         self._wake = wake
         self._learn_until_s = learn_until_s
         self.plan_every_s = options.tuning.plan_every_s
         self.next_tick_s = inf
         self.copy = Ledger(options, replica=place.replica)
+        self.options = options
         # What the store has, as far as is known.
         self._version = NOTHING
         self._rows: dict[str, bytes] = {}
@@ -120,6 +119,17 @@ class SharedLedger:
 
     def __contains__(self, envoy: str) -> bool:
         return envoy in self.copy or envoy in self._reported
+
+    @property
+    def options(self) -> LedgerOptions:
+        """What it is made for."""
+        return self._options
+
+    @options.setter
+    def options(self, options: LedgerOptions) -> None:
+        self._options = options
+        slack_s = options.tuning.lease_slack_s + UNSEEN_S
+        self.copy.options = replace(options, tuning=replace(options.tuning, lease_slack_s=slack_s))
 
     @property
     def empty(self) -> bool:

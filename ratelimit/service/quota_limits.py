@@ -1,5 +1,7 @@
 """What a bucket id comes to under a configuration: a limit that a ledger divides, or an answer without one."""
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -12,6 +14,7 @@ from ratelimit.service.quota_messages import Blanket
 
 # A ledger of one configuration: its domain, and the entries that share it, in the order of the tree.
 LedgerKey: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
+NAME_BYTES_MAX = 200
 
 
 @dataclass(slots=True)
@@ -59,3 +62,11 @@ def ledger_options(limit: Limit, ack: AckMode) -> LedgerOptions:
         assignment.expected_envoys,
         ack,
     )
+
+
+def name_of(key: LedgerKey) -> bytes:
+    """A ledger's name in the store: its domain and entries, unambiguous, and short however long they are."""
+    name = json.dumps([key[0], *key[1]], ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    if len(name) <= NAME_BYTES_MAX:
+        return name
+    return hashlib.blake2b(name, digest_size=16).hexdigest().encode()

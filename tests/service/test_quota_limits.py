@@ -2,7 +2,7 @@ import pytest
 
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.quota.options import AckMode
-from ratelimit.service.quota_limits import Divided, find
+from ratelimit.service.quota_limits import NAME_BYTES_MAX, Divided, LedgerKey, find, name_of
 from ratelimit.service.quota_messages import Blanket
 from tests.service.quota_streams import CONFIG
 
@@ -40,3 +40,12 @@ def test_buckets_share_a_ledger_where_their_values_share_a_counter() -> None:
     assert isinstance(other, Divided)
     assert one.key == other.key == ("d", (("ip", "10.*"),))
     assert one.shared
+
+
+def test_names_are_unambiguous_and_short() -> None:
+    """Whatever stands in keys and values."""
+    keys: list[LedgerKey] = [("d", (("a", "b"),)), ("d", (("a", ""), ("b", "")))]
+    keys += [("d", (('a","b', ""),)), ("e", (("a", "b"),)), ("d", (("a", "v" * 5000),)), ("d", (("a", "w" * 5000),))]
+    names = [name_of(key) for key in keys]
+    assert len(set(names)) == len(keys)
+    assert max(map(len, names)) <= NAME_BYTES_MAX
