@@ -17,6 +17,8 @@ from ratelimit.errors import StoreError
 KEPT_S = 60
 # The version of a bucket that the store does not have.
 NOTHING = 0
+# How long an answer may take.
+ANSWER_S = 0.15
 
 
 @dataclass(slots=True)
@@ -30,7 +32,7 @@ class Commit:
     version: int
     rows: Mapping[str, bytes | None] = field(default_factory=dict)
     head: bytes | None = None
-    deadline_s: float = 0.15
+    deadline_s: float = ANSWER_S
 
 
 @dataclass(slots=True)

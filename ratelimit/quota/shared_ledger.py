@@ -24,7 +24,7 @@ from ratelimit.errors import StoreError
 from ratelimit.quota.assignment import Abandon, Assign, Push
 from ratelimit.quota.head import Head
 from ratelimit.quota.ledger import GAP_S, Ledger
-from ratelimit.quota.ledger_store import NOTHING, Commit, CommitResult, LedgerStore, Outdated
+from ratelimit.quota.ledger_store import ANSWER_S, NOTHING, Commit, CommitResult, LedgerStore, Outdated
 from ratelimit.quota.options import LedgerOptions
 from ratelimit.quota.row import Row
 from ratelimit.quota.shares import BucketShares, Totals
@@ -34,8 +34,6 @@ TRIES_MAX = 3
 # What happened while the store is away, for when it is back.
 EVENTS_MAX = 1_000
 RETRY_S = 1.0
-# How long an answer may take; see `Commit.deadline_s`.
-ANSWER_S = 0.15
 CLOCK_BACK_S = 5.0
 # The store's clock and ours may differ by the time of a round trip; beyond this, somebody set one of them.
 CLOCK_STEP_S = 0.25

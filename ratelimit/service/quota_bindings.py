@@ -10,6 +10,7 @@ import structlog
 from ratelimit.descriptors.tree import Config
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.metrics import QuotaStats
+from ratelimit.quota.ledger import ABANDON_AFTER
 from ratelimit.quota.options import AckMode
 from ratelimit.service.quota_acks import Given
 from ratelimit.service.quota_ledgers import BucketLedger, Ledgers, Receiver
@@ -19,7 +20,6 @@ from ratelimit.settings import QuotaSettings
 
 # What is told without a ledger holds for so long, and is told again when a part of that has passed.
 BLANKET_TTL_S, BLANKET_RENEWED_S, ABANDONED_AGAIN_S = 60, 20.0, 1.0
-ABANDON_AFTER = 2
 TOLD_MAX = 50
 
 _log = structlog.get_logger(__name__)
