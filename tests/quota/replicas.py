@@ -121,7 +121,6 @@ def simulate_replicas(
     whole = Scenario(
         scenario.demand,
         lambda n, o: [*scenario.events(n, o), *events],
-        scenario.change_s,
         scenario.prepare,
         scenario.length_s,
     )
@@ -129,4 +128,4 @@ def simulate_replicas(
     return measure(world, whole, options), replicas
 
 
-SKEWED = Scenario(zipf, change_s=60)
+SKEWED = Scenario(zipf)
