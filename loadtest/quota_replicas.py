@@ -6,10 +6,8 @@ from pathlib import Path
 from deploy.demo.processes import LOOPBACK, Instance, serving, start_service, start_valkey, until
 from deploy.demo.quota import NAME, configuration
 from ratelimit.quota.options import LedgerOptions
-from tests.quota.replicas import Replicas as SimulatedReplicas
-from tests.quota.replicas import kill_one
-from tests.quota.scenarios import Outcome, Scenario, measure, zipf
-from tests.quota.world import World
+from tests.quota.replicas import killed_at, nothing, simulate_replicas
+from tests.quota.scenarios import Outcome, Scenario, zipf
 
 REPLICAS = 2
 
@@ -22,13 +20,8 @@ def rates_of(envoys: int, limit_per_s: int) -> list[float]:
 def simulate(envoys: int, limit_per_s: int, seconds: int, *, named: bool, kill_at_s: int | None) -> Outcome:
     """What the same ledgers do in the simulation, from its tenth second on; one replica dies, or none."""
     options = LedgerOptions(limit_per_s, envoys_expected=envoys)
-    replicas = SimulatedReplicas(envoys, options)
-    world = World(envoys, replicas.ledgers[0], zipf(envoys, limit_per_s), 1)
-    world.servers = list(replicas.of_each)
-    world.keeps_names = named
-    world.before_step = replicas.store.step
-    events = [] if kill_at_s is None else [(float(kill_at_s), kill_one(replicas))]
-    return measure(world, Scenario(zipf, lambda _n, _o: events, length_s=seconds), options)
+    happens = nothing if kill_at_s is None else killed_at(kill_at_s)
+    return simulate_replicas(Scenario(zipf, length_s=seconds), options, happens, count=envoys, named=named)[0]
 
 
 class Replicas:
