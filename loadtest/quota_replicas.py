@@ -4,7 +4,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from deploy.demo.processes import LOOPBACK, Instance, serving, start_service, start_valkey, until
-from deploy.demo.quota import NAME, configuration
+from deploy.demo.quota import environ_of
 from ratelimit.quota.options import LedgerOptions
 from tests.quota.replicas import killed_at, nothing, simulate_replicas
 from tests.quota.scenarios import Outcome, Scenario, zipf
@@ -29,7 +29,7 @@ class Replicas:
 
     def __init__(self, folder: Path, limit_per_s: int, envoys: int) -> None:
         self._folder = folder
-        self._configuration = configuration(limit_per_s, envoys)
+        self._limit_per_s, self._envoys = limit_per_s, envoys
         self._stack = AsyncExitStack()
         self._environ: dict[str, str] = {}
         self.instances: list[Instance] = []
@@ -41,20 +41,14 @@ class Replicas:
 
     async def start(self) -> None:
         """Start all."""
-        config = self._folder / "runtime" / "config"
-        config.mkdir(parents=True)
-        (config / "config.yaml").write_text(self._configuration)
         try:
             valkey, port = await start_valkey(self._folder)
             self._stack.push_async_callback(valkey.stop, 9)
             self._environ = {
-                "RUNTIME_ROOT": str(self._folder / "runtime"),
+                **environ_of(self._folder, self._limit_per_s, self._envoys),
                 "BACKEND_TYPE": "redis",
                 "REDIS_SOCKET_TYPE": "tcp",
                 "REDIS_URL": f"{LOOPBACK}:{port}",
-                "RLQS_ENVOY_METADATA": NAME,
-                "DRAIN_DELAY": "0",
-                "DRAIN_GRACE": "1s",
             }
             for number in range(REPLICAS):
                 instance = await start_service(f"replica-{number}", self._folder, self._environ)
