@@ -6,6 +6,7 @@ Then µs for a report, a plan and a row as bytes, and the CPU that BUCKETS (1,00
 themselves. SEED chooses the random numbers.
 """
 
+import sys
 import time
 from collections.abc import Callable
 from copy import deepcopy
@@ -117,8 +118,12 @@ def costs(buckets: int) -> None:
 
 def main() -> None:
     """Print both."""
-    costs(number_of("BUCKETS", 1_000, 1))
-    table(number_of("SEED", 1, 0))
+    try:
+        buckets, seed = number_of("BUCKETS", 1_000, 1), number_of("SEED", 1, 0)
+    except ValueError as error:
+        sys.exit(f"bench-quota: {error}")
+    costs(buckets)
+    table(seed)
 
 
 if __name__ == "__main__":
