@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "quota": {"errors"},
     "stores": {*FOUNDATION, "lifetime", "limiter", "quota"},
     "transport": {"errors", "settings", "metrics", "sockets"},
-    "service": {*FOUNDATION, "descriptors", "limiter", "quota", "pb"},
+    "service": {*FOUNDATION, "lifetime", "descriptors", "limiter", "quota", "pb"},
     "sources": {*FOUNDATION, "lifetime", "descriptors", "pb"},
     "admin": {*FOUNDATION, "sockets", "descriptors", "limiter", "service"},
     "lint": {"errors", "settings", "descriptors"},

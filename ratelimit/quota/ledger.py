@@ -27,7 +27,8 @@ _REBORN_AFTER_S = 1.5
 GAP_S = 7.0
 _STEP_BACK_S = 0.5
 _LOOK_EVERY_S = 5.0
-_ABANDON_AFTER = 2
+# An Envoy that reports nothing so often is told to forget the bucket.
+ABANDON_AFTER = 2
 _NEAR_FULL = 0.3
 _GROWTH = 1.5
 _CUT_BURST_MIN = 4
@@ -98,7 +99,7 @@ class Ledger:
     def reply(self, envoy: str, now_s: float) -> Push | None:
         """What an Envoy that has just reported is told without a tick; None where something is to be decided first."""
         row = self.rows[envoy]
-        settled = row.live and row.pend == inf and row.tokens > 0 and row.zero < _ABANDON_AFTER
+        settled = row.live and row.pend == inf and row.tokens > 0 and row.zero < ABANDON_AFTER
         if not settled or self.learning or now_s >= self.head.next_plan_s or envoy in self._out:
             return None
         self._answer(row, now_s)
@@ -332,7 +333,7 @@ class Ledger:
         if row.tokens == 0 and row.hold == 0:
             self._admit(row)
             return
-        if row.zero >= _ABANDON_AFTER and not self.learning:
+        if row.zero >= ABANDON_AFTER and not self.learning:
             row.abandoned = True
             row.seq += 1
             row.pend = now_s

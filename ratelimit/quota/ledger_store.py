@@ -1,7 +1,7 @@
 """The port to where replicas share a ledger.
 
-The quota floor owns this file; the stores floor implements it (memory, Redis and Valkey), and one contract suite runs
-on every store.
+The quota floor owns this file; the stores floor implements it for Redis and Valkey. One contract suite runs on them and
+on a model in memory (tests/stores/memory_ledgers.py), on which the simulation runs too.
 
 A bucket's ledger is a head and one row for each Envoy, all of them bytes that only the quota floor reads, under one
 version that grows with each change. A commit names the version it was made from: it is applied whole, or not at all.
@@ -17,6 +17,8 @@ from ratelimit.errors import StoreError
 KEPT_S = 60
 # The version of a bucket that the store does not have.
 NOTHING = 0
+# How long an answer may take.
+ANSWER_S = 0.15
 
 
 @dataclass(slots=True)
@@ -30,7 +32,7 @@ class Commit:
     version: int
     rows: Mapping[str, bytes | None] = field(default_factory=dict)
     head: bytes | None = None
-    deadline_s: float = 0.15
+    deadline_s: float = ANSWER_S
 
 
 @dataclass(slots=True)
@@ -61,7 +63,7 @@ CommitResult: TypeAlias = Committed | Outdated | StoreError
 class LedgerStore(Protocol):
     """Ledgers that replicas share.
 
-    `commit` never raises and never blocks: it calls `done` exactly once, before it returns (memory) or later.
+    `commit` never raises and never blocks: it calls `done` exactly once, before it returns or later.
     """
 
     def commit(self, commit: Commit, done: Callable[[CommitResult], None]) -> None: ...

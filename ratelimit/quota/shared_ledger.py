@@ -24,7 +24,7 @@ from ratelimit.errors import StoreError
 from ratelimit.quota.assignment import Abandon, Assign, Push
 from ratelimit.quota.head import Head
 from ratelimit.quota.ledger import GAP_S, Ledger
-from ratelimit.quota.ledger_store import NOTHING, Commit, CommitResult, LedgerStore, Outdated
+from ratelimit.quota.ledger_store import ANSWER_S, NOTHING, Commit, CommitResult, LedgerStore, Outdated
 from ratelimit.quota.options import LedgerOptions
 from ratelimit.quota.row import Row
 from ratelimit.quota.shares import BucketShares, Totals
@@ -34,8 +34,6 @@ TRIES_MAX = 3
 # What happened while the store is away, for when it is back.
 EVENTS_MAX = 1_000
 RETRY_S = 1.0
-# How long an answer may take; see `Commit.deadline_s`.
-ANSWER_S = 0.15
 CLOCK_BACK_S = 5.0
 # The store's clock and ours may differ by the time of a round trip; beyond this, somebody set one of them.
 CLOCK_STEP_S = 0.25
@@ -80,14 +78,13 @@ class SharedLedger:
         learn_until_s: float = -inf,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        slack_s = options.tuning.lease_slack_s + UNSEEN_S
-        options = replace(options, tuning=replace(options.tuning, lease_slack_s=slack_s))
         self._place = place
         self._wake = wake
         self._learn_until_s = learn_until_s
         self.plan_every_s = options.tuning.plan_every_s
         self.next_tick_s = inf
         self.copy = Ledger(options, replica=place.replica)
+        self.options = options
         # What the store has, as far as is known.
         self._version = NOTHING
         self._rows: dict[str, bytes] = {}
@@ -120,6 +117,17 @@ class SharedLedger:
 
     def __contains__(self, envoy: str) -> bool:
         return envoy in self.copy or envoy in self._reported
+
+    @property
+    def options(self) -> LedgerOptions:
+        """What it is made for."""
+        return self._options
+
+    @options.setter
+    def options(self, options: LedgerOptions) -> None:
+        self._options = options
+        slack_s = options.tuning.lease_slack_s + UNSEEN_S
+        self.copy.options = replace(options, tuning=replace(options.tuning, lease_slack_s=slack_s))
 
     @property
     def empty(self) -> bool:

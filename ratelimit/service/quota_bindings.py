@@ -10,6 +10,7 @@ import structlog
 from ratelimit.descriptors.tree import Config
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.metrics import QuotaStats
+from ratelimit.quota.ledger import ABANDON_AFTER
 from ratelimit.quota.options import AckMode
 from ratelimit.service.quota_acks import Given
 from ratelimit.service.quota_ledgers import BucketLedger, Ledgers, Receiver
@@ -19,7 +20,6 @@ from ratelimit.settings import QuotaSettings
 
 # What is told without a ledger holds for so long, and is told again when a part of that has passed.
 BLANKET_TTL_S, BLANKET_RENEWED_S, ABANDONED_AGAIN_S = 60, 20.0, 1.0
-ABANDON_AFTER = 2
 TOLD_MAX = 50
 
 _log = structlog.get_logger(__name__)
@@ -135,7 +135,7 @@ class Bindings:
         answered = self._answered.get(bucket)
         if config is None or (answered is not None and answered.generation == shared.generation):
             return None
-        found = find(config, self.domain, entries_of(bucket))
+        found = find(config, self.domain, entries_of(bucket), self._ack)
         if isinstance(found, Divided) and before is None:
             self._check_room()
         ledger = self._ledger_of(found, before) if isinstance(found, Divided) else None
@@ -165,7 +165,6 @@ class Bindings:
         """The ledger of a limit; None where its domain has too much of what is bounded."""
         shared = self._shared
         settings, domain = shared.settings, self.domain
-        found.for_acks(self._ack)
         full = before is None and shared.rows.get(domain, 0) >= settings.rlqs_domain_rows_max
         ledger = None if full else shared.ledgers.get(found)
         if ledger is None:

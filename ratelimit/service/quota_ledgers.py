@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Protocol
 
+from ratelimit.metrics.declared import SHARE
 from ratelimit.quota.assignment import Abandon, Push
-from ratelimit.quota.options import LedgerOptions
+from ratelimit.quota.options import LedgerOptions, Tuning
 from ratelimit.quota.shares import BucketShares, Totals
 from ratelimit.service.quota_limits import Divided, LedgerKey
 
@@ -21,10 +22,10 @@ TICK_S = 0.05
 SLICE_S = 0.003
 # So many active ledgers plan as often as they may; more of them plan less often each.
 PLANS_PER_S = 500
-PLAN_EVERY_S = 0.2
+PLAN_EVERY_S = Tuning().plan_every_s
 # As often as Envoys report.
 COUNT_EVERY_S = 5.0
-NOTHING_COUNTED: tuple[int, ...] = (0,) * 7
+NOTHING_COUNTED = (0,) * len(SHARE)
 MINUTE_S = 60
 
 

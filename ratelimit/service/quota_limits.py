@@ -1,6 +1,8 @@
 """What a bucket id comes to under a configuration: a limit that a ledger divides, or an answer without one."""
 
-from dataclasses import dataclass, field
+import hashlib
+import json
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from ratelimit.descriptors.bucket_id import ordered
@@ -12,6 +14,7 @@ from ratelimit.service.quota_messages import Blanket
 
 # A ledger of one configuration: its domain, and the entries that share it, in the order of the tree.
 LedgerKey: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
+NAME_BYTES_MAX = 200
 
 
 @dataclass(slots=True)
@@ -26,28 +29,29 @@ class Divided:
     stat_key: str
     configured: bool
     shared: bool
-    options: LedgerOptions = field(init=False)
-
-    def for_acks(self, ack: AckMode) -> "Divided":
-        """The same, with the options of its ledger."""
-        self.options = ledger_options(self.limit, ack)
-        return self
+    options: LedgerOptions
 
 
-def find(config: Config, domain: str, entries: dict[str, str]) -> Divided | Blanket | None:
-    """What the bucket comes to; None where no limit of the domain is reached."""
+def find(config: Config, domain: str, entries: dict[str, str], ack: AckMode) -> Divided | Blanket | None:
+    """What the bucket comes to, with a ledger that is acknowledged so; None where no limit of the domain is reached."""
     root = config.domains.get(domain)
     order = None if root is None else ordered(root, entries)
     match = None if order is None else config.match(domain, Descriptor(order))
     if match is None:
         return None
     limit = match.limit
+    rule = blanket_of(limit)
+    if rule is not None:
+        return rule
+    shared, options = match.counter_entries != order, ledger_options(limit, ack)
+    return Divided((domain, match.counter_entries), limit, match.stat_key, match.configured, shared, options)
+
+
+def blanket_of(limit: Limit) -> Blanket | None:
+    """What a bucket that reaches this limit is told without a ledger; None where it is divided."""
     if limit.unlimited or limit.shadow_mode or limit.quota_assignment.exact:
         return Blanket.ALLOW
-    if limit.requests_per_unit == 0:
-        return Blanket.DENY
-    shared = match.counter_entries != order
-    return Divided((domain, match.counter_entries), limit, match.stat_key, match.configured, shared)
+    return Blanket.DENY if limit.requests_per_unit == 0 else None
 
 
 def ledger_options(limit: Limit, ack: AckMode) -> LedgerOptions:
@@ -59,3 +63,11 @@ def ledger_options(limit: Limit, ack: AckMode) -> LedgerOptions:
         assignment.expected_envoys,
         ack,
     )
+
+
+def name_of(key: LedgerKey) -> bytes:
+    """A ledger's name in the store: its domain and entries, unambiguous, and short however long they are."""
+    name = json.dumps([key[0], *key[1]], ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    if len(name) <= NAME_BYTES_MAX:
+        return name
+    return hashlib.blake2b(name, digest_size=16).hexdigest().encode()

@@ -10,16 +10,18 @@ from enum import Enum
 
 from google.protobuf.message import DecodeError
 
+from ratelimit.descriptors.bucket_id import ENTRIES_MAX
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.pb.envoy.service.rate_limit_quota.v3 import rlqs_pb2
 from ratelimit.pb.envoy.type.v3 import ratelimit_strategy_pb2
 from ratelimit.quota.assignment import Abandon, Assign
+from ratelimit.service.status_bytes import varint
 from ratelimit.service.wire import has_at_most
 
 QUOTA_SERVICE_NAME = rlqs_pb2.DESCRIPTOR.services_by_name["RateLimitQuotaService"].full_name
 QUOTA_METHOD = "StreamRateLimitQuotas"
 MESSAGE_BYTES_MAX = 1024 * 1024
-ENTRIES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX, DOMAIN_BYTES_MAX = 16, 256, 4096, 256
+KEY_BYTES_MAX, VALUE_BYTES_MAX, DOMAIN_BYTES_MAX = 256, 4096, 256
 # What no Envoy counts in 5 s, and how long none is silent: a day. The ledger has bounds of its own.
 COUNT_MAX = 10**12
 ELAPSED_S_MAX = 24 * 3600
@@ -181,14 +183,7 @@ def _part(bucket: bytes, told: bytes) -> bytes:
 
 def _size(part: bytes) -> bytes:
     number = len(part)
-    if number < 128:
-        return _SIZES[number]
-    made = bytearray()
-    while number > 127:
-        made.append(number & 127 | 128)
-        number >>= 7
-    made.append(number)
-    return bytes(made)
+    return _SIZES[number] if number < 128 else varint(number)
 
 
 def _too_many(usages_max: int) -> RpcError:

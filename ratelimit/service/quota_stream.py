@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from ratelimit.errors import GrpcStatus, RpcError
+from ratelimit.lifetime import end_tasks
 from ratelimit.quota.assignment import Abandon, Probe, Push
 from ratelimit.quota.options import AckMode
 from ratelimit.service.quota_acks import came_through_a_proxy
@@ -32,8 +33,6 @@ NAME_CHARACTERS_MAX = 256
 WRITE_EVERY_S = 0.1
 # Whether what is written is read is asked at least so often, as far as something is written.
 ASK_EVERY_S = 4.0
-# A report that came so long after a push tells of what the Envoy does since.
-REPORT_ACKS_AFTER_S = 1.0
 
 
 class QuotaStream:
@@ -78,9 +77,7 @@ class QuotaStream:
             for each in done:
                 each.result()
         finally:
-            reading.cancel()
-            writing.cancel()
-            await asyncio.gather(reading, writing, return_exceptions=True)
+            await end_tasks(reading, writing)
 
     def push(self, bucket: bytes, ledger: BucketLedger, push: Push) -> None:
         """Send a push of a ledger; the last one of a bucket is what counts."""
@@ -170,7 +167,7 @@ class QuotaStream:
         ledger.report(row, usage.allowed, usage.denied, usage.elapsed_s, now_s)
         if binding.weight != 1:
             ledger.weigh(row, binding.weight)
-        if self._by_report and now_s - binding.pushed_s >= REPORT_ACKS_AFTER_S:
+        if self._by_report and now_s - binding.pushed_s >= ledger.options.tuning.report_acks_after_s:
             ledger.acked(row, binding.seq, now_s)
         answer = ledger.reply(row, now_s)
         if answer is not None:

@@ -10,6 +10,8 @@ from ratelimit.descriptors.quota_assignment import too_small_to_divide
 from ratelimit.descriptors.tree import Config
 from ratelimit.quota.options import Tuning
 from ratelimit.service.quota_ledgers import BucketLedger
+from ratelimit.service.quota_limits import blanket_of
+from ratelimit.service.quota_messages import Blanket
 
 
 def bucket_share(bucket: BucketLedger, now_s: float, envoys_max: int) -> dict[str, Any]:
@@ -28,22 +30,21 @@ def order_of(config: Config, domain: str, entries: dict[str, str]) -> tuple[tupl
 
 def told_of_limit(limit: Limit) -> Iterator[str]:
     """What a bucket that reaches this limit is told, in sentences."""
-    assignment, per_s = limit.quota_assignment, limit.requests_per_unit / limit.window_s
-    if limit.unlimited or limit.shadow_mode:
+    rule = blanket_of(limit)
+    if rule is None:
+        yield from _divided(limit)
+    elif rule is Blanket.DENY:
+        yield "as a bucket: nothing passes"
+    elif limit.unlimited or limit.shadow_mode:
         yield "as a bucket: everything passes, since the limit is " + (
             "unlimited" if limit.unlimited else "in shadow mode"
         )
-    elif assignment.exact:
-        yield "as a bucket: everything passes here; Envoy asks ShouldRateLimit about each request (exact)"
-    elif limit.requests_per_unit == 0:
-        yield "as a bucket: nothing passes"
     else:
-        yield from _divided(per_s, limit)
+        yield "as a bucket: everything passes here; Envoy asks ShouldRateLimit about each request (exact)"
 
 
-def _divided(per_s: float, limit: Limit) -> Iterator[str]:
-    assignment = limit.quota_assignment
-    ttl_s = Tuning().ttl_s
+def _divided(limit: Limit) -> Iterator[str]:
+    assignment, per_s, ttl_s = limit.quota_assignment, limit.requests_per_unit / limit.window_s, Tuning().ttl_s
     yield f"as a bucket: {per_s:g} requests per second are divided over the Envoys that report it, for {ttl_s} s each"
     if assignment.expected_envoys:
         even = per_s / assignment.expected_envoys

@@ -22,11 +22,11 @@ from ratelimit.metrics import Metrics, QuotaStats
 from ratelimit.quota.ledger import Ledger
 from ratelimit.quota.ledger_store import LedgerStore
 from ratelimit.quota.options import Tuning
+from ratelimit.quota.shared_ledger import Place, SharedLedger
 from ratelimit.service.quota_bindings import Shared
 from ratelimit.service.quota_ledgers import Ledgers, QuotaLedger
-from ratelimit.service.quota_limits import Divided, LedgerKey
+from ratelimit.service.quota_limits import Divided, LedgerKey, name_of
 from ratelimit.service.quota_messages import QUOTA_METHOD, QUOTA_SERVICE_NAME
-from ratelimit.service.quota_shared import SharedPlace, make_shared
 from ratelimit.service.quota_stream import QuotaStream
 from ratelimit.service.quota_view import bucket_share
 from ratelimit.settings import QuotaSettings
@@ -95,4 +95,5 @@ class RateLimitQuotaService:
         learn_until_s = self._started_s + Tuning().ttl_s
         if self._store is None:
             return Ledger(divided.options, learn_until_s, replica=self.replica)
-        return make_shared(SharedPlace(self._store, self.replica, learn_until_s), divided, wake)
+        place = Place(self._store, name_of(divided.key), self.replica)
+        return SharedLedger(divided.options, place, learn_until_s, wake)

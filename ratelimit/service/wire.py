@@ -5,6 +5,8 @@ seconds. So the fields of a large message are counted on its bytes first (protob
 8, 4, or a length and as many bytes), and the count stops at the first that is too many.
 """
 
+from collections.abc import Iterator
+
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.limiter import planner
 
@@ -26,57 +28,63 @@ def check_size(message: bytes) -> None:
     if len(message) > MESSAGE_BYTES_MAX:
         raise _invalid(f"the request has {len(message)} bytes, at most {MESSAGE_BYTES_MAX} are allowed")
     try:
-        places = _fields(message, 0, len(message), (_DESCRIPTORS, DESCRIPTORS_MAX, "descriptors"))
+        places = _places(message, 0, len(message), (_DESCRIPTORS, DESCRIPTORS_MAX, "descriptors"))
         for index, (start, end) in enumerate(places):
-            _fields(message, start, end, (_ENTRIES, ENTRIES_MAX, f"descriptors[{index}]: entries"))
+            _places(message, start, end, (_ENTRIES, ENTRIES_MAX, f"descriptors[{index}]: entries"))
     except (IndexError, KeyError):
         raise RpcError(GrpcStatus.INTERNAL, "not a RateLimitRequest: the message is cut short or garbled") from None
 
 
 def has_at_most(message: bytes, fields_max: int) -> bool:
     """Whether a message has so many fields beside each other. Raises IndexError or KeyError where it is no protobuf."""
-    position = fields = 0
-    while position < len(message):
-        fields += 1
-        if fields > fields_max:
-            return False
-        key, position = _varint(message, position)
-        if key & 7 in _SKIP:
-            position += _SKIP[key & 7]
-            continue
-        size, position = _varint(message, position)
-        if key & 7:
-            position += size if key & 7 == _BYTES else _SKIP[key & 7]
-    if position > len(message):
-        raise IndexError
+    try:
+        for _ in _fields(message, 0, len(message), fields_max):
+            pass
+    except _TooManyFieldsError:
+        return False
     return True
 
 
-def _fields(message: bytes, position: int, end: int, counted: tuple[int, int, str]) -> list[tuple[int, int]]:
+def _places(message: bytes, position: int, end: int, counted: tuple[int, int, str]) -> list[tuple[int, int]]:
     """Where the values of one repeated message field stand. Raises RpcError for too many of it or of all fields."""
     number, most, name = counted
     places: list[tuple[int, int]] = []
+    try:
+        for field, start, stop in _fields(message, position, end, FIELDS_MAX):
+            if field == number:
+                places.append((start, stop))
+                if len(places) > most:
+                    raise _invalid(f"more than {most} {name}, at most {most} are allowed")
+    except _TooManyFieldsError:
+        raise _invalid(f"more than {FIELDS_MAX} fields beside each other") from None
+    return places
+
+
+def _fields(message: bytes, position: int, end: int, fields_max: int) -> Iterator[tuple[int, int, int]]:
+    """Of each field with a length its number, and where its value begins and ends; of each other one three zeros.
+
+    Raises _TooManyFieldsError, and IndexError or KeyError where it is no protobuf.
+    """
     fields = 0
     while position < end:
         fields += 1
-        if fields > FIELDS_MAX:
-            raise _invalid(f"more than {FIELDS_MAX} fields beside each other")
+        if fields > fields_max:
+            raise _TooManyFieldsError
         key, position = _varint(message, position)
         kind = key & 7
         if kind == _BYTES:
             size, start = _varint(message, position)
             position = start + size
-            if key >> 3 == number:
-                places.append((start, position))
-                if len(places) > most:
-                    raise _invalid(f"more than {most} {name}, at most {most} are allowed")
-        elif kind == 0:
-            _, position = _varint(message, position)
-        else:
-            position += _SKIP[kind]
+            yield key >> 3, start, position
+            continue
+        position = _varint(message, position)[1] if kind == 0 else position + _SKIP[kind]
+        yield 0, 0, 0
     if position > end:
         raise IndexError
-    return places
+
+
+class _TooManyFieldsError(Exception):
+    """There are more fields beside each other than were asked about."""
 
 
 def _varint(message: bytes, position: int) -> tuple[int, int]:

@@ -49,11 +49,11 @@ def test_whatever_is_missed_is_told(found: Found) -> None:
 def test_each_bucket_has_a_ledger_of_its_own() -> None:
     """Whatever its value is."""
     config = load_config([ConfigFile("f.yaml", quota_config(100).encode())])
-    one, other = (find(config, DOMAIN, {KEY: value}) for value in ("b0", "b1"))
+    one, other = (find(config, DOMAIN, {KEY: value}, AckMode.PING) for value in ("b0", "b1"))
     assert isinstance(one, Divided)
     assert isinstance(other, Divided)
     assert one.key != other.key
-    assert one.for_acks(AckMode.PING).options.envoys_expected == 100
+    assert one.options.envoys_expected == 100
 
 
 def test_ledgers_are_where_they_can_be() -> None:

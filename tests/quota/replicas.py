@@ -7,9 +7,9 @@ from ratelimit.errors import StoreError
 from ratelimit.quota.ledger_store import Commit, CommitResult
 from ratelimit.quota.options import LedgerOptions
 from ratelimit.quota.shared_ledger import Place, SharedLedger
-from ratelimit.stores.memory_ledgers import MemoryLedgers
 from tests.quota.scenarios import Event, Outcome, Scenario, measure
 from tests.quota.world import World
+from tests.stores.memory_ledgers import MemoryLedgers
 
 EPOCH_S = 1_700_000_000.0
 

@@ -62,9 +62,9 @@ class Told:
 def divided(user: str = "x", domain: str = "d") -> Divided:
     """A limit of its own for each user."""
     text = CONFIG.replace("domain: d", f"domain: {domain}")
-    found = find(load_config([ConfigFile("f.yaml", text.encode())]), domain, {"user": user})
+    found = find(load_config([ConfigFile("f.yaml", text.encode())]), domain, {"user": user}, AckMode.PING)
     assert isinstance(found, Divided)
-    return found.for_acks(AckMode.PING)
+    return found
 
 
 def all_of(domain_max: int = 100, tell: Any = lambda *_: None) -> tuple[Ledgers, list[Any]]:

@@ -5,6 +5,7 @@ import grpc.aio
 import pytest
 
 from ratelimit.pb.envoy.service.rate_limit_quota.v3 import rlqs_pb2
+from ratelimit.quota.ledger_store import NOTHING, Commit, Committed
 from ratelimit.service.quota_messages import QUOTA_METHOD, QUOTA_SERVICE_NAME
 from ratelimit.settings import ServerSettings
 from ratelimit.transport.grpcio_server import GrpcioServer
@@ -13,6 +14,20 @@ from tests.service.quota_streams import Envoy, PingedEnvoy, quota_service, repor
 
 PROD = report(("name", "prod", 1, 0))
 LOOPBACK = ServerSettings(grpc_host="127.0.0.1", grpc_port=0)
+
+
+class Store:
+    """A `LedgerStore` that takes everything, and is asked by one replica."""
+
+    def __init__(self) -> None:
+        self.commits: list[Commit] = []
+        self.version = NOTHING
+
+    def commit(self, commit: Commit, done: object) -> None:
+        self.commits.append(commit)
+        self.version += bool(commit.rows)
+        assert callable(done)
+        done(Committed(self.version, 1_700_000_000.0))
 
 
 @pytest.mark.parametrize("make", [NativeServer, GrpcioServer])
@@ -53,4 +68,24 @@ async def test_streams_are_bounded() -> None:
     await again.told(PROD)
     await again.end()
     assert stats.streams_total == 2
+    service.close()
+
+
+async def test_nothing_is_told_before_it_is_in_the_store() -> None:
+    """Then the store wakes the ledger; a limit that changes is so in the copy, with the copy's own tuning."""
+    store = Store()
+    service, _ = quota_service(store=store)
+    envoy = PingedEnvoy(service)
+    told = await envoy.told(report(("name", "prod", 1, 0)))
+    assert told.quota_assignment_action.rate_limit_strategy.token_bucket.tokens_per_fill.value > 0
+    assert any(commit.rows for commit in store.commits)
+    (bucket,) = service.ledgers
+    tuning = bucket.ledger.options.tuning
+    bucket.ledger.options = type(bucket.ledger.options)(7.0)
+    assert bucket.ledger.shares(0.0).limit == 7.0
+    assert tuning == bucket.ledger.options.tuning
+    ((_, make),) = service.shares()
+    share = make(100)
+    assert (share["domain"], share["entries"], share["envoys_all"]) == ("d", [["name", "prod"]], 1)
+    await envoy.end()
     service.close()

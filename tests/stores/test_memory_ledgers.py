@@ -4,8 +4,8 @@ import pytest
 
 from ratelimit.clock import SteppedClock
 from ratelimit.quota.ledger_store import KEPT_S, NOTHING
-from ratelimit.stores.memory_ledgers import MemoryLedgers
 from tests.stores.ledger_contract import LedgerStoreContract, committed
+from tests.stores.memory_ledgers import MemoryLedgers
 
 
 class TestMemoryLedgers(LedgerStoreContract):

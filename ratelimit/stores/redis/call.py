@@ -7,10 +7,8 @@ once more, as EVAL, within the batch's own deadline.
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import hiredis
-
 from ratelimit.limiter.counter_store import Batch, Hit, Results
-from ratelimit.stores.redis.commands import Script
+from ratelimit.stores.redis.commands import Script, is_unknown
 from ratelimit.stores.redis.pipeline import RedisPipeline
 
 
@@ -57,7 +55,7 @@ class ScriptCall:
 
     def replied(self, reply: Any) -> None:
         """Take the first reply in."""
-        if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT") and self.pipeline.writable:
+        if is_unknown(reply) and self.pipeline.writable:
             self._write((b"EVAL", self._script.text, *self._script.arguments(self.hits)), self._answered)
         else:
             self._answered(reply)

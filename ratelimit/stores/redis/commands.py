@@ -52,13 +52,23 @@ class Script:
     @classmethod
     def load(cls, name: str, numbers: Callable[[Sequence[Hit]], list[bytes]]) -> "Script":
         """Read a script of this package."""
-        text = resources.files("ratelimit.stores").joinpath(f"lua/{name}.lua").read_bytes()
-        return cls(text, hashlib.sha1(text).hexdigest().encode(), numbers)  # noqa: S324 - Redis names scripts so
+        return cls(*read_script(name), numbers)
 
     def arguments(self, hits: Sequence[Hit]) -> list[bytes]:
         """What follows the script's name: the number of keys, the keys, the numbers of each hit."""
         keys = [hit.key.name for hit in hits]
         return [b"%d" % len(keys), *keys, *self.numbers(hits)]
+
+
+def read_script(name: str) -> tuple[bytes, bytes]:
+    """The text of a script of this package, and its SHA-1, by which Redis calls it."""
+    text = resources.files("ratelimit.stores").joinpath(f"lua/{name}.lua").read_bytes()
+    return text, hashlib.sha1(text).hexdigest().encode()  # noqa: S324 - Redis names scripts so
+
+
+def is_unknown(reply: Any) -> bool:
+    """Whether the server does not know the script that was called by its name, and so has not run it."""
+    return isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT")
 
 
 def _for_hits(hits: Sequence[Hit]) -> list[bytes]:
@@ -156,7 +166,7 @@ def results_of(reply: Any, hits: Sequence[Hit], now: int) -> list[Counted | Stor
         return [reply] * len(hits)
     if isinstance(reply, list) and len(reply) == len(hits):
         return [result_of(each, hit, now) for each, hit in zip(reply, hits, strict=True)]
-    return [refusal(reply) if isinstance(reply, hiredis.ReplyError) else _odd()] * len(hits)
+    return [refusal(reply) if isinstance(reply, hiredis.ReplyError) else odd()] * len(hits)
 
 
 def refusal(error: Exception) -> StoreError:
@@ -179,10 +189,11 @@ def result_of(reply: Any, hit: Hit, now: int) -> Counted | StoreError:
             return Counted(count, within == 1, max(0, hit.limit - count), key.reset_s(now))
         case [int(count), int(within), int(reset_ms)]:
             return Counted(count, within == 1, max(0, hit.limit - count), -(-reset_ms // 1000))
-    return _odd()
+    return odd()
 
 
-def _odd() -> StoreError:
+def odd() -> StoreError:
+    """The error of a reply that no script of ours gives."""
     return StoreError("the store sent an odd reply", outcome_unknown=True)
 
 

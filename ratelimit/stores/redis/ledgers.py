@@ -5,24 +5,21 @@ never sent again as it is: the next one tells, since it would be outdated.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Callable
 from functools import partial
-from importlib import resources
 from typing import Any
 
 import hiredis
 
 from ratelimit.errors import StoreError
 from ratelimit.quota.ledger_store import KEPT_S, NOTHING, Commit, CommitResult, Committed, Outdated
-from ratelimit.stores.redis.commands import refusal
+from ratelimit.stores.redis.commands import is_unknown, odd, read_script, refusal
 from ratelimit.stores.redis.pipeline import RedisPipeline
 from ratelimit.stores.redis.topology import Topology
 
 # The number grows when rows or heads look different: replicas of two releases then do not share a ledger.
 KEY = "{prefix}rlqs1:"
-_SCRIPT = resources.files("ratelimit.stores").joinpath("lua/quota_ledger.lua").read_bytes()
-_SHA = hashlib.sha1(_SCRIPT).hexdigest().encode()  # noqa: S324 - Redis names scripts so
+_SCRIPT, _SHA = read_script("quota_ledger")
 _KEPT_MS = b"%d" % (KEPT_S * 1000)
 
 
@@ -47,7 +44,7 @@ class RedisLedgers:
         answered = partial(self._answered, pipeline, done)
 
         def first(reply: Any) -> None:
-            if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT") and pipeline.writable:
+            if is_unknown(reply) and pipeline.writable:
                 pipeline.send((b"EVAL", _SCRIPT, *arguments), deadline, answered)
             else:
                 answered(reply)
@@ -76,4 +73,4 @@ def _result_of(reply: Any) -> CommitResult:
             rows = {envoy.decode(errors="replace"): row for envoy, row in zip(pairs[::2], pairs[1::2], strict=True)}
             now_s = int(seconds) + int(micros) / 1e6
             return Outdated(int(version), now_s, rows, head, whole == 1 or int(version) == NOTHING)
-    return StoreError("the store sent an odd reply", outcome_unknown=True)
+    return odd()
