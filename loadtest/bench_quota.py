@@ -6,6 +6,7 @@ Then µs for a report, a plan and a row as bytes, and the CPU that BUCKETS (1,00
 themselves. SEED chooses the random numbers.
 """
 
+import sys
 import time
 from collections.abc import Callable
 from copy import deepcopy
@@ -15,7 +16,7 @@ from ratelimit.quota.division import divide
 from ratelimit.quota.ledger import Ledger
 from ratelimit.quota.options import LedgerOptions
 from ratelimit.quota.row import Row
-from tests.quota.replicas import SKEWED, WITH_REPLICAS, simulate_replicas
+from tests.quota.replicas import WITH_REPLICAS, simulate_replicas
 from tests.quota.scenarios import SCENARIOS, Outcome, simulate
 
 FLEETS = [(10, 1_000.0), (10, 10_000.0), (100, 2_000.0), (100, 10_000.0), (10, 200.0), (10, 100.0), (10, 10.0)]
@@ -50,9 +51,10 @@ def table(seed: int) -> None:
         print(name, "|", " | ".join(cells), flush=True)
     print("\ntwo replicas, 10 × 1,000/s\n---|---")
     for name in ("skewed", "churn", "flash", "shift"):
-        print(name, "|", shown(sound(simulate_replicas("", SCENARIOS[name], LedgerOptions(1_000.0))[0])), flush=True)
-    for name in WITH_REPLICAS:
-        print(name, "|", shown(sound(simulate_replicas(name, SKEWED, LedgerOptions(1_000.0))[0])), flush=True)
+        print(name, "|", shown(sound(simulate_replicas(SCENARIOS[name], LedgerOptions(1_000.0))[0])), flush=True)
+    for name, happens in WITH_REPLICAS.items():
+        outcome, _ = simulate_replicas(SCENARIOS["skewed"], LedgerOptions(1_000.0), happens)
+        print(name, "|", shown(sound(outcome)), flush=True)
 
 
 def cost_us(what: Callable[[], object], times: int) -> float:
@@ -116,8 +118,12 @@ def costs(buckets: int) -> None:
 
 def main() -> None:
     """Print both."""
-    costs(number_of("BUCKETS", 1_000, 1))
-    table(number_of("SEED", 1, 0))
+    try:
+        buckets, seed = number_of("BUCKETS", 1_000, 1), number_of("SEED", 1, 0)
+    except ValueError as error:
+        sys.exit(f"bench-quota: {error}")
+    costs(buckets)
+    table(seed)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,9 @@ import uvloop
 
 from loadtest.answers import LoadFailedError
 from loadtest.loop_lag import percentile
-from loadtest.quota_wire import QuotaConnection, actions, rate_of, varint
+from loadtest.quota_wire import QuotaConnection, actions, rate_of
 from ratelimit.pb.envoy.service.rate_limit_quota.v3 import rlqs_pb2
+from ratelimit.service.status_bytes import varint
 
 DOMAIN = "quota"
 KEY = "bucket"

@@ -4,12 +4,10 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from deploy.demo.processes import LOOPBACK, Instance, serving, start_service, start_valkey, until
-from deploy.demo.quota import NAME, configuration
+from deploy.demo.quota import environ_of
 from ratelimit.quota.options import LedgerOptions
-from tests.quota.replicas import Replicas as SimulatedReplicas
-from tests.quota.replicas import kill_one
-from tests.quota.scenarios import Outcome, Scenario, measure, zipf
-from tests.quota.world import World
+from tests.quota.replicas import killed_at, nothing, simulate_replicas
+from tests.quota.scenarios import Outcome, Scenario, zipf
 
 REPLICAS = 2
 
@@ -22,13 +20,8 @@ def rates_of(envoys: int, limit_per_s: int) -> list[float]:
 def simulate(envoys: int, limit_per_s: int, seconds: int, *, named: bool, kill_at_s: int | None) -> Outcome:
     """What the same ledgers do in the simulation, from its tenth second on; one replica dies, or none."""
     options = LedgerOptions(limit_per_s, envoys_expected=envoys)
-    replicas = SimulatedReplicas(envoys, options)
-    world = World(envoys, replicas.ledgers[0], zipf(envoys, limit_per_s), 1)
-    world.servers = list(replicas.of_each)
-    world.keeps_names = named
-    world.before_step = replicas.store.step
-    events = [] if kill_at_s is None else [(float(kill_at_s), kill_one(replicas))]
-    return measure(world, Scenario(zipf, lambda _n, _o: events, length_s=seconds), options)
+    happens = nothing if kill_at_s is None else killed_at(kill_at_s)
+    return simulate_replicas(Scenario(zipf, length_s=seconds), options, happens, count=envoys, named=named)[0]
 
 
 class Replicas:
@@ -36,7 +29,7 @@ class Replicas:
 
     def __init__(self, folder: Path, limit_per_s: int, envoys: int) -> None:
         self._folder = folder
-        self._configuration = configuration(limit_per_s, envoys)
+        self._limit_per_s, self._envoys = limit_per_s, envoys
         self._stack = AsyncExitStack()
         self._environ: dict[str, str] = {}
         self.instances: list[Instance] = []
@@ -48,20 +41,14 @@ class Replicas:
 
     async def start(self) -> None:
         """Start all."""
-        config = self._folder / "runtime" / "config"
-        config.mkdir(parents=True)
-        (config / "config.yaml").write_text(self._configuration)
         try:
             valkey, port = await start_valkey(self._folder)
             self._stack.push_async_callback(valkey.stop, 9)
             self._environ = {
-                "RUNTIME_ROOT": str(self._folder / "runtime"),
+                **environ_of(self._folder, self._limit_per_s, self._envoys),
                 "BACKEND_TYPE": "redis",
                 "REDIS_SOCKET_TYPE": "tcp",
                 "REDIS_URL": f"{LOOPBACK}:{port}",
-                "RLQS_ENVOY_METADATA": NAME,
-                "DRAIN_DELAY": "0",
-                "DRAIN_GRACE": "1s",
             }
             for number in range(REPLICAS):
                 instance = await start_service(f"replica-{number}", self._folder, self._environ)

@@ -44,16 +44,6 @@ _BLOCK = b"".join(
 )
 
 
-def varint(number: int) -> bytes:
-    """A number as protobuf writes it."""
-    made = bytearray()
-    while number > 127:
-        made.append(number & 127 | 128)
-        number >>= 7
-    made.append(number)
-    return bytes(made)
-
-
 class QuotaConnection:
     """Bytes to send are in `output`; whoever sends them empties it."""
 

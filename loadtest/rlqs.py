@@ -20,6 +20,7 @@ from deploy.demo.processes import run_to_the_end
 from deploy.demo.quota import Fleet, use, worst_window
 from loadtest.quota_replicas import Replicas, rates_of, simulate
 from loadtest.simulated_envoys import SimulatedFleet
+from loadtest.sizes import number_of
 
 SETTLED_S = 8.0
 # As long as the simulation's.
@@ -117,7 +118,7 @@ async def simulated(envoys: int, seconds: int, *, named: bool = True, killed: bo
 
 async def main() -> int:
     """Run all; 1 where one is beyond what is promised."""
-    (seconds,) = numbers("SECONDS", "40")
+    seconds = number_of("SECONDS", 40, 1)
     runs: list[Callable[[], Awaitable[Outcome]]] = []
     for envoys in numbers("ENVOYS", "2,10"):
         runs += [partial(real, envoys, seconds, restart=restart) for restart in (False, True)]

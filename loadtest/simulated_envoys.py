@@ -10,9 +10,9 @@ from typing import Any
 import grpc.aio
 
 from deploy.demo.quota import NAME
+from loadtest.quota_wire import PATH
 from ratelimit.pb.envoy.service.rate_limit_quota.v3 import rlqs_pb2
 
-METHOD = "/envoy.service.rate_limit_quota.v3.RateLimitQuotaService/StreamRateLimitQuotas"
 DOMAIN, KEY, VALUE = "example", "service", "a"
 REPORT_S = 5.0
 STEP_S = 0.02
@@ -123,7 +123,7 @@ class Reporter:
     async def _talk_to(self, port: int, messages: asyncio.Queue[bytes]) -> None:
         """One stream, until either end is gone."""
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=OPTIONS) as channel:
-            method: Any = channel.stream_stream(METHOD)
+            method: Any = channel.stream_stream(PATH)
             stream = method(metadata=self._metadata)
             writing = asyncio.ensure_future(_write(stream, messages))
             try:

@@ -28,6 +28,19 @@ def configuration(limit_per_s: int, envoys: int) -> str:
     )
 
 
+def environ_of(folder: Path, limit_per_s: int, envoys: int) -> dict[str, str]:
+    """What a service that divides one limit is started with; its configuration is written below `folder`."""
+    config = folder / "runtime" / "config"
+    config.mkdir(parents=True)
+    (config / "config.yaml").write_text(configuration(limit_per_s, envoys))
+    return {
+        "RUNTIME_ROOT": str(folder / "runtime"),
+        "RLQS_ENVOY_METADATA": NAME,
+        "DRAIN_DELAY": "0",
+        "DRAIN_GRACE": "1s",
+    }
+
+
 def bootstrap(name: str) -> dict[str, Any]:
     """An Envoy that says who it is."""
     found: dict[str, Any] = yaml.safe_load(RLQS.read_text())
@@ -52,17 +65,7 @@ class Fleet:
 
     async def start(self, envoys: int, **environ: str) -> None:
         """Start the service and so many Envoys."""
-        config = self.folder / "runtime" / "config"
-        config.mkdir(parents=True)
-        (config / "config.yaml").write_text(configuration(self.limit_per_s, envoys))
-        self._environ = {
-            "RUNTIME_ROOT": str(self.folder / "runtime"),
-            "BACKEND_TYPE": "memory",
-            "RLQS_ENVOY_METADATA": NAME,
-            "DRAIN_DELAY": "0",
-            "DRAIN_GRACE": "1s",
-            **environ,
-        }
+        self._environ = {**environ_of(self.folder, self.limit_per_s, envoys), "BACKEND_TYPE": "memory", **environ}
         self.instance = await start_service("ratelimit", self.folder, self._environ)
         self._stack.push_async_callback(self.instance.program.stop, 9)
         for number in range(envoys):

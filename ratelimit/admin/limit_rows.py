@@ -87,8 +87,7 @@ def _row(depth: int, node: Node, file: int) -> list[object]:
 def _limit_text(limit: Limit) -> str:
     if limit.unlimited:
         return "unlimited"
-    times, unit = limit.unit_multiplier, limit.unit.name.lower()
-    return f"{limit.requests_per_unit} / {f'{times} {unit}s' if times > 1 else unit}"
+    return f"{limit.requests_per_unit} / {limit.period}"
 
 
 def _tags(node: Node) -> Iterator[str]:

@@ -65,3 +65,9 @@ class Limit:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "window_s", self.unit.seconds * self.unit_multiplier)
+
+    @property
+    def period(self) -> str:
+        """How long its window is in words: `hour`, `5 minutes`."""
+        unit = self.unit.name.lower()
+        return unit if self.unit_multiplier == 1 else f"{self.unit_multiplier} {unit}s"

@@ -132,11 +132,9 @@ def _limit(limit: Limit) -> dict[str, Any]:
 def _limit_text(limit: Limit) -> str:
     if limit.unlimited:
         return "unlimited"
-    unit = limit.unit.name.lower()
-    every = f"{limit.unit_multiplier} {unit}s" if limit.unit_multiplier > 1 else unit
     named = f" named {limit.name}" if limit.name else ""
     calendar = " of the calendar" if limit.calendar else ""
-    return f"{limit.requests_per_unit} per {every}{calendar} ({limit.algorithm}){named}"
+    return f"{limit.requests_per_unit} per {limit.period}{calendar} ({limit.algorithm}){named}"
 
 
 def _counter(charge: Charge, now: int) -> dict[str, Any]:

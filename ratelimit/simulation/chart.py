@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ratelimit.limiter.explanation_report import legible
 from ratelimit.simulation.bars import Column, Frame, duration
+from ratelimit.simulation.report_text import shown
 
 WIDTH, MARGIN_LEFT, MARGIN_RIGHT = 960, 70, 20
 TITLE, PLOT, AXIS = 44, 120, 26
@@ -118,5 +118,4 @@ def _moment(second: int) -> str:
 
 def _text(text: str) -> str:
     """For XML, which knows few control characters, and of bounded length."""
-    text = legible(text)
-    return html.escape(text if len(text) <= TITLE_LENGTH_MAX else f"{text[:TITLE_LENGTH_MAX]}…")
+    return html.escape(shown(text, TITLE_LENGTH_MAX))

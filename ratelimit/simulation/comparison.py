@@ -7,7 +7,7 @@ from typing import Any
 from ratelimit.simulation.bars import COLUMNS_MAX, columns, frame_of, sparkline
 from ratelimit.simulation.replay import Replay, Row
 from ratelimit.simulation.report import replay_report
-from ratelimit.simulation.report_text import aligned, overall, shown
+from ratelimit.simulation.report_text import aligned, left_out, limit_shown, overall
 
 COMPARED = ("rate", "requests", "denied", "percent_denied", "over", "peak")
 
@@ -68,12 +68,10 @@ def comparison_lines(value: dict[str, Any], top: int, *, ascii_only: bool = Fals
     yield ""
     rows = [["LIMIT", "RATE", "REQUESTS", "DENIED", "", "CHANGE"]]
     for each in changes["limits"][:top]:
-        name = shown(each["limit"]) or "(no limit matched)"
         cells = [_both(each, key) for key in ("rate", "requests", "denied", "percent_denied")]
-        rows.append([name, *cells[:3], f"{cells[3]} %", f"{change(each):+,}"])
+        rows.append([limit_shown(each), *cells[:3], f"{cells[3]} %", f"{change(each):+,}"])
     yield from aligned(rows)
-    if len(changes["limits"]) > top:
-        yield f"and {len(changes['limits']) - top:,} more (--top)"
+    yield from left_out(changes["limits"], top)
 
 
 def _of(report: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -9,21 +9,21 @@ from ratelimit.errors import StoreError
 from ratelimit.limiter.algorithm import Counted
 from ratelimit.limiter.limiter import Limiter, LimiterOptions
 from ratelimit.limiter.over_limit_cache import OverLimitCache
-from ratelimit.limiter.plan import Charge
+from ratelimit.limiter.plan import Charge, Plan
 from ratelimit.limiter.tick import Tick, judged
 from ratelimit.stores.memory import MemoryStore
 
 
 class Submission:
-    """Charges of a request, as the limiter takes them; see `limiter.tick.Submitted`."""
+    """The charges of a plan, as the limiter takes them; see `limiter.tick.Submitted`."""
 
     __slots__ = ("amounts", "charges", "own", "single", "together")
 
-    def __init__(self, charges: tuple[Charge, ...], together: int) -> None:
-        self.charges = charges
+    def __init__(self, plan: Plan) -> None:
+        self.charges = charges = plan.charges
         self.amounts = tuple(charge.amount for charge in charges)
-        self.together = together
-        self.own = together != 0 or not all(charge.algorithm.mergeable for charge in charges)
+        self.together = plan.together
+        self.own = plan.own
         alone = len(charges) == 1 and charges[0].amount > 0 and not self.own
         self.single: Charge | None = charges[0] if alone else None
 

@@ -28,7 +28,6 @@ class JsonLog:
         tree: _Tree = {}
         for path in (time, *fields):
             _plant(tree, path)
-        self._tree = tree
         self._paths = [_attributes(tree, path) for path in (time, *fields)]
         # A time is a number as well, unless it is a value too.
         wide = () if time in fields else time

@@ -4,6 +4,7 @@ The fast lane counts fixed windows in cells. Everything else goes the exact lane
 together, and all that the over-limit cache has to do with. A counter is counted in one of the lanes, always the same.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from ratelimit.descriptors.request import Descriptor, Request
@@ -63,7 +64,7 @@ class Planned:
         self.exact = tuple(each for each, is_quick in zip(self.charged, quick, strict=True) if not is_quick)
         self.submission: Submission | None = None
         if self.exact:
-            self.submission = Submission(tuple(each.charge for _, each in self.exact), plan.together)
+            self.submission = Submission(replace(plan, steps=tuple(each.charge for _, each in self.exact)))
         alone = len(reached) == len(self.fast) == 1 and charges[0].amount > 0
         self.single: ReachedCharge | None = charges[0] if alone else None
         self.denies = alone and self._denies_alone(charges[0].tally)

@@ -76,10 +76,8 @@ def rate(limit: Limit) -> str:
     """A limit in a few words."""
     if limit.unlimited:
         return "unlimited"
-    unit = limit.unit.name.lower()
-    per = unit if limit.unit_multiplier == 1 else f"{limit.unit_multiplier} {unit}s"
     algorithm = "" if limit.algorithm == FIXED_WINDOW else f", {limit.algorithm}"
-    return f"{limit.requests_per_unit} per {per}{algorithm}"
+    return f"{limit.requests_per_unit} per {limit.period}{algorithm}"
 
 
 def percent(part: int, whole: int) -> float:

@@ -45,10 +45,21 @@ def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield "  ".join([first.ljust(widths[0]), *cells]).rstrip()
 
 
-def shown(text: str) -> str:
+def shown(text: str, length_max: int = KEY_LENGTH_MAX) -> str:
     """A text of the log or the configuration, of bounded length."""
     text = legible(text)
-    return text if len(text) <= KEY_LENGTH_MAX else f"{text[:KEY_LENGTH_MAX]}…"
+    return text if len(text) <= length_max else f"{text[:length_max]}…"
+
+
+def limit_shown(each: dict[str, Any]) -> str:
+    """The name of a limit."""
+    return shown(each["limit"]) or "(no limit matched)"
+
+
+def left_out(limits: Sequence[dict[str, Any]], top: int) -> Iterator[str]:
+    """That there are more than `top`, if there are."""
+    if len(limits) > top:
+        yield f"and {len(limits) - top:,} more (--top)"
 
 
 def _plot(value: dict[str, Any], *, ascii_only: bool) -> Iterator[str]:
@@ -70,15 +81,13 @@ def _table(limits: Sequence[dict[str, Any]], top: int) -> Iterator[str]:
         counts = [f"{each[name]:,}" for name in ("requests", "admitted", "denied")]
         over = [f"{each['over']:,}"] if with_over else []
         peak = "" if each["peak"] is None else f"{each['peak']:,}"
-        name = shown(each["limit"]) or "(no limit matched)"
-        rows.append([name, rate, *counts, str(each["percent_denied"]), *over, peak])
+        rows.append([limit_shown(each), rate, *counts, str(each["percent_denied"]), *over, peak])
     first, *lines = aligned(rows)
     yield first
     for each, line in zip(told, lines, strict=True):
         yield line
         yield from _details(each)
-    if len(limits) > top:
-        yield f"and {len(limits) - top:,} more (--top)"
+    yield from left_out(limits, top)
 
 
 def _details(each: dict[str, Any]) -> Iterator[str]:

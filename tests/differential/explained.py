@@ -61,10 +61,14 @@ class Turning:
     def call_soon(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)
 
-    def turn(self) -> None:
+    def ask(self, service: RateLimitService, message: bytes) -> bytes | None:
+        """The answer to the one request of a tick; None for a refusal."""
+        self.message = None
+        service.should_rate_limit([self], [message])
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             callback()
+        return self.message
 
     def reply(self, message: bytes) -> None:
         self.message = message
@@ -88,10 +92,7 @@ class Served:
     def ask(self, message: bytes) -> tuple[rls_pb2.RateLimitResponse | None, list[tuple[bytes, int]]]:
         """The response, None for a refusal, and the keys that were asked of the store."""
         self.store.asked.clear()
-        self.turning.message = None
-        self.service.should_rate_limit([self.turning], [message])
-        self.turning.turn()
-        answered = self.turning.message
+        answered = self.turning.ask(self.service, message)
         return None if answered is None else rls_pb2.RateLimitResponse.FromString(answered), self.store.asked
 
     def now(self) -> int:

@@ -34,6 +34,7 @@ from ratelimit.simulation.planned import Planned
 from ratelimit.simulation.replay import Replay, Row
 from ratelimit.stores.memory import MemoryStore
 from tests.differential import generated
+from tests.differential.explained import Turning
 
 OVER_LIMIT = rls_pb2.RateLimitResponse.OVER_LIMIT
 START_MS = 1_767_225_600_000
@@ -67,54 +68,22 @@ descriptors:
 TEMPLATES = ("tier=%x-loyalty%|none", "user=%user%", "path=%path%", "path=%path%,user=%user%")
 
 
-class Asking:
-    """The loop and the callers of a service that is turned by hand."""
-
-    deadline = float("inf")
-    waiting = True
-
-    def __init__(self) -> None:
-        self.answers: list[bytes | None] = []
-        self._callbacks: list[Any] = []
-
-    def time(self) -> float:
-        return 0.0
-
-    def call_soon(self, callback: Any) -> None:
-        self._callbacks.append(callback)
-
-    def turn(self) -> None:
-        """One tick."""
-        callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            callback()
-
-    def reply(self, message: bytes) -> None:
-        self.answers.append(message)
-
-    def fail(self, error: RpcError) -> None:
-        self.answers.append(None)
-
-
 class Served:
     """The service on a memory store, at the moments of a log."""
 
     def __init__(self, config: Config, settings: Settings) -> None:
-        self.metrics, self.asking, self.clock = Metrics(), Asking(), SetClock()
+        self.metrics, self.turning, self.clock = Metrics(), Turning(), SetClock()
         cache = OverLimitCache(settings.limiter.local_cache_size_in_bytes)
         self.store = MemoryStore(2**40)
-        limiter = Limiter(self.store, self.clock, self.asking, cache, LimiterOptions())
+        limiter = Limiter(self.store, self.clock, self.turning, cache, LimiterOptions())
         planner = make_planner(settings, lambda key, configured: self.metrics.limit(key, configured=configured))
-        self.service = RateLimitService(limiter, planner, self.metrics, self.asking.time)
+        self.service = RateLimitService(limiter, planner, self.metrics, self.turning.time)
         self.service.swap(config, Rules(decision_rules(settings), settings.response))
 
-    def ask(self, messages: Sequence[bytes], ms: int) -> list[bytes | None]:
-        """The answers of one tick, in their order; None for a refusal."""
+    def ask(self, message: bytes, ms: int) -> bytes | None:
+        """The answer to the one request of a tick; None for a refusal."""
         self.clock.ms = ms
-        self.asking.answers = []
-        self.service.should_rate_limit([self.asking] * len(messages), list(messages))
-        self.asking.turn()
-        return self.asking.answers
+        return self.turning.ask(self.service, message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +177,7 @@ def disagreements(seed: int) -> tuple[int, list[str]]:
     """How many requests the case of `seed` has, and where replay and service differ."""
     given = case(seed)
     served = Served(given.config, given.settings)
-    answers = [served.ask([message], ms)[0] for ms, message in given.asked]
+    answers = [served.ask(message, ms) for ms, message in given.asked]
     fast, exact = Replayed(given), Replayed(given, exact=True, rows_a_run=1_000)
     found = []
     responses = [None if each is None else rls_pb2.RateLimitResponse.FromString(each) for each in answers]
@@ -238,7 +207,7 @@ def disagreements_of_log(folder: Path, traffic: Traffic) -> tuple[int, list[str]
     served = Served(load_config([ConfigFile("shop.yaml", LOG_CONFIG.encode())]), settings)
     # Those of one millisecond come as they stand in the log.
     asked = sorted(ended(requests(traffic)), key=lambda each: each.ms)
-    denied = sum(_denies(served.ask([_message(each)], each.ms)[0]) for each in asked)
+    denied = sum(_denies(served.ask(_message(each), each.ms)) for each in asked)
     told: dict[str, tuple[int, ...]] = {"all": (report["requests"], report["denied"])}
     counted: dict[str, tuple[int, ...]] = {"all": (len(asked), denied)}
     for each in report["limits"]:

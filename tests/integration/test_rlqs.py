@@ -12,7 +12,7 @@ import grpc.aio
 import pytest
 
 from deploy.demo.quota import Fleet
-from loadtest.simulated_envoys import METHOD
+from loadtest.quota_wire import PATH
 from ratelimit.pb.envoy.service.rate_limit_quota.v3 import rlqs_pb2
 
 pytestmark = pytest.mark.integration
@@ -93,7 +93,7 @@ async def test_hostile_streams_are_bounded_and_told_apart(tmp_path: Path) -> Non
     await fleet.start(0, RLQS_STREAM_BUCKETS_MAX="1500")
     try:
         async with asyncio.timeout(60), grpc.aio.insecure_channel(f"127.0.0.1:{fleet.instance.grpc_port}") as channel:
-            method: Any = channel.stream_stream(METHOD)
+            method: Any = channel.stream_stream(PATH)
             many, strangers, absurd, garbage, honest = (method() for _ in range(5))
             for message in hostile(2000):
                 await many.write(message)

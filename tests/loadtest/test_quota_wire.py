@@ -14,7 +14,7 @@ from loadtest.answers import (
     LoadFailedError,
     frame,
 )
-from loadtest.quota_wire import FRAME_BYTES_MAX, INITIAL_WINDOW_SIZE, QuotaConnection, actions, rate_of, varint
+from loadtest.quota_wire import FRAME_BYTES_MAX, INITIAL_WINDOW_SIZE, QuotaConnection, actions, rate_of
 from loadtest.request_frames import framed
 from ratelimit.quota.assignment import Abandon, Assign
 from ratelimit.service.quota_messages import Blanket, assigned, blanket, bucket_of, response
@@ -109,8 +109,3 @@ def test_another_message_is_not_taken_for_actions() -> None:
     """It is told what stands there."""
     with pytest.raises(LoadFailedError, match="field 2 at 0"):
         list(actions(b"\x12\x00"))
-
-
-def test_numbers_are_as_protobuf_writes_them() -> None:
-    """Seven bits in an octet, the lowest first."""
-    assert [varint(number) for number in (0, 127, 128, 300)] == [b"\0", b"\x7f", b"\x80\x01", b"\xac\x02"]

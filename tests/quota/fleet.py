@@ -158,8 +158,8 @@ class Fleet:
         server, name = envoy.server, envoy.name
         lost, envoy.loses = envoy.loses, False
         if server is not None and not envoy.cut and not lost:
-            arrives = max([self.now_s + envoy.delay_s, *(at for at, _ in envoy.outbox)])
-            envoy.outbox.append((arrives, lambda: self._report(server, name, (allowed, denied, elapsed_s))))
+            arrives_s = self._arrives_s(envoy, envoy.outbox)
+            envoy.outbox.append((arrives_s, lambda: self._report(server, name, (allowed, denied, elapsed_s))))
 
     def _report(self, server: Server, name: str, counts: tuple[int, int, int]) -> None:
         server.report(name, *counts, self.now_s)
@@ -177,8 +177,12 @@ class Fleet:
                 envoy.rate, envoy.most, envoy.tokens = rate, most, most
             envoy.expires = self.now_s + action.ttl_s
         if server is not None and push.asks:
-            arrives = max([self.now_s + envoy.delay_s, *(at for at, _ in envoy.outbox)])
-            envoy.outbox.append((arrives, lambda: server.acked(push.envoy, push.seq, self.now_s)))
+            arrives_s = self._arrives_s(envoy, envoy.outbox)
+            envoy.outbox.append((arrives_s, lambda: server.acked(push.envoy, push.seq, self.now_s)))
+
+    def _arrives_s(self, envoy: Envoy, behind: Sequence[tuple[float, object]]) -> float:
+        """When a message arrives that is sent now: none overtakes another."""
+        return max([self.now_s + envoy.delay_s, *(at_s for at_s, _ in behind)])
 
     def _serve(self) -> None:
         for envoy in self.envoys:
@@ -191,5 +195,4 @@ class Fleet:
     def _send(self, server: Server, push: Push) -> None:
         for to in self.envoys:
             if to.name == push.envoy and to.server is server and to.alive:
-                arrives = max([self.now_s + to.delay_s, *(at for at, _ in to.inbox)])
-                to.inbox.append((arrives, push))
+                to.inbox.append((self._arrives_s(to, to.inbox), push))

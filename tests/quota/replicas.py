@@ -1,12 +1,13 @@
 """Two replicas on one store: the scenarios of `scenarios.py`, and what can happen to a replica or to the store."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ratelimit.errors import StoreError
 from ratelimit.quota.ledger_store import Commit, CommitResult
 from ratelimit.quota.options import LedgerOptions
 from ratelimit.quota.shared_ledger import Place, SharedLedger
-from tests.quota.scenarios import Event, Outcome, Scenario, measure, zipf
+from tests.quota.scenarios import Event, Outcome, Scenario, measure
 from tests.quota.world import World
 from tests.stores.memory_ledgers import MemoryLedgers
 
@@ -69,7 +70,20 @@ class Replicas:
         return SharedLedger(self.options, Place(self.store, b"bucket", name))
 
 
-def kill_one(replicas: Replicas) -> Event:
+Events = Callable[[Replicas], Sequence[tuple[float, Event]]]
+
+
+def nothing(_: Replicas) -> Sequence[tuple[float, Event]]:
+    """None of what follows."""
+    return ()
+
+
+def killed_at(at_s: float) -> Events:
+    """One replica is killed then."""
+    return lambda replicas: [(at_s, _kill_one(replicas))]
+
+
+def _kill_one(replicas: Replicas) -> Event:
     """The first replica dies; its Envoys connect to the second at their next report."""
 
     def event(world: World) -> None:
@@ -98,9 +112,8 @@ def _step(replicas: Replicas, seconds: float) -> Event:
     return event
 
 
-Events = Callable[[Replicas], list[tuple[float, Event]]]
 WITH_REPLICAS: dict[str, Events] = {
-    "replica killed": lambda replicas: [(60.0, kill_one(replicas))],
+    "replica killed": killed_at(60.0),
     "store away": lambda replicas: [(50.0, _away(replicas, away=True)), (70.0, _away(replicas, away=False))],
     "store lost": lambda replicas: [(60.0, _lose(replicas))],
     "clock forward": lambda replicas: [(60.0, _step(replicas, 20.0))],
@@ -109,24 +122,14 @@ WITH_REPLICAS: dict[str, Events] = {
 
 
 def simulate_replicas(
-    name: str, scenario: Scenario, options: LedgerOptions, *, count: int = 10, named: bool = True
+    scenario: Scenario, options: LedgerOptions, happens: Events = nothing, *, count: int = 10, named: bool = True
 ) -> tuple[Outcome, Replicas]:
-    """Run a scenario, and the events that `name` stands for, on two replicas."""
+    """Run a scenario on two replicas, to which something happens beside it."""
     replicas = Replicas(count, options)
     world = World(count, replicas.ledgers[0], scenario.demand(count, options.limit_per_s), 1)
     world.servers = list(replicas.of_each)
     world.keeps_names = named
     world.before_step = replicas.store.step
-    events = WITH_REPLICAS[name](replicas) if name else []
-    whole = Scenario(
-        scenario.demand,
-        lambda n, o: [*scenario.events(n, o), *events],
-        scenario.change_s,
-        scenario.prepare,
-        scenario.length_s,
-    )
+    whole = replace(scenario, events=lambda n, o: [*scenario.events(n, o), *happens(replicas)])
     whole.prepare(world)
     return measure(world, whole, options), replicas
-
-
-SKEWED = Scenario(zipf, change_s=60)

@@ -24,29 +24,20 @@ class Scenario:
 
     demand: Callable[[int, float], Demand]
     events: Callable[[int, LedgerOptions], list[tuple[float, Event]]] = lambda _n, _o: []
-    change_s: float = 0.0
     prepare: Event = lambda _: None
     length_s: float = LENGTH_S
 
 
 @dataclass
 class Outcome:
-    """What came of it: parts of one, and seconds. `bound` is the most that bursts could bring in a window."""
+    """What came of it, as parts of one. `bound` is the most that bursts could bring in a window."""
 
     overshoot: float
     use: float
     jain: float
-    converged_s: float
     in_force: float
     bound: float
     pushes_per_min: float = 0.0
-
-    def __str__(self) -> str:
-        return (
-            f"over {100 * self.overshoot:5.1f}  use {100 * self.use:5.1f}  jain {self.jain:.3f}"
-            f"  converged {self.converged_s:4.1f} s  in force {100 * self.in_force:6.2f}  bound {100 * self.bound:4.1f}"
-            f"  pushes {self.pushes_per_min:5.1f}"
-        )
 
 
 def steady(count: int, limit: float) -> Demand:
@@ -142,17 +133,17 @@ SCENARIOS = {
     "steady": Scenario(steady),
     "skewed": Scenario(zipf),
     "churn": Scenario(steady, churn_events),
-    "crash": Scenario(steady, _fifth(World.leave), 40),
-    "flash": Scenario(flash, change_s=40),
-    "shift": Scenario(shift, change_s=60),
+    "crash": Scenario(steady, _fifth(World.leave)),
+    "flash": Scenario(flash),
+    "shift": Scenario(shift),
     "drift": Scenario(drift),
     "bursty": Scenario(bursty),
     "lossy": Scenario(zipf, prepare=_loses),
-    "silent death": Scenario(steady, _fifth(partial(World.leave, fin=False)), 40),
-    "cut off": Scenario(steady, _fifth(World.cut), 40),
-    "reset": Scenario(zipf, _fifth(World.disconnect), 40),
-    "restart, lost": Scenario(zipf, restart_events(keeps=False), 60),
-    "restart, kept": Scenario(zipf, restart_events(keeps=True), 60, _names),
+    "silent death": Scenario(steady, _fifth(partial(World.leave, fin=False))),
+    "cut off": Scenario(steady, _fifth(World.cut)),
+    "reset": Scenario(zipf, _fifth(World.disconnect)),
+    "restart, lost": Scenario(zipf, restart_events(keeps=False)),
+    "restart, kept": Scenario(zipf, restart_events(keeps=True), _names),
 }
 
 
@@ -178,10 +169,10 @@ def measure(world: World, scenario: Scenario, options: LedgerOptions) -> Outcome
         if second >= WARM_S:
             ideal += fair
             admitted += world.admitted_of - before
-    return _outcome(world, limit, (ideal, admitted), scenario.change_s)
+    return _outcome(world, limit, (ideal, admitted))
 
 
-def _outcome(world: World, limit: float, by_envoy: tuple[Floats, Floats], change_s: float) -> Outcome:
+def _outcome(world: World, limit: float, by_envoy: tuple[Floats, Floats]) -> Outcome:
     record = world.record
     ideal, admitted = by_envoy
     steps, warm = round(WINDOW_S / STEP_S), round(WARM_S / STEP_S)
@@ -196,20 +187,7 @@ def _outcome(world: World, limit: float, by_envoy: tuple[Floats, Floats], change
         overshoot=float(windows[warm:].max() / allowance - 1),
         use=float(admitted.sum() / ideal.sum()),
         jain=float(ratio.sum() ** 2 / (len(ratio) * (ratio**2).sum())),
-        converged_s=_converged(record.admitted, record.wanted, limit, change_s),
         in_force=max(record.in_force) / limit,
         bound=float(bounds[warm:].max() / allowance),
         pushes_per_min=world.pushes / world.count / world.now_s * 60,
     )
-
-
-def _converged(admitted: list[float], wanted: list[float], limit: float, since_s: float) -> float:
-    """Seconds until nine tenths of what can be used are used, for two seconds on end."""
-    per_s = round(1 / STEP_S)
-    used = np.array(admitted).reshape(-1, per_s).sum(axis=1)
-    could = np.minimum(np.array(wanted).reshape(-1, per_s).sum(axis=1), limit)
-    good = used >= 0.9 * could
-    for second in range(int(since_s), len(good) - 1):
-        if good[second] and good[second + 1]:
-            return second - since_s
-    return float("inf")

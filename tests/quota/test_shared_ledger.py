@@ -11,7 +11,7 @@ from ratelimit.quota.ledger_store import NOTHING, Commit, CommitResult, Committe
 from ratelimit.quota.options import LedgerOptions
 from ratelimit.quota.row import Row
 from ratelimit.quota.shared_ledger import EVENTS_MAX, OUT_OF_TOUCH_S, RETRY_S, Place, SharedLedger
-from tests.quota.replicas import SKEWED, WITH_REPLICAS, FarLedgers, simulate_replicas
+from tests.quota.replicas import WITH_REPLICAS, FarLedgers, simulate_replicas
 from tests.quota.scenarios import SCENARIOS
 
 LIMIT = 100.0
@@ -314,7 +314,7 @@ def test_a_lease_that_is_over_is_not_put_back() -> None:
 
 def test_two_replicas_do_as_well_as_one() -> None:
     """In the world, by the goals of one."""
-    outcome, replicas = simulate_replicas("", SCENARIOS["churn"], LedgerOptions(1_000))
+    outcome, replicas = simulate_replicas(SCENARIOS["churn"], LedgerOptions(1_000))
     assert outcome.in_force <= 1 + 1e-9
     assert outcome.overshoot <= 0.02
     assert outcome.use >= 0.96
@@ -324,7 +324,7 @@ def test_two_replicas_do_as_well_as_one() -> None:
 @pytest.mark.parametrize("name", WITH_REPLICAS)
 def test_what_happens_to_replicas_and_stores_is_survived(name: str) -> None:
     """Nothing beyond the limit is in force at any step, and nearly all is used."""
-    outcome, _ = simulate_replicas(name, SKEWED, LedgerOptions(1_000))
+    outcome, _ = simulate_replicas(SCENARIOS["skewed"], LedgerOptions(1_000), WITH_REPLICAS[name])
     assert outcome.in_force <= 1 + 1e-9
     assert outcome.overshoot <= 0.02
     assert outcome.use >= 0.95
@@ -332,6 +332,7 @@ def test_what_happens_to_replicas_and_stores_is_survived(name: str) -> None:
 
 def test_without_names_old_leases_are_waited_for() -> None:
     """The Envoys of a replica that died come back as others."""
-    outcome, _ = simulate_replicas("replica killed", SKEWED, LedgerOptions(1_000), named=False)
+    killed = WITH_REPLICAS["replica killed"]
+    outcome, _ = simulate_replicas(SCENARIOS["skewed"], LedgerOptions(1_000), killed, named=False)
     assert outcome.in_force <= 1 + 1e-9
     assert outcome.use >= 0.85

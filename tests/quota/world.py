@@ -37,7 +37,6 @@ class Server(Protocol):
 class Record:
     """One number for each step: requests per step, rates per second, tokens."""
 
-    wanted: list[float] = field(default_factory=list)
     admitted: list[float] = field(default_factory=list)
     in_force: list[float] = field(default_factory=list)
     full: list[float] = field(default_factory=list)
@@ -140,7 +139,6 @@ class World:
         if self.step % TICK_STEPS == 0:
             self._tick()
         record = self.record
-        record.wanted.append(float(wanted.sum()))
         record.admitted.append(float(admitted.sum()))
         record.unassigned.append(float(free.sum()))
         record.in_force.append(float(self.rate.dot(obeys)))

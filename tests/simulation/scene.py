@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from loadtest.access_log import printed
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.descriptors.request import Descriptor, Request
 from ratelimit.descriptors.tree import Config
@@ -51,8 +51,7 @@ def plan(replayed: Replay, *descriptors: str, hits: int = 1) -> tuple[Planned]:
 
 def time(ms: int) -> str:
     """START_MS and so many milliseconds later, as Envoy prints it."""
-    moment = datetime.fromtimestamp(START_MS // 1_000 + ms // 1_000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1_000:03}Z"
+    return printed(START_MS + ms)
 
 
 def json_log(path: Path, lines: Iterable[tuple[int, dict[str, Any]] | str]) -> Path:
