@@ -7,6 +7,7 @@ from typing import TextIO
 
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.descriptors.tree import Config
+from ratelimit.descriptors.yaml_reader import YamlFile
 from ratelimit.errors import ConfigError
 from ratelimit.lint.comments import without_excused
 from ratelimit.lint.configuration import configuration_findings
@@ -39,9 +40,10 @@ class Checking:
 
 @dataclass(slots=True)
 class _Read:
-    """The files, and for the names of findings where they are."""
+    """The files, as they are and as they were read, and for the names of findings where they are."""
 
     files: list[ConfigFile] = field(default_factory=list)
+    loaded: list[YamlFile] = field(default_factory=list)
     places: dict[str, str] = field(default_factory=dict)
 
 
@@ -53,7 +55,7 @@ def check(checking: Checking, settings: ConfigSettings, out: TextIO) -> int:
     except ConfigError as error:
         found = [of_error(error)]
     else:
-        found = configuration_findings(read.files, config, load_limits(settings))
+        found = configuration_findings(read.loaded, config)
     mesh = list(_mesh_files(checking.envoy, settings, found))
     if checking.envoy:
         found += together_findings(mesh, config)
@@ -80,7 +82,7 @@ def _read(paths: Sequence[Path], settings: ConfigSettings, read: _Read) -> Confi
             read.files.append(ConfigFile(shown, text))
             read.places[shown] = legible(path / name if path.is_dir() else path)
     strict, merge_domains = settings.config_strict, settings.merge_domain_config
-    config = load_config(read.files, strict=strict, merge_domains=merge_domains, limits=limits)
+    config = load_config(read.files, strict=strict, merge_domains=merge_domains, limits=limits, read=read.loaded)
     if not read.files:
         raise ConfigError("no file there", file=legible(paths[0]))
     return config
