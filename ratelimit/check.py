@@ -7,6 +7,7 @@ from typing import TextIO
 
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.descriptors.tree import Config
+from ratelimit.descriptors.yaml_reader import YamlFile
 from ratelimit.errors import ConfigError
 from ratelimit.lint.comments import without_excused
 from ratelimit.lint.configuration import configuration_findings
@@ -18,7 +19,7 @@ from ratelimit.lint.together import together_findings
 from ratelimit.lint.tree_rules import below
 from ratelimit.settings import ConfigSettings
 from ratelimit.sources.directory import load_limits
-from ratelimit.sources.files import legible, read_directory
+from ratelimit.sources.files import legible, read_directory, read_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,10 @@ class Checking:
 
 @dataclass(slots=True)
 class _Read:
-    """The files, and for the names of findings where they are."""
+    """The files, as they are and as they were read, and for the names of findings where they are."""
 
     files: list[ConfigFile] = field(default_factory=list)
+    loaded: list[YamlFile] = field(default_factory=list)
     places: dict[str, str] = field(default_factory=dict)
 
 
@@ -53,7 +55,7 @@ def check(checking: Checking, settings: ConfigSettings, out: TextIO) -> int:
     except ConfigError as error:
         found = [of_error(error)]
     else:
-        found = configuration_findings(read.files, config, load_limits(settings))
+        found = configuration_findings(read.loaded, config)
     mesh = list(_mesh_files(checking.envoy, settings, found))
     if checking.envoy:
         found += together_findings(mesh, config)
@@ -73,38 +75,36 @@ def _read(paths: Sequence[Path], settings: ConfigSettings, read: _Read) -> Confi
     """Read and load; what was read stands in `read`, also where it does not load. Raises ConfigError."""
     limits = load_limits(settings)
     for path in paths:
-        files = _files(path, limits.file_bytes_max)
-        for name, text in files:
+        for found, file in _files(path, limits.file_bytes_max):
             # As the service logs it, where there is one directory.
-            shown = name if len(paths) == 1 and path.is_dir() else legible(path / name if path.is_dir() else path)
-            read.files.append(ConfigFile(shown, text))
-            read.places[shown] = legible(path / name if path.is_dir() else path)
+            name = file.name if len(paths) == 1 else legible(found)
+            read.files.append(ConfigFile(name, file.text))
+            read.places[name] = legible(found)
     strict, merge_domains = settings.config_strict, settings.merge_domain_config
-    config = load_config(read.files, strict=strict, merge_domains=merge_domains, limits=limits)
+    config = load_config(read.files, strict=strict, merge_domains=merge_domains, limits=limits, read=read.loaded)
     if not read.files:
         raise ConfigError("no file there", file=legible(paths[0]))
     return config
 
 
-def _files(path: Path, file_bytes_max: int) -> list[tuple[str, bytes]]:
-    if not path.is_file():
-        files = read_directory(path, ignore_dot_files=True, file_bytes_max=file_bytes_max)
-        return [(file.name, file.text) for file in files]
-    try:
-        with path.open("rb") as file:
-            return [(path.name, file.read(file_bytes_max + 1))]
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror or error}", file=legible(path)) from None
+def _files(path: Path, file_bytes_max: int) -> list[tuple[Path, ConfigFile]]:
+    """The file that is named, or all of the directory, each with where it is. Raises ConfigError."""
+    if path.is_file():
+        return [(path, read_file(path, file_bytes_max=file_bytes_max))]
+    files = read_directory(path, ignore_dot_files=True, file_bytes_max=file_bytes_max)
+    return [(path / file.name, file) for file in files]
 
 
 def _mesh_files(paths: Sequence[Path], settings: ConfigSettings, found: list[Finding]) -> Iterator[MeshFile]:
     """The YAML and JSON files of Envoy and the mesh; what cannot be read goes to `found`."""
+    file_bytes_max = load_limits(settings).file_bytes_max
     for path in paths:
         try:
-            for name, text in _files(path, load_limits(settings).file_bytes_max):
-                file = path / name if path.is_dir() else path
-                if file.suffix in SUFFIXES or not path.is_dir():
-                    yield MeshFile(legible(file), text, legible(folder_below(file, path)) if path.is_dir() else "")
+            for place, file in _files(path, file_bytes_max):
+                if place == path:
+                    yield MeshFile(file.name, file.text)
+                elif place.suffix in SUFFIXES:
+                    yield MeshFile(legible(place), file.text, legible(folder_below(place, path)))
         except ConfigError as error:
             found.append(of_error(error, "not-readable"))
 

@@ -5,7 +5,6 @@ has no stack to overflow, keeps of each node only what is needed, and stops at t
 are the nodes they stand for, not copies, so a node may even hold itself: whoever visits nodes must count (`Document`).
 """
 
-import math
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -64,32 +63,27 @@ Node = Scalar | Sequence | Mapping
 
 def compose(name: str, text: str, limits: LoadLimits) -> tuple[Node | None, bool]:
     """The root of the first document, None without one, and whether there are more. Raises ConfigError for `name`."""
-    composer = _composed(_Composer(name, limits, documents_max=1), text)
-    return next(iter(composer.roots), None), composer.documents > 1
+    roots = compose_all(name, text, limits)
+    return next(iter(roots), None), len(roots) > 1
 
 
 def compose_all(name: str, text: str, limits: LoadLimits) -> list[Node]:
     """The root of each document. Raises ConfigError for `name`."""
-    return _composed(_Composer(name, limits), text).roots
-
-
-def _composed(composer: "_Composer", text: str) -> "_Composer":
+    composer = _Composer(name, limits)
     try:
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
             composer.take(event)
     except yaml.YAMLError as error:
-        raise _syntax_error(composer.name, error) from None
-    return composer
+        raise _syntax_error(name, error) from None
+    return composer.roots
 
 
 class _Composer:
-    """What the events of one file come to: the roots of its first `documents_max` documents, and how many it has."""
+    """What the events of one file come to: the root of each of its documents."""
 
-    def __init__(self, name: str, limits: LoadLimits, *, documents_max: float = math.inf) -> None:
-        self.name = name
+    def __init__(self, name: str, limits: LoadLimits) -> None:
         self.roots: list[Node] = []
-        self.documents = 0
-        self._documents_max = documents_max
+        self._name = name
         self._limits = limits
         self._nodes = 0
         self._aliases = 0
@@ -99,7 +93,7 @@ class _Composer:
         self._keys: list[Node | None] = []
 
     def take(self, event: Any) -> None:
-        """Add what one event says. Events of later documents are only counted."""
+        """Add what one event says."""
         if isinstance(event, yaml.NodeEvent):
             self._count(event)
             if isinstance(event, yaml.AliasEvent):
@@ -110,7 +104,6 @@ class _Composer:
             self._open.pop()
             self._keys.pop()
         elif isinstance(event, yaml.DocumentStartEvent):
-            self.documents += 1
             self._anchors = {}
 
     def _count(self, event: Any) -> None:
@@ -144,8 +137,7 @@ class _Composer:
 
     def _place(self, node: Node) -> None:
         if not self._open:
-            if self.documents <= self._documents_max:
-                self.roots.append(node)
+            self.roots.append(node)
             return
         parent = self._open[-1]
         if isinstance(parent, Sequence):
@@ -165,7 +157,7 @@ class _Composer:
         return node
 
     def _error(self, event: Any, reason: str) -> ConfigError:
-        return Place(self.name, event.start_mark.line + 1).error(reason)
+        return Place(self._name, event.start_mark.line + 1).error(reason)
 
 
 def implicit_tag(text: str) -> str:

@@ -1,7 +1,8 @@
 """From a YAML file to a specification: the schema of envoyproxy/ratelimit's files, checked key by key."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from ratelimit.descriptors.limit import REQUESTS_PER_UNIT_MAX, WINDOW_S_MAX
 from ratelimit.descriptors.specification import (
@@ -37,11 +38,28 @@ ENVOYS_MAX = 10_000
 _GUESSED_NAME_CHARACTERS_MAX = 60
 
 
-def read_yaml(document: Document, text: bytes) -> DomainSpecification:
-    """Read one file. Raises ConfigError; what the lenient mode lets pass is in `document.warnings`."""
+@dataclass(frozen=True, slots=True)
+class YamlFile:
+    """One file as it was read: the value at its root, and what it says."""
+
+    root: Value
+    specification: DomainSpecification
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What the lenient mode let pass."""
+        return self.root.document.warnings
+
+
+def read_yaml(document: Document, text: bytes) -> YamlFile:
+    """Read one file. Raises ConfigError."""
     root = read_root(document, text)
     if root is None:
         raise Place(document.name).error("the file is empty: it needs a domain")
+    return YamlFile(root, _domain(root))
+
+
+def _domain(root: Value) -> DomainSpecification:
     fields = _fields(root, _ROOT_KEYS)
     place = fields["domain"].place if "domain" in fields else root.place
     return DomainSpecification(

@@ -1,26 +1,27 @@
-"""From files that load to the findings of a configuration."""
+"""From files that loaded to the findings of a configuration."""
 
 from collections.abc import Sequence
 
-from ratelimit.descriptors.loader import ConfigFile
 from ratelimit.descriptors.tree import Config
-from ratelimit.descriptors.yaml_composer import LoadLimits
-from ratelimit.descriptors.yaml_nodes import Document, read_root
-from ratelimit.descriptors.yaml_reader import read_yaml
+from ratelimit.descriptors.yaml_nodes import Document, Value
+from ratelimit.descriptors.yaml_reader import YamlFile
 from ratelimit.lint.finding import Finding, in_order, of_warning
 from ratelimit.lint.limit_rules import limit_findings
 from ratelimit.lint.tree_rules import tree_findings
 from ratelimit.lint.yaml_rules import yaml_findings
 
 
-def configuration_findings(files: Sequence[ConfigFile], config: Config, limits: LoadLimits) -> list[Finding]:
+def configuration_findings(files: Sequence[YamlFile], config: Config) -> list[Finding]:
     """What is hardly meant in `files`, which loaded as `config`."""
     found = [of_warning(warning, "lenient") for warning in config.warnings]
-    # What is not strict was told when the configuration was loaded.
-    specifications = [read_yaml(Document(file.name, limits, strict=False), file.text) for file in files]
     found += tree_findings(config)
-    found += limit_findings(specifications)
+    found += limit_findings([file.specification for file in files])
     for file in files:
-        root = read_root(Document(file.name, limits, strict=False), file.text)
-        found += yaml_findings(root) if root is not None else ()
+        found += yaml_findings(_again(file.root))
     return in_order(found)
+
+
+def _again(root: Value) -> Value:
+    """The root of a file for one more visit, with a budget of its own; what is not strict was told by the first."""
+    document = root.document
+    return Value(Document(document.name, document.limits, strict=False), root.node)

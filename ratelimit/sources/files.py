@@ -41,6 +41,14 @@ def read_directory(directory: Path, *, ignore_dot_files: bool, file_bytes_max: i
     raise ConfigError(f"kept changing while it was read {READ_TRIES} times", file=legible(directory))
 
 
+def read_file(path: Path, *, file_bytes_max: int) -> ConfigFile:
+    """One file that is named itself, by its path, `legible`. Raises ConfigError."""
+    try:
+        return ConfigFile(legible(path), _read(path, file_bytes_max))
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
 def fingerprint(directory: Path, *, ignore_dot_files: bool) -> Fingerprint:
     """What the kernel knows about the files: equal as long as none was written, swapped, added or removed.
 
@@ -69,8 +77,8 @@ def legible(path: object) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def _unreadable(directory: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"cannot be read: {error.strerror or error}", file=legible(error.filename or directory))
+def _unreadable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"cannot be read: {error.strerror or error}", file=legible(error.filename or path))
 
 
 def _generation(directory: Path) -> tuple[str, str]:

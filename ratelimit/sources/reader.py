@@ -77,7 +77,13 @@ def _files(job: Job, warnings: list[str]) -> tuple[str, Nodes]:
     files = read_directory(
         Path(job.directory), ignore_dot_files=job.ignore_dot_files, file_bytes_max=job.limits.file_bytes_max
     )
-    nodes = read_nodes(files, warnings, strict=job.strict, merge_domains=job.merge_domains, limits=job.limits)
+    nodes = read_nodes(
+        files,
+        lambda file: warnings.extend(file.warnings),
+        strict=job.strict,
+        merge_domains=job.merge_domains,
+        limits=job.limits,
+    )
     return digest_of(files), nodes
 
 

@@ -19,7 +19,7 @@ descriptors:
 
 def read(text: str) -> DomainSpecification:
     """The specification of one file."""
-    return read_yaml(Document("f.yaml", LoadLimits()), text.encode())
+    return read_yaml(Document("f.yaml", LoadLimits()), text.encode()).specification
 
 
 def test_reading_judges_only_what_yaml_can_get_wrong() -> None:
@@ -71,6 +71,6 @@ def test_keys_that_nobody_knows_have_their_place(key: str) -> None:
 
 def test_on_store_error_stands_beside_the_domain() -> None:
     """It is read as written, with its place; None where the file does not say."""
-    said = read_yaml(Document("f.yaml", LoadLimits()), b"domain: d\non_store_error: allow")
+    said = read("domain: d\non_store_error: allow")
     assert (said.on_store_error, said.place_of("on_store_error").line) == ("allow", 2)
-    assert read_yaml(Document("f.yaml", LoadLimits()), b"domain: d").on_store_error is None
+    assert read("domain: d").on_store_error is None

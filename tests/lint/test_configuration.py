@@ -4,12 +4,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratelimit.descriptors.loader import ConfigFile, load_config
-from ratelimit.descriptors.yaml_composer import LoadLimits
+from ratelimit.descriptors.yaml_reader import YamlFile
 from ratelimit.errors import ConfigError
 from ratelimit.lint.configuration import configuration_findings
 from ratelimit.lint.formats import as_json, as_sarif, github_lines, text_lines
 from tests.descriptors.texts import contents
-from tests.lint.findings import of_texts
+from tests.lint.findings import of_files, of_texts
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 def test_our_own_configurations_have_no_findings() -> None:
     """What is shipped is what is meant."""
     files = [ConfigFile(path.name, path.read_bytes()) for path in sorted((ROOT / "config").iterdir())]
-    assert configuration_findings(files, load_config(files), LoadLimits()) == []
+    assert of_files(files) == []
 
 
 def test_findings_stand_in_the_order_of_the_files() -> None:
@@ -42,11 +42,12 @@ def test_what_the_lenient_mode_lets_pass() -> None:
 def test_no_file_raises(texts: list[bytes], strict: bool) -> None:
     """What loads has findings, and every format can tell them."""
     files = [ConfigFile(f"{index}.yaml", text) for index, text in enumerate(texts)]
+    read: list[YamlFile] = []
     try:
-        config = load_config(files, strict=strict)
+        config = load_config(files, strict=strict, read=read)
     except ConfigError:
         return
-    found = configuration_findings(files, config, LoadLimits())
+    found = configuration_findings(read, config)
     lines = [*text_lines(found), *github_lines(found, {})]
     assert all(line.isprintable() for line in lines)
     assert as_json(found, {}).encode()

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ratelimit.descriptors.loader import load_config
 from ratelimit.descriptors.request import Descriptor
 from ratelimit.descriptors.tree import walk
-from tests.lint.findings import loaded, named, of_texts
+from tests.lint.findings import files_of, named, of_files, of_texts
 
 LIMIT = "rate_limit: {unit: day, requests_per_unit: %d}"
 
@@ -143,8 +144,9 @@ def written(siblings: Sequence[Any], indent: str = "") -> str:
 @given(trees, st.lists(st.lists(entries, min_size=1, max_size=2), min_size=20, max_size=40))
 def test_never_is_true(tree: list[Any], requests: list[Any]) -> None:
     """No request reaches what is said to be never reached, but by its own text, as it stands."""
-    files, config = loaded(f"domain: d\ndescriptors:\n{written(tree)}")
-    never = {each.place for each in of_texts(files[0].text.decode()) if each.rule == "never-matches"}
+    files = files_of(f"domain: d\ndescriptors:\n{written(tree)}")
+    config = load_config(files)
+    never = {each.place for each in of_files(files) if each.rule == "never-matches"}
     for request in requests:
         for level in walk(config.domains["d"], Descriptor(tuple(request)).entries):
             own = level.node and level.node.composite in {level.key, f"{level.key}_{level.value}"}
