@@ -13,9 +13,10 @@ import pytest_asyncio
 from playwright.async_api import BrowserContext, Page, expect
 
 from deploy.demo.processes import LOOPBACK, Instance, start_service
+from loadtest.simulated_envoys import METHOD
 from ratelimit.pb.envoy.service.rate_limit_quota.v3 import rlqs_pb2
-from ratelimit.service.quota_messages import QUOTA_METHOD, QUOTA_SERVICE_NAME
 from tests.browser import started
+from tests.service.quota_streams import report
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 LIMITS = 10_000
@@ -196,13 +197,9 @@ async def test_no_text_of_anybody_is_markup(shown: Shown) -> None:
 async def reported(stack: AsyncExitStack, port: int, envoy: str, domain: str, *buckets: tuple[str, str]) -> None:
     """An Envoy that reports these buckets, and stays; it was told of each."""
     channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"{LOOPBACK}:{port}"))
-    method: Any = channel.stream_stream(f"/{QUOTA_SERVICE_NAME}/{QUOTA_METHOD}")
+    method: Any = channel.stream_stream(METHOD)
     stream = method(metadata=((NAME, envoy),))
-    message = rlqs_pb2.RateLimitQuotaUsageReports(domain=domain)
-    for key, value in buckets:
-        usage = message.bucket_quota_usages.add(num_requests_allowed=1)
-        usage.bucket_id.bucket[key] = value
-    await stream.write(message.SerializeToString())
+    await stream.write(report(*((key, value, 1, 0) for key, value in buckets), domain=domain))
     told = 0
     while told < len(buckets):
         told += len(rlqs_pb2.RateLimitQuotaResponse.FromString(await stream.read()).bucket_action)
