@@ -170,4 +170,4 @@ class LivePage:
 
 
 def _read(name: str) -> bytes:
-    return files("ratelimit.admin").joinpath("page", *name.removeprefix("page/").split("/")).read_bytes()
+    return files("ratelimit.admin").joinpath("page", name.removeprefix("page/")).read_bytes()

@@ -64,9 +64,15 @@ class AdminServer:
         server, metrics = self._settings.server, self._settings.metrics
         api = {"/healthcheck": self._healthcheck, "/json": self._json.handle}
         await self._listen("http", api, (server.host, server.port), "HOST, PORT")
-        pages: dict[str, Handler] = {"/rlconfig": self._rlconfig, "/stats": self._stats, "/metrics": self._metrics}
-        pages = {**pages, "/explain": self._explain.handle, "/rlqs": self._quota.handle}
-        pages = {**pages, **self._page.routes, **self._debug.routes}
+        pages: Mapping[str, Handler] = {
+            "/rlconfig": self._rlconfig,
+            "/stats": self._stats,
+            "/metrics": self._metrics,
+            "/explain": self._explain.handle,
+            "/rlqs": self._quota.handle,
+            **self._page.routes,
+            **self._debug.routes,
+        }
         await self._listen("debug", pages, (server.debug_host, server.debug_port), "DEBUG_HOST, DEBUG_PORT")
         if not self._settings.prometheus_on:
             return
