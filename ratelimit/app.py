@@ -10,7 +10,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
-from ratelimit.admin.server import AdminServer, AdminViews
+from ratelimit.admin.live_page import AdminViews
+from ratelimit.admin.server import AdminServer
 from ratelimit.descriptors.tree import Config
 from ratelimit.dogstatsd import DogStatsdSink
 from ratelimit.errors import ConfigError

@@ -18,11 +18,11 @@ from PIL import Image
 from playwright.async_api import Page
 
 from deploy.demo.processes import LOOPBACK, ROOT, config_map, run_to_the_end, start_service, start_valkey
-from ratelimit.pb.envoy.service.ratelimit.v3 import rls_pb2
+from ratelimit.service.messages import SHOULD_RATE_LIMIT_PATH
 from tests.browser import started
+from tests.service.messages_of import descriptor, request
 
 FOLDER = ROOT / "docs" / "screenshots"
-PATH = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
 LOADED_S = 65
 COLOURS = 256
 CONNECTIONS, OWN_CONNECTION = 6, (("grpc.use_local_subchannel_pool", 1),)
@@ -59,13 +59,9 @@ descriptors:
 """
 
 
-def request(domain: str, *entries: tuple[str, str]) -> bytes:
-    """One descriptor of these entries."""
-    message = rls_pb2.RateLimitRequest(domain=domain)
-    descriptor = message.descriptors.add()
-    for key, value in entries:
-        descriptor.entries.add(key=key, value=value)
-    return bytes(message.SerializeToString())
+def asked(domain: str, *entries: tuple[str, str]) -> bytes:
+    """A request with one descriptor of these entries."""
+    return request(descriptor(*entries), domain=domain)
 
 
 def some_request(chance: random.Random) -> bytes:
@@ -73,15 +69,15 @@ def some_request(chance: random.Random) -> bytes:
     user = f"u-{int(chance.paretovariate(0.9)) % 5000:04}"
     address = f"198.51.100.{int(chance.paretovariate(0.8)) % 250}"
     kinds = [
-        (28, request("shop", ("plan", "free"), ("user", user))),
-        (12, request("shop", ("plan", "gold"), ("user", user))),
-        (6, request("shop", ("plan", "free"))),
-        (22, request("shop", ("path", "/v1/search"))),
-        (14, request("shop", ("path", "/v1/orders"))),
-        (4, request("shop", ("path", "/v1/login"))),
-        (10, request("shop", ("remote_address", address))),
-        (5, request("partners", ("partner", chance.choice(["acme", "umbrella", "initech"])))),
-        (0.2, request("staging", ("path", "/"))),
+        (28, asked("shop", ("plan", "free"), ("user", user))),
+        (12, asked("shop", ("plan", "gold"), ("user", user))),
+        (6, asked("shop", ("plan", "free"))),
+        (22, asked("shop", ("path", "/v1/search"))),
+        (14, asked("shop", ("path", "/v1/orders"))),
+        (4, asked("shop", ("path", "/v1/login"))),
+        (10, asked("shop", ("remote_address", address))),
+        (5, asked("partners", ("partner", chance.choice(["acme", "umbrella", "initech"])))),
+        (0.2, asked("staging", ("path", "/"))),
     ]
     weights, requests = zip(*kinds, strict=True)
     return chance.choices(requests, weights)[0]
@@ -94,7 +90,7 @@ async def load(port: int) -> None:
         asks: list[Any] = []
         for _ in range(CONNECTIONS):
             channel = grpc.aio.insecure_channel(f"{LOOPBACK}:{port}", OWN_CONNECTION)
-            asks.append((await stack.enter_async_context(channel)).unary_unary(PATH))
+            asks.append((await stack.enter_async_context(channel)).unary_unary(SHOULD_RATE_LIMIT_PATH))
         for turn in range(1_000_000):
             calls = int(20 + 9 * math.sin(turn / 60) + chance.random() * 6)
             answers = (chance.choice(asks)(some_request(chance)) for _ in range(calls))

@@ -8,12 +8,14 @@ next one comes later.
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Protocol
 
 import structlog
 from aiohttp import web
 
 from ratelimit.admin.listener import plain_error, takes_longer
+from ratelimit.admin.pieces import cut_off
 
 READERS_MAX = 8
 HELD_BYTES_MAX = 2 * 1024 * 1024
@@ -107,13 +109,12 @@ class EventStream:
         if self._closed or len(self._readers) >= READERS_MAX:
             return plain_error(503, f"{READERS_MAX} pages are open; close one\n", {"Retry-After": "5"})
         response = web.StreamResponse(headers=HEADERS)
-        reader = _Reader(lambda: request.transport.abort() if request.transport is not None else None)
+        reader = _Reader(partial(cut_off, request))
         self._readers.add(reader)
         try:
             await self._write_all(request, response, reader)
         except (ConnectionError, TimeoutError):
-            if request.transport is not None:
-                request.transport.abort()
+            cut_off(request)
         finally:
             self._readers.discard(reader)
         return response

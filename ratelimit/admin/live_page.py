@@ -8,6 +8,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
 from typing import Protocol
@@ -22,6 +23,7 @@ from ratelimit.admin.listener import Handler, plain_error
 from ratelimit.admin.live_numbers import LiveNumbers, Watched, keys_event
 from ratelimit.admin.loads import Loads
 from ratelimit.admin.pieces import in_pieces
+from ratelimit.admin.quota_page import QuotaView
 from ratelimit.clock import Clock, SystemClock
 from ratelimit.metrics import Metrics
 from ratelimit.settings import Settings
@@ -64,39 +66,29 @@ class Healthy(Protocol):
         """Whether they are."""
 
 
-class PageViews(Protocol):
-    """What the page shows."""
+@dataclass(frozen=True, slots=True)
+class AdminViews:
+    """What the pages show."""
 
-    @property
-    def service(self) -> Configured: ...
-
-    @property
-    def health(self) -> Healthy: ...
-
-    @property
-    def metrics(self) -> Metrics: ...
-
-    @property
-    def loads(self) -> Loads: ...
-
-    @property
-    def watched(self) -> Watched: ...
-
-    @property
-    def quota(self) -> object | None: ...
+    service: Configured
+    health: Healthy
+    metrics: Metrics
+    watched: Watched
+    loads: Loads = field(default_factory=Loads)
+    quota: QuotaView | None = None
 
 
 class LivePage:
     """The page, and what it is told while it is open."""
 
-    def __init__(self, settings: Settings, views: PageViews, clock: Clock | None = None) -> None:
+    def __init__(self, settings: Settings, views: AdminViews, clock: Clock | None = None) -> None:
         self._views = views
         self._clock = clock or SystemClock()
         self._about: dict[str, object] = {
             "store": settings.limiter.backend_type,
             "topology": settings.redis.redis_type.upper(),
+            "divided": views.quota is not None,
         }
-        self._about["divided"] = views.quota is not None
         self._files = {name: _read(name) for name in (*FILES, "page.html")}
         self._turns = asyncio.Semaphore(LIMITS_AT_ONCE)
         self._rows: LimitRows | None = None
@@ -178,4 +170,4 @@ class LivePage:
 
 
 def _read(name: str) -> bytes:
-    return files("ratelimit.admin").joinpath("page", *name.removeprefix("page/").split("/")).read_bytes()
+    return files("ratelimit.admin").joinpath("page", name.removeprefix("page/")).read_bytes()

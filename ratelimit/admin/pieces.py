@@ -31,6 +31,11 @@ async def in_pieces(
             await response.write_eof()
     except (ConnectionError, TimeoutError):
         # Whoever asked has gone or does not read: there is nothing to log, and half an answer is not ended as a whole.
-        if request.transport is not None:
-            request.transport.abort()
+        cut_off(request)
     return response
+
+
+def cut_off(request: web.Request) -> None:
+    """End the connection of a request at once, if it is there still."""
+    if request.transport is not None:
+        request.transport.abort()

@@ -7,11 +7,9 @@ PROMETHEUS_ADDR          PROMETHEUS_PATH
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 from aiohttp import web
@@ -20,15 +18,13 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from ratelimit.admin.debug_pages import DebugPages
 from ratelimit.admin.explain_page import ExplainPage
-from ratelimit.admin.json_api import Configured, JsonApi
+from ratelimit.admin.json_api import JsonApi
 from ratelimit.admin.json_budget import BODY_BYTES_MAX
 from ratelimit.admin.listener import Bounds, Handler, HttpListener
-from ratelimit.admin.live_numbers import Watched
-from ratelimit.admin.live_page import LivePage
-from ratelimit.admin.loads import Loads
+from ratelimit.admin.live_page import AdminViews, LivePage
 from ratelimit.admin.pieces import in_pieces
-from ratelimit.admin.quota_page import QuotaPage, QuotaView
-from ratelimit.metrics import Metrics, Snapshot, tags_suffix
+from ratelimit.admin.quota_page import QuotaPage
+from ratelimit.metrics import Snapshot, tags_suffix
 from ratelimit.metrics.lines import stat_lines
 from ratelimit.metrics.mapped import MappedExposition
 from ratelimit.metrics.mapper import Mapper, read_mapper
@@ -42,26 +38,6 @@ LINES_AT_ONCE = 500
 TEXT = "text/plain; charset=utf-8"
 
 _log = structlog.get_logger(__name__)
-
-
-class Healthy(Protocol):
-    """Who knows whether calls are welcome."""
-
-    @property
-    def healthy(self) -> bool:
-        """Whether they are."""
-
-
-@dataclass(frozen=True, slots=True)
-class AdminViews:
-    """What the pages show."""
-
-    service: Configured
-    health: Healthy
-    metrics: Metrics
-    watched: Watched
-    loads: Loads = field(default_factory=Loads)
-    quota: QuotaView | None = None
 
 
 class AdminServer:
@@ -88,9 +64,15 @@ class AdminServer:
         server, metrics = self._settings.server, self._settings.metrics
         api = {"/healthcheck": self._healthcheck, "/json": self._json.handle}
         await self._listen("http", api, (server.host, server.port), "HOST, PORT")
-        pages: dict[str, Handler] = {"/rlconfig": self._rlconfig, "/stats": self._stats, "/metrics": self._metrics}
-        pages = {**pages, "/explain": self._explain.handle, "/rlqs": self._quota.handle}
-        pages = {**pages, **self._page.routes, **self._debug.routes}
+        pages: Mapping[str, Handler] = {
+            "/rlconfig": self._rlconfig,
+            "/stats": self._stats,
+            "/metrics": self._metrics,
+            "/explain": self._explain.handle,
+            "/rlqs": self._quota.handle,
+            **self._page.routes,
+            **self._debug.routes,
+        }
         await self._listen("debug", pages, (server.debug_host, server.debug_port), "DEBUG_HOST, DEBUG_PORT")
         if not self._settings.prometheus_on:
             return

@@ -55,13 +55,17 @@ def _error(source: str) -> Stat:
     )
 
 
+def _of_workers(group: str, source: str, help_text: str, kind: Kind) -> Stat:
+    """One that each worker has of its own: what is a gauge goes with the worker."""
+    merge = Merge.LIVING if kind is Kind.GAUGE else Merge.SUM
+    return Stat(source, f"ratelimit.{group}.{source}", f"ratelimit_{group}_{source}", help_text, kind=kind, merge=merge)
+
+
 def _store_stats(store: str, pool: str, of: str) -> tuple[Stat, ...]:
     """The attributes of StoreStats: `store` and `pool` are the first words of the names, `of` says which store."""
 
     def stat(source: str, help_text: str, kind: Kind = Kind.COUNTER, group: str = store) -> Stat:
-        merge = Merge.LIVING if kind is Kind.GAUGE else Merge.SUM
-        name = f"ratelimit_{group}_{source}"
-        return Stat(source, f"ratelimit.{group}.{source}", name, f"{of}: {help_text}", kind=kind, merge=merge)
+        return _of_workers(group, source, f"{of}: {help_text}", kind)
 
     return (
         stat("batches", "commands sent, one for a batch, or several for a large one."),
@@ -83,13 +87,11 @@ def _http(source: str, help_text: str, kind: Kind = Kind.COUNTER) -> Stat:
 
 
 def _grpc(source: str, help_text: str, kind: Kind = Kind.COUNTER) -> Stat:
-    merge = Merge.LIVING if kind is Kind.GAUGE else Merge.SUM
-    return Stat(source, f"ratelimit.grpc.{source}", f"ratelimit_grpc_{source}", help_text, kind=kind, merge=merge)
+    return _of_workers("grpc", source, help_text, kind)
 
 
 def _quota(source: str, help_text: str, kind: Kind = Kind.COUNTER) -> Stat:
-    merge = Merge.LIVING if kind is Kind.GAUGE else Merge.SUM
-    return Stat(source, f"ratelimit.quota.{source}", f"ratelimit_quota_{source}", help_text, kind=kind, merge=merge)
+    return _of_workers("quota", source, help_text, kind)
 
 
 def _service(source: str, help_text: str) -> Stat:

@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
-from ratelimit.metrics.declared import DOMAIN_NOT_FOUND, LIMIT, RESPONSE_TIME, SHARE
+from ratelimit.metrics.declared import DOMAIN_NOT_FOUND, LIMIT, RESPONSE_TIME, SHARE, Stat
 from ratelimit.metrics.snapshot import Snapshot
 
 # So many names are sorted in about a millisecond, and so many series written.
@@ -21,19 +21,15 @@ def stat_lines(snapshot: Snapshot) -> Iterator[str]:
     domains = snapshot.domains_not_found
     yield from _series(domains, lambda name: f"{DOMAIN_NOT_FOUND.name.format(name)}: {domains[name]}\n")
     shares = snapshot.shares
-    yield from _series(shares, lambda name: _share(name, shares[name]))
-    yield from _series(snapshot.configured, lambda name: _limit(name, snapshot.configured[name], zeros=True))
-    yield from _series(snapshot.dynamic, lambda name: _limit(name, snapshot.dynamic[name], zeros=False))
+    yield from _series(shares, lambda name: _lines(SHARE, name, shares[name]))
+    yield from _series(snapshot.configured, lambda name: _lines(LIMIT, name, snapshot.configured[name]))
+    yield from _series(snapshot.dynamic, lambda name: _lines(LIMIT, name, snapshot.dynamic[name], zeros=False))
 
 
-def _limit(name: str, numbers: Iterable[int], *, zeros: bool) -> str:
-    """The lines of one limit; zeros of a series that a caller made say nothing and are left out."""
-    rows = zip(LIMIT, numbers, strict=True)
+def _lines(stats: Iterable[Stat], name: str, numbers: Iterable[int], *, zeros: bool = True) -> str:
+    """The lines of one series; zeros of one that a caller made say nothing and are left out."""
+    rows = zip(stats, numbers, strict=True)
     return "".join(f"{stat.name.format(name)}: {number}\n" for stat, number in rows if zeros or number)
-
-
-def _share(name: str, numbers: Iterable[int]) -> str:
-    return "".join(f"{stat.name.format(name)}: {number}\n" for stat, number in zip(SHARE, numbers, strict=True))
 
 
 def _series(names: Iterable[str], write: Callable[[str], str]) -> Iterator[str]:

@@ -4,7 +4,7 @@
 and each piece is a few milliseconds of work at most: whoever reads lets the event loop run between two of them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 
@@ -48,27 +48,30 @@ def _limits(snapshot: Snapshot) -> Iterator[bytes]:
     configured: dict[_Group, list[int]] = {}
     dynamic: dict[_Group, list[int]] = {}
     for target, series in ((configured, snapshot.configured), (dynamic, snapshot.dynamic)):
-        names = iter(series)
-        while piece := list(islice(names, GROUPED_AT_ONCE)):
-            for name in piece:
-                group = _group(name)
-                sums = configured.get(group) or target.setdefault(group, [0] * len(LIMIT))
-                for index, number in enumerate(series[name]):
-                    sums[index] += number
-            yield b""
+        yield from _add_up(series, target, configured)
     for index, stat in enumerate(LIMIT):
         yield from _family(stat, _samples(configured, dynamic, index))
 
 
 def _shares(snapshot: Snapshot) -> Iterator[bytes]:
     sums: dict[_Group, list[int]] = {}
-    for name, numbers in snapshot.shares.items():
-        held = sums.setdefault(_group(name), [0] * len(SHARE))
-        for index, number in enumerate(numbers):
-            held[index] += number
-    yield b""
+    yield from _add_up(snapshot.shares, sums, sums)
     for index, stat in enumerate(SHARE if sums else ()):
-        yield from _family(stat, ((_labels(group), numbers[index]) for group, numbers in sums.items()))
+        yield from _family(stat, _samples(sums, {}, index))
+
+
+def _add_up(
+    series: Mapping[str, Sequence[int]], target: dict[_Group, list[int]], first: Mapping[_Group, list[int]]
+) -> Iterator[bytes]:
+    """Add each series to its group, in pieces without text: to that of `first`, if it is there, else of `target`."""
+    names = iter(series)
+    while piece := list(islice(names, GROUPED_AT_ONCE)):
+        for name in piece:
+            group, numbers = _group(name), series[name]
+            sums = first.get(group) or target.setdefault(group, [0] * len(numbers))
+            for index, number in enumerate(numbers):
+                sums[index] += number
+        yield b""
 
 
 def _group(name: str) -> _Group:

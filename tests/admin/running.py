@@ -8,7 +8,8 @@ from typing import Any
 
 import aiohttp
 
-from ratelimit.admin.server import AdminServer, AdminViews
+from ratelimit.admin.live_page import AdminViews
+from ratelimit.admin.server import AdminServer
 from ratelimit.clock import SystemClock
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.limiter.counter_key import exact_counter

@@ -13,9 +13,10 @@ import pytest_asyncio
 from playwright.async_api import BrowserContext, Page, expect
 
 from deploy.demo.processes import LOOPBACK, Instance, start_service
+from loadtest.simulated_envoys import METHOD
 from ratelimit.pb.envoy.service.rate_limit_quota.v3 import rlqs_pb2
-from ratelimit.service.quota_messages import QUOTA_METHOD, QUOTA_SERVICE_NAME
 from tests.browser import started
+from tests.service.quota_streams import report
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 LIMITS = 10_000
@@ -25,7 +26,7 @@ WAIT_MS = 60_000
 NAME = "x-envoy-name"
 
 
-def config() -> str:
+def config() -> tuple[str, str]:
     """A domain with 10,000 limits, a small one, and one whose every text is hostile."""
     many = "".join(
         f"  - {{key: path, value: /item-{n}, rate_limit: {{unit: hour, requests_per_unit: 9}}}}\n"
@@ -33,11 +34,9 @@ def config() -> str:
     )
     bad = json.dumps(HOSTILE)
     limit = "rate_limit: {unit: hour, requests_per_unit: 2"
-    return (
-        f"domain: {bad}\ndescriptors:\n  - {{key: {bad}, value: {bad}, {limit}, name: {bad}}}}}\n"
-        "---\ndomain: shop\ndescriptors:\n"
-        f"  - {{key: user, {limit}}}, descriptors: [{{key: plan, {limit}}}}}]}}\n{many}"
-    )
+    hostile = f"domain: {bad}\ndescriptors:\n  - {{key: {bad}, value: {bad}, {limit}, name: {bad}}}}}\n"
+    shop = f"domain: shop\ndescriptors:\n  - {{key: user, {limit}}}, descriptors: [{{key: plan, {limit}}}}}]}}\n{many}"
+    return hostile, shop
 
 
 class Shown:
@@ -56,7 +55,7 @@ class Shown:
 
     async def open(self, *, width: int = 1280, dark: bool = False, path: str = "") -> Page:
         """The page, with the limits of `config`, whatever a test before has made of them."""
-        write(self.folder, *config().split("---\n"))
+        write(self.folder, *config())
         page = await self.browser.new_page()
         page.set_default_timeout(WAIT_MS)
         page.on("console", lambda message: self.said.append(message.text))
@@ -91,7 +90,7 @@ async def shown(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shown
     """One service and one browser for all tests here."""
     folder = tmp_path_factory.mktemp("page")
     (folder / "config").mkdir()
-    write(folder, *config().split("---\n"))
+    write(folder, *config())
     async with AsyncExitStack() as stack:
         browser = await stack.enter_async_context(started(folder / "profile"))
         given = {"RUNTIME_ROOT": str(folder), "BACKEND_TYPE": "memory", "DRAIN_DELAY": "0", "RLQS_ENVOY_METADATA": NAME}
@@ -198,13 +197,9 @@ async def test_no_text_of_anybody_is_markup(shown: Shown) -> None:
 async def reported(stack: AsyncExitStack, port: int, envoy: str, domain: str, *buckets: tuple[str, str]) -> None:
     """An Envoy that reports these buckets, and stays; it was told of each."""
     channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"{LOOPBACK}:{port}"))
-    method: Any = channel.stream_stream(f"/{QUOTA_SERVICE_NAME}/{QUOTA_METHOD}")
+    method: Any = channel.stream_stream(METHOD)
     stream = method(metadata=((NAME, envoy),))
-    message = rlqs_pb2.RateLimitQuotaUsageReports(domain=domain)
-    for key, value in buckets:
-        usage = message.bucket_quota_usages.add(num_requests_allowed=1)
-        usage.bucket_id.bucket[key] = value
-    await stream.write(message.SerializeToString())
+    await stream.write(report(*((key, value, 1, 0) for key, value in buckets), domain=domain))
     told = 0
     while told < len(buckets):
         told += len(rlqs_pb2.RateLimitQuotaResponse.FromString(await stream.read()).bucket_action)
@@ -245,12 +240,10 @@ async def test_another_configuration_takes_the_place_of_the_tree(shown: Shown) -
     page = await shown.open()
     await page.fill("#search", "plan")
     await page.locator("#rows .row", has_text="plan").click()
-    write(
-        shown.folder, config().split("---\n")[0], "domain: shop\ndescriptors: [{key: user, descriptors: [{key: plan}]}]"
-    )
+    write(shown.folder, config()[0], "domain: shop\ndescriptors: [{key: user, descriptors: [{key: plan}]}]")
     assert "1 found of 1 in 2 domains" in await text_of(page, "of 1 in", "#count")
     assert await page.text_content("#detail-name") == "shop.user.plan"
-    write(shown.folder, config().split("---\n")[0], "domain: shop\ndescriptors: [{key: user, oops: 1}]")
+    write(shown.folder, config()[0], "domain: shop\ndescriptors: [{key: user, oops: 1}]")
     assert "1.yaml:2: descriptors[0].oops" in await text_of(page, "oops", "#loads .bad")
     assert "1 found of 1 in" in str(await page.text_content("#count"))
     await page.close()

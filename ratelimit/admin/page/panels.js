@@ -12,7 +12,7 @@ function fact(list, name, value, bad = false) {
 }
 
 /** A counter as people read it: its domain and entries, or its name as it is. */
-function keyText(text) {
+export function keyText(text) {
   const what = element("span", "what");
   if (text.name !== undefined) {
     what.textContent = legible(text.name);

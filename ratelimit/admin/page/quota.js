@@ -1,5 +1,6 @@
 // Divided limits: who has what share of them, asked of /rlqs while the page is seen.
 
+import { keyText } from "./panels.js";
 import { element, legible, shown } from "./rates.js";
 
 const SOME_MS = 2000; // while there is something to see
@@ -33,15 +34,14 @@ function drawBar(bar, rate, hold, demand, whole) {
 
 /** A bucket of the list: a summary, and its Envoys while it is open. */
 class Bucket {
-  constructor(id, onToggle) {
-    this.id = id;
+  constructor(bucket, onToggle) {
+    this.id = bucket.id;
     this.item = element("li");
     this.details = element("details");
     const summary = element("summary");
-    this.name = element("span", "what");
     this.bar = makeBar();
     this.numbers = element("span", "numbers");
-    summary.append(this.name, this.bar, this.numbers);
+    summary.append(keyText(bucket), this.bar, this.numbers);
     this.envoys = element("div", "envoys");
     this.details.append(summary, this.envoys);
     this.details.addEventListener("toggle", () => onToggle(this));
@@ -49,10 +49,6 @@ class Bucket {
   }
 
   show(bucket) {
-    if (!this.name.childNodes.length) {
-      const entries = bucket.entries.map(([key, value]) => `${legible(key)}=${legible(value)}`);
-      this.name.append(element("span", "domain", `${legible(bucket.domain)} `), entries.join(" "));
-    }
     drawBar(this.bar, bucket.assigned, bucket.hold, bucket.demand, Math.max(bucket.limit, bucket.demand));
     this.#showNumbers(bucket);
     if (this.details.open) this.#showEnvoys(bucket);
@@ -144,7 +140,7 @@ export class Divided {
     this.some = buckets.length > 0;
     this.section.hidden = !this.some && (this.section.hidden || !this.words);
     const before = this.buckets;
-    this.buckets = new Map(buckets.map(({ id }) => [id, before.get(id) ?? new Bucket(id, (bucket) => this.#toggled(bucket))]));
+    this.buckets = new Map(buckets.map((value) => [value.id, before.get(value.id) ?? new Bucket(value, (bucket) => this.#toggled(bucket))]));
     for (const [id, bucket] of before) if (!this.buckets.has(id)) bucket.item.remove();
     buckets.forEach((value, place) => {
       const bucket = this.buckets.get(value.id);

@@ -78,20 +78,15 @@ export class Tree {
     this.refresh();
   }
 
-  /** How many nodes were found. */
-  get found() {
-    return this.matches;
-  }
-
   /** Work out which rows there are to see. */
   refresh() {
-    this.matches = 0;
+    this.found = 0; // nodes that have the words searched for
     let wanted = null;
     if (this.terms.length) {
       wanted = new Set();
       for (const node of this.nodes) {
         if (!this.terms.every((term) => node.words.includes(term))) continue;
-        this.matches++;
+        this.found++;
         for (let each = node; each && !wanted.has(each); each = each.parent) wanted.add(each);
       }
     }
@@ -114,6 +109,11 @@ export class Tree {
 
   #isOpen(node, wanted) {
     return wanted ? node.closedInSearch !== this.terms.join(" ") && node.children.some((each) => wanted.has(each)) : node.open;
+  }
+
+  /** Whether rows below a node that is to see are to see, too. */
+  #opened(node) {
+    return this.visible[node.index + 1]?.parent === node;
   }
 
   #ordered(nodes) {
@@ -169,8 +169,8 @@ export class Tree {
   #fill(row, node, top) {
     const { element: div } = row;
     div.style.transform = `translateY(${top}px)`;
-    if (div.id !== `row-${node.number}` || row.tree !== node) {
-      row.tree = node;
+    if (row.drawn !== node) {
+      row.drawn = node;
       div.id = `row-${node.number}`;
       row.key.textContent = legible(node.key);
       row.value.textContent = node.value ? ` ${legible(node.value)}` : "";
@@ -184,7 +184,7 @@ export class Tree {
     div.setAttribute("aria-setsize", node.siblings);
     div.setAttribute("aria-posinset", node.place);
     div.setAttribute("aria-selected", node === this.selected);
-    if (node.children.length) div.setAttribute("aria-expanded", this.visible[node.index + 1]?.parent === node);
+    if (node.children.length) div.setAttribute("aria-expanded", this.#opened(node));
     else div.removeAttribute("aria-expanded");
     const counts = this.rates.of(node);
     drawChart(row.chart, counts?.history);
@@ -218,7 +218,7 @@ export class Tree {
     if (!row) return;
     const { node } = row;
     const twisted = event.target === row.twist || node === this.selected;
-    if (node.children.length && twisted) this.open(node, this.visible[node.index + 1]?.parent !== node);
+    if (node.children.length && twisted) this.open(node, !this.#opened(node));
     this.select(node, { scroll: false });
   }
 
@@ -226,7 +226,7 @@ export class Tree {
     if (event.ctrlKey || event.metaKey || event.altKey || !this.visible.length) return;
     const at = this.selected && this.visible[this.selected.index] === this.selected ? this.selected.index : -1;
     const node = at < 0 ? null : this.visible[at];
-    const opened = node && this.visible[at + 1]?.parent === node;
+    const opened = node && this.#opened(node);
     const page = Math.max(1, Math.floor(this.view.clientHeight / this.height) - 1);
     const go = (index) => this.select(this.visible[Math.min(this.visible.length - 1, Math.max(0, index))]);
     const moves = {
