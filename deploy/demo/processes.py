@@ -172,8 +172,11 @@ async def start_service(
     wait_serving: bool = True,
     module: Sequence[str] = ("ratelimit",),
 ) -> Instance:
-    """One instance of the service, serving; `module` is what Python runs, and its arguments."""
-    ports = {variable: free_port() for variable in ("GRPC_PORT", "PORT", "DEBUG_PORT")}
+    """One instance of the service, serving, on free ports where `environ` names none.
+
+    `module` is what Python runs, and its arguments.
+    """
+    ports = {name: int(environ.get(name) or free_port()) for name in ("GRPC_PORT", "PORT", "DEBUG_PORT")}
     hosts = dict.fromkeys(("GRPC_HOST", "HOST", "DEBUG_HOST"), LOOPBACK)
     numbers = {variable: str(port) for variable, port in ports.items()}
     complete = {"USE_PROMETHEUS": "false", "LOG_LEVEL": "info", **hosts, **numbers, **environ}
