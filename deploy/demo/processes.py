@@ -163,6 +163,13 @@ class Instance:
     http_port: int
     debug_port: int
 
+    async def stats(self) -> dict[str, float]:
+        """Every number of /stats by its name."""
+        address = f"http://{LOOPBACK}:{self.debug_port}/stats"
+        async with aiohttp.ClientSession() as session, session.get(address) as reply:
+            pairs = (line.rsplit(": ", 1) for line in (await reply.text()).splitlines())
+            return {name: float(number) for name, number in pairs}
+
 
 async def start_service(
     name: str,
