@@ -27,7 +27,7 @@ test: setup ## Every test in random order, with the coverage gate (ARGS= goes to
 check: setup ## Formatting, lint, spelling, types and the wire contract
 	@.ci/check
 
-tools: setup ## helm, kustomize and promtool for the tests of deploy/, into build/tools (needs Go; minutes, once)
+tools: setup ## helm, kustomize, promtool and Istio's schemas for the tests of deploy/, into build/tools (needs Go; minutes, once)
 	@$(BIN)/python -m tests.go_programs
 
 docs: setup ## Write the tables of docs/configuration.md and deploy/settings.env, from the settings

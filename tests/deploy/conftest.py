@@ -1,4 +1,4 @@
-"""Real scrapes, and the programs that `make tools` builds."""
+"""Real scrapes, and what `make tools` brings."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -104,5 +104,6 @@ def _tool(name: str) -> Callable[[], Path]:
 
 
 helm = _tool("helm")
+istio_crds = _tool("istio_crds")
 kustomize = _tool("kustomize")
 promtool = _tool("promtool")
