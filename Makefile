@@ -27,14 +27,15 @@ test: setup ## Every test in random order, with the coverage gate (ARGS= goes to
 check: setup ## Formatting, lint, spelling, types and the wire contract
 	@.ci/check
 
-tools: setup ## helm, kustomize and promtool for the tests of deploy/, into build/tools (needs Go; minutes, once)
+tools: setup ## helm, kustomize, promtool and Istio's schemas for the tests of deploy/, into build/tools (needs Go; minutes, once)
 	@$(BIN)/python -m tests.go_programs
 
 docs: setup ## Write the tables of docs/configuration.md and deploy/settings.env, from the settings
 	@$(BIN)/python -m ratelimit.settings.document
 
-manifests: setup ## Copy into the Helm chart and the kustomize base what they hold of the files beside them
+manifests: setup ## Make anew what chart, kustomize base and the two clusters have of deploy/kubernetes and the folders beside
 	@$(BIN)/python -m deploy.copies
+	@$(BIN)/python -m deploy.multicluster
 
 screenshots: setup ## The pictures of the page in docs/screenshots (needs Chromium; takes a little more than a minute)
 	@$(BIN)/python -m tests.screenshots

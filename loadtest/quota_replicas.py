@@ -3,7 +3,7 @@
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from deploy.demo.processes import LOOPBACK, Instance, serving, start_service, start_valkey, until
+from deploy.demo.processes import LOOPBACK, Instance, start_service, start_valkey
 from deploy.demo.quota import environ_of
 from ratelimit.quota.options import LedgerOptions
 from tests.quota.replicas import killed_at, nothing, simulate_replicas
@@ -63,11 +63,8 @@ class Replicas:
         before = self.instances[number]
         await before.program.stop(9)
         environ = {**self._environ, "GRPC_PORT": str(before.grpc_port)}
-        instance = await start_service(f"replica-{number}", self._folder, environ, wait_serving=False)
-        self._stack.push_async_callback(instance.program.stop, 9)
-        instance.grpc_port = before.grpc_port
-        self.instances[number] = instance
-        await until(instance.program, lambda: serving(before.grpc_port), "serving")
+        self.instances[number] = await start_service(f"replica-{number}", self._folder, environ)
+        self._stack.push_async_callback(self.instances[number].program.stop, 9)
 
     async def stop(self) -> None:
         """End everything."""

@@ -138,7 +138,6 @@ class Site:
         instance = await start_service(
             name, self._folder, {**self._environ, "GRPC_PORT": str(port)}, wait_serving=False
         )
-        instance.grpc_port = port
         self._stack.push_async_callback(instance.program.stop, 9)
 
         async def serving() -> bool:

@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from tests import go_programs
-from tests.go_programs import TOOLS, Program, build_all, found
+from tests.go_programs import TOOLS, Program, Shipped, build_all, found
 
 ROOT = Path(__file__).parents[1]
 # Stands for Go: it notes what it is asked for, and writes the program where it is told to.
 GO = """#!/bin/sh
 echo "$@" >> "$GO_NOTES"
 [ "$1" = "$GO_FAILS_AT" ] && { echo "no such module" >&2; exit 1; }
+[ "$2" = download ] && echo "{\\"Dir\\": \\"$GO_MODULE\\"}"
 while [ $# -gt 0 ]; do [ "$1" = -o ] && echo built > "$2"; shift; done
 exit 0
 """
@@ -41,6 +42,19 @@ def test_a_program_is_built_once_from_the_versions_it_names(notes: Path) -> None
     assert PROGRAM.file.name == "tool-v1.2.3"
     assert PROGRAM.file.read_text() == "built\n"
     assert list(PROGRAM.file.parent.iterdir()) == [PROGRAM.file]
+
+
+def test_a_file_is_copied_out_of_the_module_that_ships_it(
+    notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, from where Go says that the module is."""
+    monkeypatch.setenv("GO_MODULE", str(tmp_path))
+    (tmp_path / "schemas").write_text("kind: X\n")
+    shipped = Shipped("schemas", "example.com/api", "v1.2.3", "schemas")
+    assert [build_all((shipped,), "make tools") for _ in range(2)] == [0, 0]
+    assert notes.read_text() == "mod download -json example.com/api@v1.2.3\n"
+    assert shipped.file.name == "schemas-v1.2.3"
+    assert shipped.file.read_text() == "kind: X\n"
 
 
 def test_what_go_said_is_told(notes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,10 +20,10 @@ from deploy.demo.processes import (
     Instance,
     Process,
     config_map,
-    free_port,
     run_to_the_end,
     start_envoy,
     start_service,
+    start_upstream,
     start_valkey,
 )
 
@@ -83,7 +83,7 @@ async def set_up(stack: AsyncExitStack, folder: Path) -> Scene:
     for number in (1, 2):  # one after the other, so that each is known to the stack as soon as it runs
         instances.append(await start_service(f"ratelimit-{number}", folder, environ))
         _ends(stack, instances[-1].program)
-    upstream_port = await _start_upstream(stack)
+    upstream_port = await start_upstream(stack, _catalog)
     bootstrap = yaml.safe_load((ROOT / "deploy" / "envoy" / "bootstrap.yaml").read_text())
     endpoints = {"catalog": [upstream_port], "ratelimit": [instance.grpc_port for instance in instances]}
     envoy = await start_envoy(folder, bootstrap, endpoints)
@@ -149,18 +149,8 @@ def _ends(stack: AsyncExitStack, program: Process) -> None:
     stack.push_async_callback(program.stop)
 
 
-async def _start_upstream(stack: AsyncExitStack) -> int:
-    async def catalog(_: web.Request) -> web.Response:
-        return web.json_response([{"id": 1, "name": "Eau de parfum"}])
-
-    app = web.Application()
-    app.router.add_get("/{path:.*}", catalog)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    port = free_port()
-    await web.TCPSite(runner, LOOPBACK, port).start()
-    return port
+async def _catalog(_: web.Request) -> web.Response:
+    return web.json_response([{"id": 1, "name": "Eau de parfum"}])
 
 
 async def _send(session: aiohttp.ClientSession, port: int, tier: Tier) -> tuple[int, int]:

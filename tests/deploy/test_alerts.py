@@ -2,16 +2,12 @@ import re
 from typing import Any
 
 import pytest
-import yaml
 
 from deploy.demo.processes import ROOT
 from ratelimit.metrics.declared import SHARE
+from tests.deploy.monitoring import rules, shown
 
-RULES: list[dict[str, Any]] = [
-    rule
-    for group in yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yaml").read_text())["groups"]
-    for rule in group["rules"]
-]
+RULES = rules("alerts.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +35,10 @@ def test_what_alerts_read_is_there(scrape: str, runbook: str) -> None:
 
     Those of divided limits are as they are declared: no Envoy shares one there.
     """
-    shown = set(re.findall(r"^# HELP (\w+)", scrape, re.MULTILINE)) | {stat.prometheus for stat in SHARE}
-    shown |= {f"{name}_bucket" for name in shown}
+    there = shown(scrape) | {stat.prometheus for stat in SHARE}
+    there |= {f"{name}_bucket" for name in there}
     expressions = "\n".join(rule["expr"] for rule in RULES)
     paragraphs = runbook[runbook.index("## Alerts") :]
-    assert set(re.findall(r"ratelimit_\w+", f"{expressions}\n{paragraphs}")) - shown == set()
+    assert set(re.findall(r"ratelimit_\w+", f"{expressions}\n{paragraphs}")) - there == set()
     for label in re.findall(r"\{(\w+=\"\w+\")\}", expressions):
         assert label in scrape

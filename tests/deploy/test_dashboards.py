@@ -13,6 +13,7 @@ import yaml
 
 from deploy.demo.processes import ROOT
 from ratelimit.metrics.declared import DOMAIN_NOT_FOUND, LIMIT, MEMCACHE, RESPONSE_TIME, SHARE, SINGLES
+from tests.deploy.monitoring import shown
 
 DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "deploy" / "grafana").glob("*.json"))}
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -37,11 +38,6 @@ def queries(dashboard: dict[str, Any]) -> Iterator[str]:
 def metrics(dashboard: dict[str, Any]) -> set[str]:
     """The names in all of them, a histogram's without `_bucket`."""
     return {name.removesuffix("_bucket") for query in queries(dashboard) for name in METRIC.findall(query)}
-
-
-def shown(scrape: str) -> set[str]:
-    """The metrics of a scrape."""
-    return set(re.findall(r"^# TYPE (\w+)", scrape, re.MULTILINE))
 
 
 def test_there_is_one_for_ours_and_one_for_the_reference_s_names() -> None:

@@ -23,7 +23,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.demo.processes import LOOPBACK, ROOT, Envoy, config_map, free_port, start_envoy, start_service
+from deploy.demo.processes import LOOPBACK, ROOT, Envoy, config_map, start_envoy, start_service, start_upstream
 from tests.deploy.patches import ISTIO, apply, connection_manager, patient, sidecar
 from tests.integration.scene import in_one_window
 
@@ -102,9 +102,10 @@ class Chain:
         file.write_bytes(module())
         self._endpoints = {
             LIMITED: [instance.grpc_port],
-            "catalog": [await self._serve(self._catalog)],
-            LOYALTY: [await self._serve(self._loyalty)],
+            "catalog": [await start_upstream(self._stack, self._catalog)],
+            LOYALTY: [await start_upstream(self._stack, self._loyalty)],
         }
+        self._stack.callback(self.ended.set)
         await self.start_envoy(bootstrap(file))
 
     async def start_envoy(self, config: dict[str, Any]) -> None:
@@ -118,17 +119,6 @@ class Chain:
         async with aiohttp.ClientSession(f"http://{LOOPBACK}:{self.envoy.port}") as session:
             replies = await asyncio.gather(*(session.get(path, headers=fields) for _ in range(times)))
         return Counter((reply.status, reply.headers["x-loyalty-group"]) for reply in replies)
-
-    async def _serve(self, handler: Any) -> int:
-        app = web.Application()
-        app.router.add_get("/{path:.*}", handler)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-        await runner.setup()
-        self._stack.push_async_callback(runner.cleanup)
-        self._stack.callback(self.ended.set)
-        port = free_port()
-        await web.TCPSite(runner, LOOPBACK, port).start()
-        return port
 
     async def _catalog(self, request: web.Request) -> web.Response:
         self.got.append(request.headers)

@@ -19,10 +19,10 @@ def istio_resources(file: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT / "deploy")))
-def test_istio_takes_every_field(file: Path) -> None:
+def test_istio_takes_every_field(istio_crds: Path, file: Path) -> None:
     """Strictly, against the schemas of Istio 1.32: an unknown field would be dropped without a word at the push."""
     for resource in istio_resources(file):
-        validate(resource)
+        validate(resource, istio_crds)
 
 
 MISTAKES: list[tuple[str, tuple[str, ...], Any]] = [
@@ -34,7 +34,7 @@ MISTAKES: list[tuple[str, tuple[str, ...], Any]] = [
 
 
 @pytest.mark.parametrize(("name", "place", "value"), MISTAKES, ids=lambda value: str(value)[:60])
-def test_a_mistake_is_found(name: str, place: tuple[str, ...], value: Any) -> None:
+def test_a_mistake_is_found(istio_crds: Path, name: str, place: tuple[str, ...], value: Any) -> None:
     """A misspelt field, a wrong type, a word that is none of the choices."""
     (good,) = istio_resources(ROOT / "deploy" / "istio" / name)
     bad = copy.deepcopy(good)
@@ -43,4 +43,4 @@ def test_a_mistake_is_found(name: str, place: tuple[str, ...], value: Any) -> No
         inner = inner[key]
     inner[place[-1]] = value
     with pytest.raises(jsonschema.ValidationError):
-        validate(bad)
+        validate(bad, istio_crds)

@@ -7,17 +7,7 @@ import pytest
 
 from deploy import copies
 from deploy.demo.processes import ROOT
-from ratelimit.settings import load_settings
-from tests.deploy.resources import (
-    Resource,
-    by_name,
-    environment,
-    in_folder,
-    is_restricted,
-    names_fit,
-    read,
-    validate,
-)
+from tests.deploy.resources import Resource, are_sound, by_name, environment, in_folder, read
 
 KUSTOMIZE = ROOT / "deploy" / "kustomize"
 OVERLAYS = sorted(path.name for path in (KUSTOMIZE / "overlays").iterdir())
@@ -64,13 +54,8 @@ def test_the_base_is_the_plain_manifests(built: dict[str, list[Resource]]) -> No
 @pytest.mark.parametrize("name", ["base", *OVERLAYS])
 def test_what_is_built_is_valid(built: dict[str, list[Resource]], name: str) -> None:
     """Strictly; names fit together, pods are restricted, and the service takes its variables."""
-    validate(built[name])
-    names_fit(built[name])
-    deployments = [resource for resource in built[name] if resource["kind"] == "Deployment"]
-    assert all(is_restricted(resource) for resource in deployments)
+    are_sound(built[name])
     assert all(resource["metadata"].get("namespace", "istioinaction") == "istioinaction" for resource in built[name])
-    given = environment(by_name(built[name])["Deployment", "ratelimit"])
-    load_settings({key: value for key, value in given.items() if not key.endswith("_CACERT")})
 
 
 def test_the_mesh_adds_what_stands_in_istio_and_prometheus(built: dict[str, list[Resource]]) -> None:

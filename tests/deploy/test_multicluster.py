@@ -5,12 +5,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 
 from deploy.demo.processes import ROOT
 from deploy.multicluster.folders import WEIGHTS, divided, files, write
+from tests.deploy.resources import by_name, validate
 
 HERE = ROOT / "deploy" / "multicluster"
 CLUSTERS = ("cluster1", "cluster2")
@@ -27,19 +27,10 @@ def resources(cluster: str, variant: str = "") -> list[dict[str, Any]]:
     return [each for file in chosen.values() for each in yaml.safe_load_all(file.read_text())]
 
 
-def by_name(found: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
-    """By kind and name, of which there is one each."""
-    named = {(each["kind"], each["metadata"]["name"]): each for each in found}
-    assert len(named) == len(found)
-    return named
-
-
 @pytest.mark.parametrize(("cluster", "variant"), VARIANTS)
 def test_kubernetes_resources_are_valid(cluster: str, variant: str) -> None:
     """Strictly, against the schemas of Kubernetes 1.34; tests/deploy/test_istio_schemas.py does so for Istio's."""
-    for resource in resources(cluster, variant):
-        if ".istio.io/" not in resource["apiVersion"]:
-            kubernetes_validate.validate(resource, "1.34", strict=True)
+    validate(resources(cluster, variant))
 
 
 def test_files_are_as_they_are_made(tmp_path: Path) -> None:

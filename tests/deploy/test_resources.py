@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import kubernetes_validate
 import pytest
 import yaml
 
 from deploy.demo.processes import LOOPBACK, ROOT, config_map, envoy_binary, start_envoy, start_service
 from tests.deploy.patches import ISTIO, apply, sidecar
-from tests.deploy.resources import by_name, in_folder, is_restricted, names_fit
+from tests.deploy.resources import by_name, in_folder, is_restricted, names_fit, validate
 from tests.integration.scene import Scene, room_in_the_minute
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -32,7 +31,7 @@ BUILT_IN = [resource for resource in in_folder(KUBERNETES) if resource["kind"] !
 )
 def test_kubernetes_files_are_valid(resource: dict[str, Any]) -> None:
     """Strictly, against the schemas of Kubernetes 1.34."""
-    kubernetes_validate.validate(resource, "1.34", strict=True)
+    validate([resource])
 
 
 def test_the_config_map_holds_the_catalog() -> None:

@@ -9,16 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.demo.processes import ROOT
+from tests.deploy.monitoring import RULES, rules, shown
 
-RULES = ROOT / "deploy" / "prometheus"
 UNIT_TESTS = sorted((Path(__file__).parent / "prometheus").glob("*_test.yaml"))
-
-
-def rules(name: str) -> list[dict[str, Any]]:
-    """All rules of a file."""
-    groups = yaml.safe_load((RULES / name).read_text())["groups"]
-    return [rule for group in groups for rule in group["rules"]]
 
 
 def unit_tests(name: str) -> list[dict[str, Any]]:
@@ -60,8 +53,8 @@ def test_every_recorded_number_is_tested() -> None:
 
 def test_what_is_recorded_is_there(scrape: str) -> None:
     """Every metric that a recording rule reads is in a real scrape, or recorded by a rule above it."""
-    shown = set(re.findall(r"^# TYPE (\w+)", scrape, re.MULTILINE))
-    shown |= {f"{name}_bucket" for name in shown}
+    there = shown(scrape)
+    there |= {f"{name}_bucket" for name in there}
     for rule in rules("recording.yaml"):
-        assert set(re.findall(r"[\w:]*ratelimit_[\w:]+", rule["expr"])) <= shown, rule["record"]
-        shown.add(rule["record"])
+        assert set(re.findall(r"[\w:]*ratelimit_[\w:]+", rule["expr"])) <= there, rule["record"]
+        there.add(rule["record"])

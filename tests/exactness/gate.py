@@ -11,12 +11,11 @@ import pickle
 import random
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import aiohttp
 import redis.asyncio
 
 from deploy.demo.processes import LOOPBACK, ROOT, Instance, config_map, start_service, start_valkey
@@ -176,19 +175,13 @@ async def _end(client: asyncio.subprocess.Process) -> None:
 
 async def _unknown(instances: Sequence[Instance], calls: int) -> int:
     """The unknown outcomes in the metrics, once those tell of every call."""
-    async with asyncio.timeout(TOLD_S), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(TOLD_S):
         while True:
-            stats = [await _stats(session, each) for each in instances]
+            stats = [await each.stats() for each in instances]
             counted = sum(each["ratelimit_server.ShouldRateLimit.total_requests"] for each in stats)
             if counted >= calls:
                 return int(sum(each["ratelimit.store.unknown_outcomes"] for each in stats))
             await asyncio.sleep(0.1)
-
-
-async def _stats(session: aiohttp.ClientSession, instance: Instance) -> Mapping[str, float]:
-    async with session.get(f"http://{LOOPBACK}:{instance.debug_port}/stats") as answered:
-        lines = (await answered.text()).splitlines()
-    return {name: float(value) for name, value in (line.rsplit(": ", 1) for line in lines)}
 
 
 async def _read(port: int, lines: Sequence[Line]) -> list[str]:

@@ -17,9 +17,9 @@ from deploy.demo.processes import (
     Instance,
     Process,
     config_map,
-    free_port,
     start_envoy,
     start_service,
+    start_upstream,
     start_valkey,
 )
 
@@ -87,14 +87,7 @@ class Scene:
         async def catalog(_: web.Request) -> web.Response:
             return web.Response(text="[]")
 
-        app = web.Application()
-        app.router.add_get("/", catalog)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        self._stack.push_async_callback(runner.cleanup)
-        port = free_port()
-        await web.TCPSite(runner, LOOPBACK, port).start()
-        return port
+        return await start_upstream(self._stack, catalog)
 
 
 def in_one_window(config: str) -> str:

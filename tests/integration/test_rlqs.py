@@ -59,14 +59,6 @@ async def test_two_envoys_share_one_limit(tmp_path: Path) -> None:
     assert "level=error" not in fleet.instance.program.log.read_text()
 
 
-async def stats_of(fleet: Fleet) -> dict[str, float]:
-    """What /stats says."""
-    address = f"http://127.0.0.1:{fleet.instance.debug_port}/stats"
-    async with aiohttp.ClientSession() as session, session.get(address) as reply:
-        pairs = (line.split(": ") for line in (await reply.text()).splitlines())
-        return {name: float(number) for name, number in pairs}
-
-
 async def code_of(call: Any) -> grpc.StatusCode:
     """How it ends: its status comes after all that it was told."""
     with contextlib.suppress(grpc.aio.AioRpcError):
@@ -107,10 +99,10 @@ async def test_hostile_streams_are_bounded_and_told_apart(tmp_path: Path) -> Non
             assert codes == [grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INTERNAL]
             assert rlqs_pb2.RateLimitQuotaResponse.FromString(await honest.read()).bucket_action
             assert rlqs_pb2.RateLimitQuotaResponse.FromString(await absurd.read()).bucket_action
-            stats = await stats_of(fleet)
+            stats = await fleet.instance.stats()
             while stats["ratelimit.quota.unknown_domains"] < 10_000:
                 await asyncio.sleep(0.05)
-                stats = await stats_of(fleet)
+                stats = await fleet.instance.stats()
             text = fleet.instance.program.log.read_text()
     finally:
         await fleet.stop()

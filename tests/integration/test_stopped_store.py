@@ -5,11 +5,10 @@ import signal
 from collections import Counter
 from pathlib import Path
 
-import aiohttp
 import pytest
 import redis.asyncio
 
-from deploy.demo.processes import Instance, config_map, start_service, start_valkey, until
+from deploy.demo.processes import config_map, start_service, start_valkey, until
 from loadtest.fault_client import connect, run
 from loadtest.raw_client import Load, close
 from loadtest.request_frames import CONFIG
@@ -28,16 +27,6 @@ def statuses(port: int, seconds: float) -> Counter[int]:
         close(connections)
 
 
-async def figures(instance: Instance) -> dict[str, int]:
-    """The store's numbers on the debug port."""
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(f"http://127.0.0.1:{instance.debug_port}/stats") as page,
-    ):
-        lines = [line.split(": ") for line in (await page.text()).splitlines() if line.startswith("ratelimit.store.")]
-    return {name.removeprefix("ratelimit.store."): int(value) for name, value in lines}
-
-
 @pytest.mark.integration
 async def test_a_store_that_stops_and_goes_on(tmp_path: Path) -> None:
     """All calls are answered, OK or UNAVAILABLE; the breaker opens and closes; no more ghosts than are told of."""
@@ -53,10 +42,10 @@ async def test_a_store_that_stops_and_goes_on(tmp_path: Path) -> None:
     loading = asyncio.create_task(asyncio.to_thread(statuses, instance.grpc_port, 3.0))
 
     async def opened() -> bool:
-        return (await figures(instance))["breaker_open"] == 1
+        return (await instance.stats())["ratelimit.store.breaker_open"] == 1
 
     async def closed() -> bool:
-        return (await figures(instance))["breaker_open"] == 0
+        return (await instance.stats())["ratelimit.store.breaker_open"] == 0
 
     async with redis.asyncio.Redis(port=port) as client:
         while not await client.keys("*tier*"):  # noqa: ASYNC110 - the load begins in another thread
@@ -71,9 +60,9 @@ async def test_a_store_that_stops_and_goes_on(tmp_path: Path) -> None:
         after = statuses_of(await asyncio.to_thread(statuses, instance.grpc_port, 0.2), found)
         (key,) = await client.keys("*tier*")
         stored = int(await client.get(key) or 0)
-        figured = await figures(instance)
-    assert after[OK] <= stored <= after[OK] + figured["unknown_outcomes"]
-    assert figured["breaker_opened"] >= 1
+        stats = await instance.stats()
+    assert after[OK] <= stored <= after[OK] + stats["ratelimit.store.unknown_outcomes"]
+    assert stats["ratelimit.store.breaker_opened"] >= 1
     assert await instance.program.stop() == 0
     await store.stop()
 

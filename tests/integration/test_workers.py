@@ -49,18 +49,13 @@ class Service:
         self.instance = instance
         self.address = f"{LOOPBACK}:{instance.grpc_port}"
         self.process = psutil.Process(instance.program.process.pid)
+        self.stats = instance.stats
         self._session = session
 
     @property
     def log(self) -> str:
         """What it said so far."""
         return self.instance.program.log.read_text()
-
-    async def stats(self) -> dict[str, float]:
-        """Every stat of /stats."""
-        async with self._session.get(f"http://{LOOPBACK}:{self.instance.debug_port}/stats") as answer:
-            lines = (await answer.text()).splitlines()
-        return {name: float(value) for name, value in (line.rsplit(": ", 1) for line in lines)}
 
     def family(self) -> list[psutil.Process]:
         """The supervisor and all that it started."""

@@ -39,8 +39,8 @@ class TwoClusters:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._stack = AsyncExitStack()
-        self._upstreams = Scene(folder)
-        self.envoys: list[Envoy] = []
+        self._scene = Scene(folder)
+        self.envoys = self._scene.envoys
         self.instances: list[Instance] = []
         self.stores: list[Process] = []
         self.call_links: list[FaultProxy] = []
@@ -62,7 +62,7 @@ class TwoClusters:
         for instance in self.instances:
             self._ends(instance.program)
             self.call_links.append(await self._stack.enter_async_context(FaultProxy(instance.grpc_port)))
-        upstream = await self._upstreams.start_upstream()
+        upstream = await self._scene.start_upstream()
         self.envoys += await asyncio.gather(*(self._envoy(place, upstream) for place in range(2)))
         for envoy in self.envoys:
             self._ends(envoy.program)
@@ -70,7 +70,7 @@ class TwoClusters:
     async def stop(self) -> None:
         """End everything."""
         await self._stack.aclose()
-        await self._upstreams.stop()
+        await self._scene.stop()
 
     async def break_link(self) -> None:
         """Neither cluster reaches anything of the other."""
@@ -79,7 +79,7 @@ class TwoClusters:
     async def statuses(self, place: int, loyalty: str, times: int) -> Counter[int]:
         """The statuses of requests to one cluster's catalog, sent together."""
         async with aiohttp.ClientSession() as session:
-            return Counter(await asyncio.gather(*(self._get(session, place, loyalty) for _ in range(times))))
+            return Counter(await asyncio.gather(*(self._scene.get(session, loyalty, place) for _ in range(times))))
 
     async def admitted(self, loyalty: str, times: int) -> list[int]:
         """How many of the requests are admitted in each cluster, sent together; none of them fails."""
@@ -92,7 +92,7 @@ class TwoClusters:
         statuses: Counter[int] = Counter()
         async with asyncio.timeout(40), aiohttp.ClientSession() as session:
             while not statuses[200] + statuses[429]:
-                statuses[await self._get(session, place, loyalty)] += 1
+                statuses[await self._scene.get(session, loyalty, place)] += 1
         return statuses
 
     async def _service(self, name: str, variant: str, store_port: int) -> Instance:
@@ -118,11 +118,6 @@ class TwoClusters:
         patched: dict[str, Any] = apply(sidecar(), "ratelimit-filter.yaml", "ratelimit-actions.yaml", folder=folder)
         bootstrap = route_to(patient(patched), CALLED, rule, [[own], [other]])
         return await start_envoy(self._folder, bootstrap, {"catalog": [upstream]})
-
-    async def _get(self, session: aiohttp.ClientSession, place: int, loyalty: str) -> int:
-        address = f"http://{LOOPBACK}:{self.envoys[place].port}/"
-        async with session.get(address, headers={"x-loyalty": loyalty}) as response:
-            return response.status
 
     def _ends(self, program: Process) -> None:
         self._stack.push_async_callback(program.stop, 9)
