@@ -13,7 +13,7 @@ import pytest_asyncio
 from playwright.async_api import BrowserContext, Page, expect
 
 from deploy.demo.processes import LOOPBACK, Instance, start_service
-from loadtest.simulated_envoys import METHOD
+from loadtest.quota_wire import PATH
 from ratelimit.pb.envoy.service.rate_limit_quota.v3 import rlqs_pb2
 from tests.browser import started
 from tests.service.quota_streams import report
@@ -197,7 +197,7 @@ async def test_no_text_of_anybody_is_markup(shown: Shown) -> None:
 async def reported(stack: AsyncExitStack, port: int, envoy: str, domain: str, *buckets: tuple[str, str]) -> None:
     """An Envoy that reports these buckets, and stays; it was told of each."""
     channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"{LOOPBACK}:{port}"))
-    method: Any = channel.stream_stream(METHOD)
+    method: Any = channel.stream_stream(PATH)
     stream = method(metadata=((NAME, envoy),))
     await stream.write(report(*((key, value, 1, 0) for key, value in buckets), domain=domain))
     told = 0
