@@ -44,17 +44,13 @@ class KeyWatch:
 
     def decided(self, tick: Tick) -> None:
         """Note the hits of a tick that the store has counted."""
-        hits = tick.hits
-        if self._next < len(hits):
-            for hit in self._some(hits, tick.started):
-                if hit.amount > 0 and hit.result.__class__ is Counted:
-                    name = hit.key.name.rstrip(_DIGITS)  # the window's start
-                    self._hits.add(name, hit.amount * self.step)
-                    over = _over(hit)
-                    if over > 0:
-                        self._over.add(name, over * self.step)
-        else:
-            self._next -= len(hits)
+        for hit in self._some(tick.hits, tick.started):
+            if hit.amount > 0 and hit.result.__class__ is Counted:
+                name = hit.key.name.rstrip(_DIGITS)  # the window's start
+                self._hits.add(name, hit.amount * self.step)
+                over = _over(hit)
+                if over > 0:
+                    self._over.add(name, over * self.step)
         if tick.partly_known:
             requests = list(zip(tick.plans, tick.shares, strict=True))
             for plan, share in self._some(requests, tick.started):

@@ -90,7 +90,7 @@ def test_of_many_hits_some_are_looked_at_and_counted_as_many() -> None:
     assert step > 4
     told = watch.rates(10.0)
     assert told["busiest"][0][1] == {"name": "a:"}
-    assert 4_000 < told["busiest"][0][2] < 16_000  # 8,000
+    assert 3_000 < told["busiest"][0][2] < 21_000  # 8,000, of some twenty looks
     for number in range(40):
         watch.decided(tick_of(busy, at=20.0 + number))
     assert watch.step == 1

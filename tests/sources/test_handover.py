@@ -24,7 +24,7 @@ from tests.descriptors.texts import contents
 def handed(*files: ConfigFile) -> Receiver:
     """The tree at the other end."""
     receiver = Receiver()
-    for line in node_lines(read_nodes(files, [], merge_domains=True)):
+    for line in node_lines(read_nodes(files, lambda _: None, merge_domains=True)):
         receiver.take(json.loads(line)["nodes"])
     return receiver
 
@@ -106,7 +106,7 @@ def test_pieces_are_small_and_complete() -> None:
     """No more rows and bytes than the bounds say, unless one node alone is larger."""
     rows = "".join(f"- {{key: k{n}, value: {'x' * (3_000 if n < 50 else 1)}}}\n" for n in range(1000))
     file = ConfigFile("f.yaml", b"domain: d\ndescriptors:\n" + rows.encode())
-    lines = list(node_lines(read_nodes([file], [])))
+    lines = list(node_lines(read_nodes([file], lambda _: None)))
     assert all(len(line) <= PIECE_BYTES_MAX + 500 for line in lines)
     assert all(len(json.loads(line)["nodes"]) <= ROWS_MAX for line in lines)
     assert sum(len(piece) for piece in handed(file).pieces) == 1001
