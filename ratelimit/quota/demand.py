@@ -5,6 +5,8 @@ averaged over ever longer; a run of small differences the same way is a drift, a
 interval a step came is seen from the two counts together: before it the Envoy was served in another way than after it.
 """
 
+# ruff: noqa: FURB136 - `min` and `max` cost more than all else here, with every report
+
 from math import sqrt
 
 from ratelimit.quota.options import Tuning
@@ -30,7 +32,7 @@ def observe(row: Row, allowed: int, denied: int, duration_s: float, tuning: Tuni
     requests = allowed + denied
     seen = requests / duration_s
     expected = row.estimate * duration_s
-    score = (requests - expected) / sqrt(max(expected, _EXPECTED_MIN))
+    score = (requests - expected) / sqrt(expected if expected > _EXPECTED_MIN else _EXPECTED_MIN)
     row.run = _RUN_KEEPS * row.run + (1 - _RUN_KEEPS) * score
     if row.fresh:
         row.estimate, row.gain, row.run = seen, 0.5, 0.0
@@ -42,8 +44,9 @@ def observe(row: Row, allowed: int, denied: int, duration_s: float, tuning: Tuni
         row.gain, row.run = 0.4, row.run / 2
     else:
         row.estimate += row.gain * (seen - row.estimate)
-        row.gain = max(row.gain / (1 + row.gain), tuning.gain_min)
-    row.hungry = denied > max(_HUNGRY_MIN, _HUNGRY_PART * requests)
+        gain = row.gain / (1 + row.gain)
+        row.gain = gain if gain > tuning.gain_min else tuning.gain_min
+    row.hungry = denied > _HUNGRY_MIN and denied > _HUNGRY_PART * requests
     row.denied = denied / duration_s
     row.zero = row.zero + 1 if requests == 0 else 0
     row.fresh = False

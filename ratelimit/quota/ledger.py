@@ -7,6 +7,7 @@ never exceed the limit. What else is promised, and why: docs/decisions/0010-rlqs
 
 from collections.abc import Mapping
 from math import ceil, inf
+from operator import attrgetter
 
 from ratelimit.quota.assignment import FILL_INTERVAL_S, Abandon, Action, Assign, Probe, Push
 from ratelimit.quota.bursts import HUNGRY_S, burst
@@ -27,6 +28,7 @@ _REBORN_AFTER_S = 1.5
 GAP_S = 7.0
 _STEP_BACK_S = 0.5
 _LOOK_EVERY_S = 5.0
+_DURATION_S_MIN = 0.5
 # An Envoy that reports nothing so often is told to forget the bucket.
 ABANDON_AFTER = 2
 _NEAR_FULL = 0.3
@@ -34,6 +36,7 @@ _GROWTH = 1.5
 _CUT_BURST_MIN = 4
 # One newcomer in the learning phase gets at most this part of what is left for all.
 _LEARNING_EACH = 0.25
+_last, _pend, _silent = attrgetter("last"), attrgetter("pend"), attrgetter("silent")
 
 
 class Ledger:
@@ -98,15 +101,18 @@ class Ledger:
 
     def reply(self, envoy: str, now_s: float) -> Push | None:
         """What an Envoy that has just reported is told without a tick; None where something is to be decided first."""
-        row = self.rows[envoy]
-        settled = row.live and row.pend == inf and row.tokens > 0 and row.zero < ABANDON_AFTER
-        if not settled or self.learning or now_s >= self.head.next_plan_s or envoy in self._out:
+        row, plan_s, watch_s = self.rows[envoy], self.head.next_plan_s, self._next_watch_s
+        if row.tokens == 0 or row.zero >= ABANDON_AFTER or row.abandoned or self.learning or envoy in self._out:
             return None
-        self._answer(row, now_s)
         del self._to_answer[envoy]
-        seq, action = self._out.pop(envoy)
-        self.next_tick_s = self._next_tick(now_s)
-        return Push(envoy, seq, action, row.pend < inf)
+        self.next_tick_s = plan_s if plan_s < watch_s else watch_s  # noqa: FURB136 - `min` costs more
+        self._grow(row, now_s)
+        row.exp = now_s + self.options.tuning.ttl_s
+        if row.pend < inf:
+            return Push(envoy, row.seq, self._assignment(row))
+        if row.renewal is None or row.renewal.seq != row.seq:
+            row.renewal = Push(envoy, row.seq, self._assignment(row), asks=False)
+        return row.renewal
 
     def weigh(self, envoy: str, weight: float) -> None:
         """Give an Envoy that has reported a share of so many Envoys; 1 until it is said."""
@@ -223,6 +229,9 @@ class Ledger:
     def _see(self, now_s: float) -> None:
         """Take a moment in. What the leases are after a gap or a step back is not known: they are taken to be new."""
         head = self.head
+        if 0 <= now_s - head.at < GAP_S:
+            head.at = now_s
+            return
         if self.rows and not -_STEP_BACK_S <= now_s - head.at < GAP_S:
             self.renew_leases(now_s)
         head.at = max(head.at, now_s)
@@ -257,8 +266,11 @@ class Ledger:
         tuning, now_s = self.options.tuning, self.head.at
         row.reckon(now_s)
         # Whole seconds are told, so our own clock says more; but not where reports were lost.
-        duration_s = max(elapsed_s, min(now_s - row.last, elapsed_s + 1), 0.5)
-        row.unknown = row.unknown and (self.learning or self._may_hold(row, allowed / (elapsed_s + 1)))
+        duration_s = now_s - row.last
+        if not elapsed_s <= duration_s <= elapsed_s + 1 or duration_s < _DURATION_S_MIN:
+            duration_s = max(elapsed_s, min(duration_s, elapsed_s + 1), _DURATION_S_MIN)
+        if row.unknown:
+            row.unknown = self.learning or self._may_hold(row, allowed / (elapsed_s + 1))
         observe(row, allowed, denied, duration_s, tuning)
         if self.options.ack is AckMode.REPORT and now_s - row.pend >= tuning.report_acks_after_s:
             self._acknowledge(row)
@@ -285,6 +297,10 @@ class Ledger:
         """Ask whoever is overdue, give up whoever does not answer, release what leases that are over held."""
         tuning = self.options.tuning
         by_ping, next_s, report_s = self.options.ack is AckMode.PING, inf, tuning.report_s
+        soonest_s = self._soonest_s()
+        if now_s < soonest_s:
+            self._next_watch_s = max(soonest_s, now_s + tuning.watch_every_s)
+            return
         for row in list(self.rows.values()):
             if not row.silent:
                 overdue_s = row.last + tuning.overdue_s
@@ -302,6 +318,16 @@ class Ledger:
                 else:
                     next_s = min(next_s, over_s)
         self._next_watch_s = max(next_s, now_s + tuning.watch_every_s)
+
+    def _soonest_s(self) -> float:
+        """A moment before which nobody is overdue. Most often that is all there is to know, and it costs little."""
+        tuning, rows = self.options.tuning, self.rows.values()
+        if any(map(_silent, rows)):
+            return -inf
+        soonest_s = min(map(_last, rows), default=inf) + tuning.overdue_s + tuning.report_s
+        if self.options.ack is AckMode.PING:
+            soonest_s = min(soonest_s, min(map(_pend, rows), default=inf) + tuning.ack_within_s)
+        return soonest_s
 
     def _suspect(self, row: Row, now_s: float, *, ask: bool) -> None:
         if ask and row.owner == self.replica:
@@ -329,7 +355,6 @@ class Ledger:
 
     def _answer(self, row: Row, now_s: float) -> None:
         """Renew the lease of whoever reported, or give a newcomer what there is."""
-        tuning = self.options.tuning
         if row.tokens == 0 and row.hold == 0:
             self._admit(row)
             return
@@ -339,11 +364,17 @@ class Ledger:
             row.pend = now_s
             self._send(row, Abandon())
             return
-        size = burst(row, row.rate, self._live, self.options)
-        room = tuning.refit * tuning.spent_part * self.options.limit_per_s * tuning.window_s
-        if _GROWTH * row.burst <= size and self.head.spent_within(tuning.window_s, now_s) + size < room:
-            self._fill(row, size)
+        self._grow(row, now_s)
         self._renew(row)
+
+    def _grow(self, row: Row, now_s: float) -> None:
+        """Give a bucket that is much too small the size that it should have, if a window has room for that."""
+        size = burst(row, row.tokens / FILL_INTERVAL_S, self._live, self.options)
+        if _GROWTH * row.burst <= size:
+            tuning = self.options.tuning
+            room = tuning.refit * tuning.spent_part * self.options.limit_per_s * tuning.window_s
+            if self.head.spent_within(tuning.window_s, now_s) + size < room:
+                self._fill(row, size)
 
     def _admit(self, row: Row) -> None:
         """The first assignment of an Envoy; where there is nothing for it, none passes until the plan."""
@@ -390,9 +421,11 @@ class Ledger:
         self._next_watch_s = min(self._next_watch_s, row.pend + self.options.tuning.ack_within_s)
 
     def _renew(self, row: Row) -> None:
-        tuning = self.options.tuning
-        row.exp = self.head.at + tuning.ttl_s
-        self._send(row, Assign(max(row.burst, 1), row.tokens, tuning.ttl_s))
+        row.exp = self.head.at + self.options.tuning.ttl_s
+        self._send(row, self._assignment(row))
+
+    def _assignment(self, row: Row) -> Assign:
+        return Assign(row.burst or 1, row.tokens, self.options.tuning.ttl_s)
 
     def _send(self, row: Row, action: Action) -> None:
         self.changed.add(row.envoy)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import inf
 from operator import attrgetter
 
-from ratelimit.quota.assignment import FILL_INTERVAL_S
+from ratelimit.quota.assignment import FILL_INTERVAL_S, Push
 
 _FLAGS = ("hungry", "fresh", "silent", "gone", "abandoned", "unknown")
 _NUMBERS = ("tokens", "burst", "seq", "zero")
@@ -27,6 +27,7 @@ class Row:
     `back`: until when it would have come back after the end of its stream.
     `hungry`: it refused a part that counts. `fresh`: no full report yet. `silent`: it may not be there. `gone`: its
     stream ended. `abandoned`: it was told to forget the bucket. `unknown`: it holds an assignment that is not here.
+    `renewal` is the push of the assignment when it is acknowledged, made once for each `seq`; no part of the value.
     """
 
     envoy: str
@@ -54,6 +55,7 @@ class Row:
     gone: bool = False
     abandoned: bool = False
     unknown: bool = False
+    renewal: Push | None = None
 
     @property
     def rate(self) -> float:

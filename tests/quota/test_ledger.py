@@ -103,29 +103,47 @@ def test_a_report_renews_the_same_assignment() -> None:
     assert not ledger.changed
 
 
-def test_a_report_that_changes_nothing_is_answered_at_once() -> None:
-    """By a renewal, and a tick says nothing more; where a plan is due, or something is on its way, the tick does."""
+def test_a_report_is_answered_at_once_by_what_holds() -> None:
+    """A plan that is due does not hold it up, and the next tick says nothing more of it."""
     ledger = made()
     now_s = settled(ledger, 2) + 5
     ledger.report("e0", 50, 0, 5, now_s)
-    assert ledger.reply("e0", now_s) is None
-    ledger.report("e1", 50, 0, 5, now_s)
-    settle(ledger, ledger.tick(now_s), now_s)
+    push, row = ledger.reply("e0", now_s), ledger.rows["e0"]
+    assert push == Push("e0", row.seq, Assign(row.burst, row.tokens, 12), asks=False)
+    assert row.exp == now_s + 12
+    assert ledger.next_tick_s <= now_s
+    assert ledger.tick(now_s) == []
     ledger.report("e0", 50, 0, 5, now_s + 0.1)
-    push = ledger.reply("e0", now_s + 0.1)
-    assert push is not None
-    assert isinstance(push.action, Assign)
-    assert (push.action.tokens_per_fill, push.seq, push.asks) == (
-        ledger.rows["e0"].tokens,
-        ledger.rows["e0"].seq,
-        False,
-    )
-    assert ledger.rows["e0"].exp == now_s + 0.1 + push.action.ttl_s
+    assert ledger.reply("e0", now_s + 0.1) is push
     assert ledger.next_tick_s > now_s + 0.1
-    assert ledger.tick(now_s + 0.15) == []
-    ledger.rows["e0"].pend = now_s
-    ledger.report("e0", 50, 0, 5, now_s + 0.16)
-    assert ledger.reply("e0", now_s + 0.16) is None
+
+
+def test_a_reply_asks_about_what_is_not_acknowledged() -> None:
+    """Until it is; then the renewals are of what holds by then."""
+    ledger = made()
+    push = born(ledger, "e")
+    ledger.report("e", 50, 0, 5, 0.16)
+    again = ledger.reply("e", 0.16)
+    assert again is not None
+    assert (again.seq, again.action, again.asks) == (push.seq, push.action, True)
+    ledger.acked("e", again.seq, 0.17)
+    ledger.report("e", 50, 0, 5, 0.18)
+    assert ledger.reply("e", 0.18) == Push("e", push.seq, push.action, asks=False)
+
+
+def test_a_reply_says_nothing_that_a_tick_is_to_decide() -> None:
+    """What newcomers get, who is told to forget the bucket, and what is on its way already."""
+    ledger = made()
+    now_s = settled(ledger, 2)
+    ledger.report("new", 1, 0, 0, now_s + 0.1)
+    assert ledger.reply("new", now_s + 0.1) is None
+    settle(ledger, ledger.tick(now_s + 0.2), now_s + 0.2)
+    for turn in (1, 2):
+        ledger.report("e0", 0, 0, 5, now_s + 5 * turn)
+        assert (ledger.reply("e0", now_s + 5 * turn) is None) is (turn == 2)
+    assert isinstance(told(ledger, "e0", now_s + 10).action, Abandon)
+    ledger.report("e0", 0, 0, 5, now_s + 15)
+    assert ledger.reply("e0", now_s + 15) is None
 
 
 def test_what_is_not_acknowledged_is_asked_about_again() -> None:
