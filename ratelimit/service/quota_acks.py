@@ -26,6 +26,7 @@ PROXY_FIELDS = frozenset(
 _MORE, _DEVIATIONS, _LEAST = 1.25, 4.0, 20.0
 # The first report of a bucket, and the one after it, tell of the time before it was assigned anything.
 _JUDGED_FROM = 2
+_NOTHING = Assign(0, 0, 0)
 
 
 def came_through_a_proxy(metadata: Iterable[tuple[str, Any]]) -> bool:
@@ -36,36 +37,36 @@ def came_through_a_proxy(metadata: Iterable[tuple[str, Any]]) -> bool:
 class Given:
     """What one bucket of an Envoy was given since its last report, in tokens, if it obeys what it was told."""
 
-    __slots__ = ("_burst", "_given", "_rate", "_reports", "_since_s", "_told_s", "_ttl_s")
+    __slots__ = ("_assigned", "_given", "_reports", "_since_s", "_told_s")
 
     def __init__(self) -> None:
-        self._rate = self._given = 0.0
-        self._burst = self._reports = self._ttl_s = 0
-        self._since_s = self._told_s = -inf
+        self._assigned = _NOTHING
+        self._given = self._since_s = 0.0
+        self._reports = 0
+        self._told_s = -inf
 
     def told(self, action: Action, now_s: float) -> None:
         """It was told this."""
-        if not isinstance(action, Assign):
-            return
-        rate = action.tokens_per_fill / action.fill_interval_s
-        if (rate, action.max_tokens) != (self._rate, self._burst):
-            self._reckon(now_s)
-            self._given += action.max_tokens
-            self._rate, self._burst = rate, action.max_tokens
-        self._told_s, self._ttl_s = now_s, action.ttl_s
+        if action is not self._assigned:
+            if not isinstance(action, Assign):
+                return
+            if action != self._assigned:
+                self._given += self._reckon(now_s) + action.max_tokens
+            self._assigned = action
+        self._told_s = now_s
 
     def reported(self, allowed: int, elapsed_s: float, now_s: float) -> bool:
         """It allowed so much: whether that is more than it can have."""
-        self._reckon(now_s)
-        given, self._given = self._given, 0.0
-        if elapsed_s < 1 or now_s - self._told_s > self._ttl_s:
+        given, self._given = self._given + self._reckon(now_s), 0.0
+        if elapsed_s < 1 or now_s - self._told_s > self._assigned.ttl_s:
             # A new bucket, or one that had to do without us.
             self._reports = 0
         self._reports += 1
-        most = _MORE * given + 2 * self._burst + _DEVIATIONS * sqrt(given) + _LEAST
-        return self._reports > _JUDGED_FROM and allowed > most
+        if allowed <= given or self._reports <= _JUDGED_FROM:
+            return False
+        return allowed > _MORE * given + 2 * self._assigned.max_tokens + _DEVIATIONS * sqrt(given) + _LEAST
 
-    def _reckon(self, now_s: float) -> None:
-        if self._since_s > -inf:
-            self._given += self._rate * (now_s - self._since_s)
-        self._since_s = now_s
+    def _reckon(self, now_s: float) -> float:
+        """What came since that was asked last."""
+        since_s, self._since_s = self._since_s, now_s
+        return self._assigned.tokens_per_fill / self._assigned.fill_interval_s * (now_s - since_s)

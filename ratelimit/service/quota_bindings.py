@@ -10,12 +10,13 @@ import structlog
 from ratelimit.descriptors.tree import Config
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.metrics import QuotaStats
+from ratelimit.quota.assignment import Abandon, Action, Assign
 from ratelimit.quota.ledger import ABANDON_AFTER
 from ratelimit.quota.options import AckMode
 from ratelimit.service.quota_acks import Given
 from ratelimit.service.quota_ledgers import BucketLedger, Ledgers, Receiver
 from ratelimit.service.quota_limits import Divided, find
-from ratelimit.service.quota_messages import Blanket, entries_of
+from ratelimit.service.quota_messages import Blanket, assigned, entries_of
 from ratelimit.settings import QuotaSettings
 
 # What is told without a ledger holds for so long, and is told again when a part of that has passed.
@@ -47,9 +48,10 @@ class Shared:
 class Binding:
     """A bucket of this stream that a ledger divides."""
 
-    __slots__ = ("generation", "given", "ledger", "pushed_s", "row", "seq", "weight")
+    __slots__ = ("_part", "_told", "bucket", "generation", "given", "ledger", "pushed_s", "row", "seq", "weight")
 
-    def __init__(self, ledger: BucketLedger, row: str, generation: int, weight: float) -> None:
+    def __init__(self, bucket: bytes, ledger: BucketLedger, row: str, generation: int, weight: float) -> None:
+        self.bucket = bucket
         self.ledger = ledger
         self.row = row
         self.generation = generation
@@ -57,6 +59,14 @@ class Binding:
         self.seq = 0
         self.pushed_s = float("inf")
         self.given = Given()
+        self._told: Action | None = None
+        self._part = b""
+
+    def part(self, action: Assign | Abandon) -> bytes:
+        """What it is told, as a part of a response. Ledgers say the same again with the same object."""
+        if action is not self._told:
+            self._told, self._part = action, assigned(self.bucket, action)
+        return self._part
 
 
 class Answered:
@@ -150,7 +160,7 @@ class Bindings:
             return before
         self._leave(bucket)
         row = f"{self.name}#{hashlib.blake2b(bucket, digest_size=8).hexdigest()}" if found.shared else self.name
-        self._bindings[bucket] = binding = Binding(ledger, row, shared.generation, weight)
+        self._bindings[bucket] = binding = Binding(bucket, ledger, row, shared.generation, weight)
         shared.rows[self.domain] = shared.rows.get(self.domain, 0) + 1
         shared.stats.rows += 1
         return binding

@@ -1,7 +1,7 @@
 """Protobuf of rlqs.proto in and out: reports from the bytes of a message, assignments to the bytes of a response.
 
 A bucket id is kept as its canonical bytes, entries in the order of their keys: they name the bucket in every table, and
-are sent back as they are. An assignment is the same bytes for many buckets, so it is made once and kept.
+are sent back as they are. What a bucket is told is written here field by field, thousands of times a second.
 """
 
 from collections.abc import Container, Iterable, Mapping
@@ -25,15 +25,20 @@ KEY_BYTES_MAX, VALUE_BYTES_MAX, DOMAIN_BYTES_MAX = 256, 4096, 256
 # What no Envoy counts in 5 s, and how long none is silent: a day. The ledger has bounds of its own.
 COUNT_MAX = 10**12
 ELAPSED_S_MAX = 24 * 3600
-ASSIGNMENTS_KEPT = 10_000
 UINT32_MAX = 2**32 - 1
 
-_STRATEGY = ratelimit_strategy_pb2.RateLimitStrategy
-_ACTION = rlqs_pb2.RateLimitQuotaResponse.BucketAction
-_BUCKET, _ASSIGNMENT, _ABANDON, _ACTIONS = b"\x0a", b"\x12", b"\x1a\x00", b"\x0a"
+# Fields of RateLimitQuotaResponse, BucketAction and QuotaAssignmentAction, each with what it holds.
+_BUCKET_ACTION = b"\x0a"
+_BUCKET_ID, _ASSIGNMENT, _ABANDON = b"\x0a", b"\x12", b"\x1a\x00"
+_TTL, _STRATEGY = b"\x12", b"\x1a"
+# Of RateLimitStrategy and its TokenBucket.
+_RULE, _TOKEN_BUCKET = b"\x08", b"\x1a"
+_MAX_TOKENS, _TOKENS_PER_FILL, _FILL_INTERVAL = b"\x08", b"\x12", b"\x1a"
+# The only field of a Duration in whole seconds, and of a UInt32Value.
+_NUMBER = b"\x08"
 _FIELD_BYTES_MIN = 2
+_RULES = ratelimit_strategy_pb2.RateLimitStrategy
 _SIZES = [bytes((size,)) for size in range(128)]
-_assignments: dict[tuple[int, int, int], bytes] = {}
 
 
 class Blanket(Enum):
@@ -106,33 +111,28 @@ def assigned(bucket: bytes, action: Assign | Abandon) -> bytes:
         return _part(bucket, _ABANDON)
     if action.denies:
         return blanket(bucket, Blanket.DENY, action.ttl_s)
-    key = (action.max_tokens, action.tokens_per_fill, action.ttl_s)
-    made = _assignments.get(key)
-    if made is None:
-        strategy = _STRATEGY()
-        # A limit may be more than the fields can say: then so much it is.
-        strategy.token_bucket.max_tokens = min(action.max_tokens, UINT32_MAX)
-        strategy.token_bucket.tokens_per_fill.value = min(action.tokens_per_fill, UINT32_MAX)
-        strategy.token_bucket.fill_interval.seconds = action.fill_interval_s
-        made = _kept(key, _assignment(strategy, action.ttl_s))
-    return _part(bucket, made)
+    # A limit may be more than the fields can say: then so much it is.
+    tokens_per_fill = _NUMBER + varint(min(action.tokens_per_fill, UINT32_MAX))
+    token_bucket = (
+        _MAX_TOKENS
+        + varint(min(action.max_tokens, UINT32_MAX))
+        + _field(_TOKENS_PER_FILL, tokens_per_fill)
+        + _field(_FILL_INTERVAL, _NUMBER + varint(action.fill_interval_s))
+    )
+    return _part(bucket, _assignment(_field(_TOKEN_BUCKET, token_bucket), action.ttl_s))
 
 
 def blanket(bucket: bytes, rule: Blanket, ttl_s: int) -> bytes:
     """The same for a bucket without a ledger."""
     if rule is Blanket.ABANDON:
         return _part(bucket, _ABANDON)
-    number = _STRATEGY.ALLOW_ALL if rule is Blanket.ALLOW else _STRATEGY.DENY_ALL
-    key = (-1, number, ttl_s)
-    made = _assignments.get(key)
-    if made is None:
-        made = _kept(key, _assignment(_STRATEGY(blanket_rule=number), ttl_s))
-    return _part(bucket, made)
+    number = _RULES.ALLOW_ALL if rule is Blanket.ALLOW else _RULES.DENY_ALL
+    return _part(bucket, _assignment(_RULE + varint(number), ttl_s))
 
 
 def response(parts: Iterable[bytes]) -> bytes:
     """A serialised RateLimitQuotaResponse of what buckets are told."""
-    return b"".join(_ACTIONS + _size(part) + part for part in parts)
+    return b"".join(parts)
 
 
 def _usage(bucket: bytes, usage: rlqs_pb2.RateLimitQuotaUsageReports.BucketQuotaUsage) -> Usage:
@@ -163,22 +163,16 @@ def _count(message: bytes, usages_max: int) -> None:
         raise _garbled() from None
 
 
-def _assignment(strategy: ratelimit_strategy_pb2.RateLimitStrategy, ttl_s: int) -> bytes:
-    action = _ACTION.QuotaAssignmentAction(rate_limit_strategy=strategy)
-    action.assignment_time_to_live.seconds = ttl_s
-    made = action.SerializeToString()
-    return _ASSIGNMENT + _size(made) + made
-
-
-def _kept(key: tuple[int, int, int], made: bytes) -> bytes:
-    if len(_assignments) >= ASSIGNMENTS_KEPT:
-        _assignments.clear()
-    _assignments[key] = made
-    return made
-
-
 def _part(bucket: bytes, told: bytes) -> bytes:
-    return _BUCKET + _size(bucket) + bucket + told
+    return _field(_BUCKET_ACTION, _field(_BUCKET_ID, bucket) + told)
+
+
+def _assignment(strategy: bytes, ttl_s: int) -> bytes:
+    return _field(_ASSIGNMENT, _field(_TTL, _NUMBER + varint(ttl_s)) + _field(_STRATEGY, strategy))
+
+
+def _field(tag: bytes, value: bytes) -> bytes:
+    return tag + _size(value) + value
 
 
 def _size(part: bytes) -> bytes:

@@ -20,7 +20,6 @@ from ratelimit.service.quota_ledgers import BucketLedger
 from ratelimit.service.quota_messages import (
     Reports,
     Usage,
-    assigned,
     blanket,
     read_reports,
     response,
@@ -51,7 +50,7 @@ class QuotaStream:
         self._bindings = Bindings(shared, self, AckMode.PING if self._can_ping else AckMode.REPORT)
         self._bindings.name = _name(metadata, settings.rlqs_envoy_metadata) or unnamed
         self._bindings.kind = metadata.get(settings.rlqs_class_metadata, "") if settings.rlqs_class_metadata else ""
-        self._out: dict[bytes, tuple[BucketLedger, Push] | bytes] = {}
+        self._out: dict[bytes, tuple[Binding, Push] | bytes] = {}
         self._wake = asyncio.Event()
         # A report is being taken: what it is answered goes out when all of it is.
         self._taking = False
@@ -80,24 +79,27 @@ class QuotaStream:
             await end_tasks(reading, writing)
 
     def push(self, bucket: bytes, ledger: BucketLedger, push: Push) -> None:
-        """Send a push of a ledger; the last one of a bucket is what counts."""
+        """Send a push of a ledger, unless this stream has the bucket with it no more."""
         binding = self._bindings.get(bucket)
-        if binding is None or binding.ledger is not ledger:
-            return
-        now_s = self._loop.time()
+        if binding is not None and binding.ledger is ledger:
+            self._push(binding, push, self._loop.time())
+
+    def _push(self, binding: Binding, push: Push, now_s: float) -> None:
+        """Put it where it is written from; the last one of a bucket is what counts."""
+        bucket, action = binding.bucket, push.action
         if push.seq != binding.seq:
             binding.seq, binding.pushed_s = push.seq, now_s
         if self._detects:
-            binding.given.told(push.action, now_s)
-        waiting = self._out.get(bucket)
-        if isinstance(push.action, Probe) and waiting is not None:
+            binding.given.told(action, now_s)
+        if isinstance(action, Probe) and bucket in self._out:
+            waiting = self._out[bucket]
             if not isinstance(waiting, bytes):  # what waits is asked about as well
-                self._out[bucket] = (ledger, replace(waiting[1], asks=True))
+                self._out[bucket] = (binding, replace(waiting[1], asks=True))
             return
-        self._out[bucket] = (ledger, push)
+        self._out[bucket] = (binding, push)
         if not self._taking:
             self._wake.set()
-        if isinstance(push.action, Abandon):
+        if isinstance(action, Abandon):
             self._bindings.forget(bucket)
 
     def close(self) -> None:
@@ -171,7 +173,7 @@ class QuotaStream:
             ledger.acked(row, binding.seq, now_s)
         answer = ledger.reply(row, now_s)
         if answer is not None:
-            self.push(usage.bucket, bucket, answer)
+            self._push(binding, answer, now_s)
         self._shared.ledgers.touched(bucket)
 
     def _tell_rule(self, usage: Usage, now_s: float) -> None:
@@ -230,23 +232,23 @@ class QuotaStream:
                 self._shared.stats.pushes += len(parts)
                 self._ask(asked)
 
-    def _next_parts(self) -> tuple[list[bytes], list[tuple[BucketLedger, Push]]]:
+    def _next_parts(self) -> tuple[list[bytes], list[tuple[Binding, Push]]]:
         """What goes into the next response, and what is asked about behind it."""
         parts: list[bytes] = []
-        asked: list[tuple[BucketLedger, Push]] = []
+        asked: list[tuple[Binding, Push]] = []
         for bucket in list(islice(self._out, ACTIONS_AT_ONCE)):
             told = self._out.pop(bucket)
             if isinstance(told, bytes):
                 parts.append(told)
                 continue
-            action = told[1].action
-            if told[1].asks:
+            binding, push = told
+            if push.asks:
                 asked.append(told)
-            if not isinstance(action, Probe):
-                parts.append(assigned(bucket, action))
+            if not isinstance(push.action, Probe):
+                parts.append(binding.part(push.action))
         return parts, asked
 
-    def _ask(self, asked: list[tuple[BucketLedger, Push]]) -> None:
+    def _ask(self, asked: list[tuple[Binding, Push]]) -> None:
         now_s = self._loop.time()
         if not self._can_ping or not (asked or now_s - self._asked_s >= ASK_EVERY_S):
             return
@@ -255,7 +257,7 @@ class QuotaStream:
         self._unread.append((now_s, read))
         read.add_done_callback(lambda done: self._obeyed(asked, done))
 
-    def _obeyed(self, asked: list[tuple[BucketLedger, Push]], done: "asyncio.Future[None]") -> None:
+    def _obeyed(self, asked: list[tuple[Binding, Push]], done: "asyncio.Future[None]") -> None:
         """What was asked about has been read; what a proxy has read says nothing."""
         while self._unread and self._unread[0][1].done():
             self._unread.popleft()
@@ -263,9 +265,9 @@ class QuotaStream:
             return
         now_s = self._loop.time()
         self._shared.stats.acks += len(asked)
-        for bucket, push in asked:
-            bucket.ledger.acked(push.envoy, push.seq, now_s)
-            self._shared.ledgers.touched(bucket)
+        for binding, push in asked:
+            binding.ledger.ledger.acked(push.envoy, push.seq, now_s)
+            self._shared.ledgers.touched(binding.ledger)
 
     def _check_reader(self) -> None:
         """Raises RpcError where what was sent is not read."""

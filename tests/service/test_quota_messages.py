@@ -1,10 +1,11 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.pb.envoy.service.rate_limit_quota.v3 import rlqs_pb2
 from ratelimit.pb.envoy.type.v3 import ratelimit_strategy_pb2
 from ratelimit.quota.assignment import Abandon, Assign
-from ratelimit.service import quota_messages
 from ratelimit.service.quota_messages import (
     MESSAGE_BYTES_MAX,
     Blanket,
@@ -121,10 +122,19 @@ def test_rules_without_a_ledger_are_what_envoy_reads() -> None:
     assert found[2].WhichOneof("bucket_action") == "abandon_action"
 
 
-def test_what_is_kept_of_assignments_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever rates there are."""
-    monkeypatch.setattr(quota_messages, "ASSIGNMENTS_KEPT", 10)
-    monkeypatch.setattr(quota_messages, "_assignments", {})  # what other tests left does not count
-    for tokens in range(1, 100):
-        assigned(b"", Assign(1, tokens, 12))
-        assert len(quota_messages._assignments) <= 10
+@given(st.binary(max_size=300), st.integers(0, 2**40), st.integers(1, 2**40), st.integers(1, 2**20))
+def test_assignments_are_the_bytes_that_protobuf_makes(value: bytes, tokens: int, most: int, ttl_s: int) -> None:
+    """Whatever the bucket, the rates and the time."""
+    bucket = bucket_of({"a": value.hex()})
+    action = rlqs_pb2.RateLimitQuotaResponse.BucketAction()
+    action.bucket_id.bucket["a"] = value.hex()
+    assignment = action.quota_assignment_action
+    assignment.assignment_time_to_live.seconds = ttl_s
+    if tokens:
+        token_bucket = assignment.rate_limit_strategy.token_bucket
+        token_bucket.max_tokens, token_bucket.fill_interval.seconds = min(most, 2**32 - 1), 60
+        token_bucket.tokens_per_fill.value = min(tokens, 2**32 - 1)
+    else:
+        assignment.rate_limit_strategy.blanket_rule = STRATEGY.DENY_ALL
+    made = rlqs_pb2.RateLimitQuotaResponse(bucket_action=[action]).SerializeToString(deterministic=True)
+    assert response([assigned(bucket, Assign(most, tokens, ttl_s))]) == made
