@@ -35,6 +35,8 @@ REPORT_S = 5.0
 JITTER_S = 0.01
 WANTED = 1.5
 NOISES = 1021
+# What passes in a second where nothing was told yet: all there is.
+UNASSIGNED = 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,10 @@ class LoadEnvoy:
         self._wanted = wanted
         self._noise = noise
         self._told = [b""] * len(ids)
-        self._rates = [float("inf")] * len(ids)
+        self._rates = [UNASSIGNED] * len(ids)
+        # What each was given since the last report, up to the moment from which on its rate is the one there is.
+        self._given = [0.0] * len(ids)
+        self._from_s = [0.0] * len(ids)
         self._open: set[int] = set()
         self._since_s = 0.0
         self.reported = False
@@ -92,14 +97,19 @@ class LoadEnvoy:
         """Whether it was told something of each of its buckets."""
         return all(self._told)
 
-    def report(self) -> bytes:
+    def report(self, now_s: float) -> bytes:
         """A serialised report of all buckets; the first is of one request each, as those of new buckets are."""
         parts = [b"\x0a" + varint(len(DOMAIN)) + DOMAIN.encode()]
         elapsed_s = REPORT_S if self.reported else 0.0
         elapsed = b"\x12\x02\x08" + varint(int(elapsed_s))
-        for field, wanted, rate in zip(self._fields, self._wanted, self._rates, strict=True):
+        given = [
+            before + rate * (now_s - at)
+            for before, rate, at in zip(self._given, self._rates, self._from_s, strict=True)
+        ]
+        self._given, self._from_s = [0.0] * len(given), [now_s] * len(given)
+        for field, wanted, most in zip(self._fields, self._wanted, given, strict=True):
             count = max(0, round(wanted * elapsed_s + sqrt(wanted * elapsed_s) * self._noise())) if elapsed_s else 1
-            allowed = min(count, int(min(rate, count) * elapsed_s)) if elapsed_s else 1
+            allowed = int(min(count, most)) if elapsed_s else 1
             usage = field + elapsed + b"\x18" + varint(allowed) + b"\x20" + varint(count - allowed)
             parts.append(b"\x12" + varint(len(usage)) + usage)
         return b"".join(parts)
@@ -119,7 +129,8 @@ class LoadEnvoy:
             place = self._places[identifier]
             if told[place] != rest:
                 told[place] = rest
-                self._rates[place] = rate_of(rest)
+                self._given[place] += self._rates[place] * (now_s - self._from_s[place])
+                self._rates[place], self._from_s[place] = rate_of(rest), now_s
             still_open.discard(place)
             self.actions += 1
         if was_open and not still_open:
@@ -159,8 +170,9 @@ class EnvoyProtocol(asyncio.Protocol):
 
     def report(self) -> None:
         """Report all buckets."""
-        message = self.envoy.report()
-        self.envoy.sent(time.perf_counter())
+        now_s = time.perf_counter()
+        message = self.envoy.report(now_s)
+        self.envoy.sent(now_s)
         self._connection.send(message)
         self._flush()
 

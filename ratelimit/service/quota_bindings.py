@@ -64,7 +64,7 @@ class Binding:
 
     def part(self, action: Assign | Abandon) -> bytes:
         """What it is told, as a part of a response. Ledgers say the same again with the same object."""
-        if action is not self._told:
+        if action is not self._told and action != self._told:
             self._told, self._part = action, assigned(self.bucket, action)
         return self._part
 

@@ -30,17 +30,19 @@ def test_demands_differ_and_come_to_half_more_than_the_limit() -> None:
 
 
 def test_an_envoy_reports_all_and_obeys() -> None:
-    """First one request each; then what it wanted, and let pass as far as it was told."""
+    """First one request each; then what it wanted, and let pass as far as it was told, from when on it was told."""
     one = envoy()
-    first = read_reports(one.report(), 2)
+    first = read_reports(one.report(0.0), 2)
     assert first.domain == DOMAIN
     assert [(each.allowed, each.denied, each.elapsed_s) for each in first.usages] == [(1, 0, 0.0), (1, 0, 0.0)]
     assert entries_of(first.usages[0].bucket) == {KEY: "a"}
-    one.sent(1.0)
-    one.take(response([assigned(bucket_of({KEY: "a"}), Assign(5, 600, 12))]), 2.0)
-    usages = read_reports(one.report(), 2).usages
-    assert [(each.allowed, each.denied, each.elapsed_s) for each in usages] == [(50, 250, REPORT_S), (30, 0, REPORT_S)]
-    assert read_reports(envoy_reported(noise=-inf).report(), 2).usages[0].allowed == 0
+    one.sent(0.0)
+    one.take(response([assigned(bucket_of({KEY: "a"}), Assign(5, 600, 12))]), 0.0)
+    one.take(response([assigned(bucket_of({KEY: "a"}), Assign(5, 1200, 12))]), 4.0)
+    usages = read_reports(one.report(5.0), 2).usages
+    assert [(each.allowed, each.denied, each.elapsed_s) for each in usages] == [(60, 240, REPORT_S), (30, 0, REPORT_S)]
+    assert read_reports(one.report(10.0), 2).usages[0].allowed == 100
+    assert read_reports(envoy_reported(noise=-inf).report(5.0), 2).usages[0].allowed == 0
 
 
 def envoy_reported(noise: float) -> LoadEnvoy:
