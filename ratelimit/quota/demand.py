@@ -17,6 +17,7 @@ COUNT_MAX = 10**12
 ELAPSED_S_MAX = 3600
 # Below so many expected requests the noise of a count is not that of a Poisson variable any more.
 _EXPECTED_MIN = 4.0
+_DURATION_S_MIN = 0.5
 _RUN_KEEPS = 0.6
 _GAIN_DRIFT = 0.6
 _HUNGRY_PART, _HUNGRY_MIN = 0.05, 2
@@ -25,6 +26,13 @@ _HUNGRY_PART, _HUNGRY_MIN = 0.05, 2
 def bounded(allowed: int, denied: int, elapsed_s: float) -> tuple[int, int, float]:
     """The numbers of a report, as far as they can be."""
     return min(max(allowed, 0), COUNT_MAX), min(max(denied, 0), COUNT_MAX), min(max(elapsed_s, 0.0), ELAPSED_S_MAX)
+
+
+def duration(elapsed_s: float, since_last_s: float) -> float:
+    """How long an interval was. Whole seconds are told, so our clock says more; but not where reports were lost."""
+    if elapsed_s <= since_last_s <= elapsed_s + 1 and since_last_s >= _DURATION_S_MIN:
+        return since_last_s
+    return max(elapsed_s, min(since_last_s, elapsed_s + 1), _DURATION_S_MIN)
 
 
 def observe(row: Row, allowed: int, denied: int, duration_s: float, tuning: Tuning) -> None:

@@ -4,6 +4,8 @@ import struct
 from dataclasses import dataclass, field
 from math import inf
 
+from ratelimit.quota.options import LedgerOptions
+
 # Tokens given within so many seconds are one entry.
 _GRAIN_S = 0.25
 _FORM = struct.Struct("<?dddd")
@@ -39,6 +41,18 @@ class Head:
         while self.spent and self.spent[0][0] <= now_s - window_s:
             del self.spent[0]
         return sum(tokens for _, tokens in self.spent)
+
+    def overspent(self, options: LedgerOptions, now_s: float) -> float:
+        """What was given beyond its part of a window, in requests per second."""
+        tuning = options.tuning
+        most = tuning.spent_part * options.limit_per_s * tuning.window_s
+        return max(0.0, self.spent_within(tuning.window_s, now_s) - most) / tuning.window_s
+
+    def has_room(self, tokens: float, options: LedgerOptions, now_s: float) -> bool:
+        """Whether so many may be given where none have to be."""
+        tuning = options.tuning
+        room = tuning.refit * tuning.spent_part * options.limit_per_s * tuning.window_s
+        return self.spent_within(tuning.window_s, now_s) + tokens < room
 
     def pack(self) -> bytes:
         """The head as bytes."""

@@ -2,15 +2,17 @@
 
 from collections.abc import Collection, Iterable
 from math import ceil, inf
+from operator import attrgetter
 
 from ratelimit.quota.head import Head
-from ratelimit.quota.options import LedgerOptions, Tuning
+from ratelimit.quota.options import AckMode, LedgerOptions, Tuning
 from ratelimit.quota.row import Row
 
 # An Envoy whose stream ended connects again at its next report; after that and this it is taken to be gone.
 _RECONNECT_SLACK_S = 0.6
 # A report that was sent so shortly before the end may be lost with the stream, so that the next one is another later.
 _LOST_WITH_STREAM_S = 0.5
+_last, _pend, _silent = attrgetter("last"), attrgetter("pend"), attrgetter("silent")
 
 
 def back_by(row: Row, now_s: float, tuning: Tuning) -> float:
@@ -29,6 +31,25 @@ def released_at(row: Row, rows: Iterable[Row], replica: str, tuning: Tuning) -> 
     if not row.gone or row.owner != replica or any(each.unknown for each in rows):
         return over_s
     return min(over_s, row.back)
+
+
+def soonest(rows: Collection[Row], options: LedgerOptions) -> float:
+    """A moment before which nobody is overdue. Most often that is all there is to know, and it costs little."""
+    if any(map(_silent, rows)):
+        return -inf
+    tuning = options.tuning
+    overdue_s = min(map(_last, rows), default=inf) + tuning.overdue_s + tuning.report_s
+    if options.ack is AckMode.REPORT:
+        return overdue_s
+    return min(overdue_s, min(map(_pend, rows), default=inf) + tuning.ack_within_s)
+
+
+def overdue_at(row: Row, options: LedgerOptions) -> float:
+    """When a row that is not silent should have been heard of."""
+    tuning = options.tuning
+    if options.ack is AckMode.PING and row.pend < inf:
+        return row.pend + tuning.ack_within_s
+    return max(row.last + tuning.overdue_s, row.probed) + tuning.report_s
 
 
 def may_hold(rows: Iterable[Row], row: Row, rate: float, replica: str | None) -> bool:

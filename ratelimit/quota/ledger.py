@@ -7,14 +7,13 @@ never exceed the limit. What else is promised, and why: docs/decisions/0010-rlqs
 
 from collections.abc import Mapping
 from math import ceil, inf
-from operator import attrgetter
 
 from ratelimit.quota.assignment import FILL_INTERVAL_S, Abandon, Action, Assign, Probe, Push
 from ratelimit.quota.bursts import HUNGRY_S, burst
-from ratelimit.quota.demand import COUNT_MAX, ELAPSED_S_MAX, bounded, observe
+from ratelimit.quota.demand import COUNT_MAX, ELAPSED_S_MAX, bounded, duration, observe
 from ratelimit.quota.division import divide, prior
 from ratelimit.quota.head import Head
-from ratelimit.quota.leases import back_by, has_learnt, may_hold, released_at, renew
+from ratelimit.quota.leases import back_by, has_learnt, may_hold, overdue_at, released_at, renew, soonest
 from ratelimit.quota.options import AckMode, LedgerOptions
 from ratelimit.quota.row import Row
 from ratelimit.quota.shares import BucketShares, Totals, shares_of, totals_of
@@ -28,7 +27,6 @@ _REBORN_AFTER_S = 1.5
 GAP_S = 7.0
 _STEP_BACK_S = 0.5
 _LOOK_EVERY_S = 5.0
-_DURATION_S_MIN = 0.5
 # An Envoy that reports nothing so often is told to forget the bucket.
 ABANDON_AFTER = 2
 _NEAR_FULL = 0.3
@@ -36,7 +34,7 @@ _GROWTH = 1.5
 _CUT_BURST_MIN = 4
 # One newcomer in the learning phase gets at most this part of what is left for all.
 _LEARNING_EACH = 0.25
-_last, _pend, _silent = attrgetter("last"), attrgetter("pend"), attrgetter("silent")
+_SLOTS = "_live _next_watch_s _out _to_answer _wanted changed head next_tick_s options plan_every_s replica rows"
 
 
 class Ledger:
@@ -44,6 +42,9 @@ class Ledger:
 
     `plan_every_s` may be raised where many buckets are active. `next_tick_s` is when `tick` has something to do.
     """
+
+    # Each report is for another ledger than the last, of which little is in the processor's caches.
+    __slots__ = tuple(_SLOTS.split())
 
     def __init__(self, options: LedgerOptions, learn_until_s: float = -inf, *, replica: str = "") -> None:
         self.options = options
@@ -61,12 +62,6 @@ class Ledger:
         self._live = 1
         self._next_watch_s = inf
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __contains__(self, envoy: str) -> bool:
-        return envoy in self.rows
-
     @property
     def empty(self) -> bool:
         """Whether nothing is held, so that nothing is lost with the ledger."""
@@ -79,14 +74,18 @@ class Ledger:
 
     def report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> None:
         """Take in what an Envoy counted in the `elapsed_s` (whole seconds, often 0) since its last report."""
-        self._see(now_s)
+        head = self.head
+        if 0 <= now_s - head.at < GAP_S:
+            head.at = now_s
+        else:
+            self._see(now_s)
         if not (0 <= allowed <= COUNT_MAX and 0 <= denied <= COUNT_MAX and 0 <= elapsed_s <= ELAPSED_S_MAX):
             allowed, denied, elapsed_s = bounded(allowed, denied, elapsed_s)
         row = self.rows.get(envoy)
         if row is None:
             row = self._join(envoy, allowed, denied, elapsed_s)
         elif elapsed_s == 0 and allowed + denied == 1 and now_s - row.last > _REBORN_AFTER_S:
-            self._be_reborn(row)
+            row.begin_anew()
         elif not row.abandoned:
             self._observe(row, allowed, denied, elapsed_s)
         row.owner = self.replica
@@ -101,10 +100,13 @@ class Ledger:
 
     def reply(self, envoy: str, now_s: float) -> Push | None:
         """What an Envoy that has just reported is told without a tick; None where something is to be decided first."""
-        row, plan_s, watch_s = self.rows[envoy], self.head.next_plan_s, self._next_watch_s
-        if row.tokens == 0 or row.zero >= ABANDON_AFTER or row.abandoned or self.learning or envoy in self._out:
+        row, head, watch_s = self.rows[envoy], self.head, self._next_watch_s
+        if row.tokens == 0 or row.zero >= ABANDON_AFTER or row.abandoned or envoy in self._out:
+            return None
+        if head.at < head.learn_until_s:
             return None
         del self._to_answer[envoy]
+        plan_s = head.next_plan_s
         self.next_tick_s = plan_s if plan_s < watch_s else watch_s  # noqa: FURB136 - `min` costs more
         self._grow(row, now_s)
         row.exp = now_s + self.options.tuning.ttl_s
@@ -190,9 +192,10 @@ class Ledger:
     def advance(self, now_s: float) -> None:
         """Look after the silent, plan if it is time, and answer reports; `collect` has what is to be sent."""
         self._see(now_s)
-        if now_s >= self._next_watch_s:
-            self._watch(now_s)
         head = self.head
+        # A plan looks at all rows, so whoever is overdue is best looked for beside it.
+        if now_s >= self._next_watch_s or (self._wanted and now_s >= head.next_plan_s):
+            self._watch(now_s)
         if head.learn_until_s > -inf and has_learnt(head, self.rows.values(), self.options, now_s):
             head.learn_until_s, self._wanted = -inf, True
         if self._wanted and now_s >= head.next_plan_s and not self.learning:
@@ -229,9 +232,6 @@ class Ledger:
     def _see(self, now_s: float) -> None:
         """Take a moment in. What the leases are after a gap or a step back is not known: they are taken to be new."""
         head = self.head
-        if 0 <= now_s - head.at < GAP_S:
-            head.at = now_s
-            return
         if self.rows and not -_STEP_BACK_S <= now_s - head.at < GAP_S:
             self.renew_leases(now_s)
         head.at = max(head.at, now_s)
@@ -242,7 +242,7 @@ class Ledger:
         if elapsed_s >= 1 or allowed + denied > 1:
             # It is no newborn: an assignment may be in force there that is held by another row, or by none.
             duration_s = elapsed_s + 1  # whole seconds are told, so up to one more: never more than it uses
-            row.unknown = self.learning or self._may_hold(row, allowed / duration_s, others=True)
+            row.unknown = self.learning or may_hold(self.rows.values(), row, allowed / duration_s, self.replica)
             row.estimate = (allowed + denied) / max(elapsed_s, 1)
             if self.learning:
                 least = self.options.share_min * self.options.limit_per_s / max(len(self.rows), 1)
@@ -250,29 +250,13 @@ class Ledger:
                 self.head.shown = True
         return row
 
-    def _may_hold(self, row: Row, rate: float, *, others: bool = False) -> bool:
-        return may_hold(self.rows.values(), row, rate, self.replica if others else None)
-
-    def _be_reborn(self, row: Row) -> None:
-        """A bucket begins anew: nothing is in force, but what is on its way there may come to be."""
-        if row.pend == inf:
-            row.hold = 0.0
-        row.tokens, row.burst, row.zero = 0, 0, 0
-        row.seq += 1  # an acknowledgement of what was before tells nothing of what is now
-        row.fresh, row.hungry, row.abandoned = True, False, False
-        row.denied = 0.0
-
     def _observe(self, row: Row, allowed: int, denied: int, elapsed_s: float) -> None:
-        tuning, now_s = self.options.tuning, self.head.at
-        row.reckon(now_s)
-        # Whole seconds are told, so our own clock says more; but not where reports were lost.
-        duration_s = now_s - row.last
-        if not elapsed_s <= duration_s <= elapsed_s + 1 or duration_s < _DURATION_S_MIN:
-            duration_s = max(elapsed_s, min(duration_s, elapsed_s + 1), _DURATION_S_MIN)
+        now_s, options = self.head.at, self.options
+        row.offered += row.tokens / FILL_INTERVAL_S * (now_s - row.since)
         if row.unknown:
-            row.unknown = self.learning or self._may_hold(row, allowed / (elapsed_s + 1))
-        observe(row, allowed, denied, duration_s, tuning)
-        if self.options.ack is AckMode.REPORT and now_s - row.pend >= tuning.report_acks_after_s:
+            row.unknown = self.learning or may_hold(self.rows.values(), row, allowed / (elapsed_s + 1), None)
+        observe(row, allowed, denied, duration(elapsed_s, now_s - row.last), options.tuning)
+        if options.ack is AckMode.REPORT and now_s - row.pend >= options.tuning.report_acks_after_s:
             self._acknowledge(row)
 
     def _acknowledge(self, row: Row) -> None:
@@ -295,22 +279,18 @@ class Ledger:
 
     def _watch(self, now_s: float) -> None:
         """Ask whoever is overdue, give up whoever does not answer, release what leases that are over held."""
-        tuning = self.options.tuning
-        by_ping, next_s, report_s = self.options.ack is AckMode.PING, inf, tuning.report_s
-        soonest_s = self._soonest_s()
+        tuning, next_s = self.options.tuning, inf
+        soonest_s = soonest(self.rows.values(), self.options)
         if now_s < soonest_s:
-            self._next_watch_s = max(soonest_s, now_s + tuning.watch_every_s)
+            self._next_watch_s = max(soonest_s, now_s + tuning.watch_every_s, now_s + self.plan_every_s)
             return
         for row in list(self.rows.values()):
             if not row.silent:
-                overdue_s = row.last + tuning.overdue_s
-                due_s = (overdue_s if overdue_s > row.probed else row.probed) + report_s  # noqa: FURB136 - likewise
-                if by_ping and row.pend < inf:
-                    due_s = row.pend + tuning.ack_within_s
+                due_s = overdue_at(row, self.options)
                 if now_s >= due_s:
-                    self._suspect(row, now_s, ask=by_ping and row.pend == inf)
+                    self._suspect(row, now_s)
                     due_s = now_s + tuning.ack_within_s
-                next_s = due_s if due_s < next_s else next_s  # noqa: FURB136 - `min` costs more
+                next_s = min(next_s, due_s)
             if row.silent:
                 over_s = released_at(row, self.rows.values(), self.replica, tuning)
                 if now_s >= over_s:
@@ -319,36 +299,25 @@ class Ledger:
                     next_s = min(next_s, over_s)
         self._next_watch_s = max(next_s, now_s + tuning.watch_every_s)
 
-    def _soonest_s(self) -> float:
-        """A moment before which nobody is overdue. Most often that is all there is to know, and it costs little."""
-        tuning, rows = self.options.tuning, self.rows.values()
-        if any(map(_silent, rows)):
-            return -inf
-        soonest_s = min(map(_last, rows), default=inf) + tuning.overdue_s + tuning.report_s
-        if self.options.ack is AckMode.PING:
-            soonest_s = min(soonest_s, min(map(_pend, rows), default=inf) + tuning.ack_within_s)
-        return soonest_s
-
-    def _suspect(self, row: Row, now_s: float, *, ask: bool) -> None:
-        if ask and row.owner == self.replica:
+    def _suspect(self, row: Row, now_s: float) -> None:
+        ours = row.owner == self.replica
+        if ours and row.pend == inf and self.options.ack is AckMode.PING:
             row.pend = row.probed = now_s
             self._out.setdefault(row.envoy, (row.seq, Probe()))
-        elif row.owner == self.replica or now_s >= row.last + self.options.tuning.report_s + 3:
+        elif ours or now_s >= row.last + self.options.tuning.report_s + 3:
             row.silent = self._wanted = True
             self._out.pop(row.envoy, None)
         self.changed.add(row.envoy)
 
     def _plan(self, now_s: float) -> None:
-        tuning, limit = self.options.tuning, self.options.limit_per_s
         self._wanted = False
-        spent = self.head.spent_within(tuning.window_s, now_s)
-        over = max(0.0, spent - tuning.spent_part * limit * tuning.window_s) / tuning.window_s
+        over = self.head.overspent(self.options, now_s)
         rows = list(self.rows.values())
         self._live = sum(row.live for row in rows)
         for change in divide(rows, over, self.options):
             self._assign(change.row, change.rate)
         # Each change costs tokens: while they cost too much, changes wait for more reports.
-        every_s = self.plan_every_s if over == 0 else max(self.plan_every_s, tuning.plan_every_over_s)
+        every_s = self.plan_every_s if over == 0 else max(self.plan_every_s, self.options.tuning.plan_every_over_s)
         self.head.next_plan_s = now_s + every_s
         if over > 0:
             self._wanted = True
@@ -370,11 +339,8 @@ class Ledger:
     def _grow(self, row: Row, now_s: float) -> None:
         """Give a bucket that is much too small the size that it should have, if a window has room for that."""
         size = burst(row, row.tokens / FILL_INTERVAL_S, self._live, self.options)
-        if _GROWTH * row.burst <= size:
-            tuning = self.options.tuning
-            room = tuning.refit * tuning.spent_part * self.options.limit_per_s * tuning.window_s
-            if self.head.spent_within(tuning.window_s, now_s) + size < room:
-                self._fill(row, size)
+        if _GROWTH * row.burst <= size and self.head.has_room(size, self.options, now_s):
+            self._fill(row, size)
 
     def _admit(self, row: Row) -> None:
         """The first assignment of an Envoy; where there is nothing for it, none passes until the plan."""

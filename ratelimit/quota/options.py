@@ -1,6 +1,6 @@
 """What a ledger is made for, and the constants of the algorithm."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 
@@ -62,6 +62,10 @@ class Tuning:
     learning_part: float = 0.05
 
 
+# One object for all ledgers.
+TUNING = Tuning()
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerOptions:
     """One limit and how it is divided.
@@ -78,4 +82,4 @@ class LedgerOptions:
     envoys_expected: int = 0
     ack: AckMode = AckMode.PING
     close_frees: bool = True
-    tuning: Tuning = field(default_factory=Tuning)
+    tuning: Tuning = TUNING

@@ -72,6 +72,15 @@ class Row:
         self.offered += self.tokens / FILL_INTERVAL_S * (now_s - self.since)
         self.since = now_s
 
+    def begin_anew(self) -> None:
+        """Its bucket is a new one: nothing is in force, but what is on its way there may come to be."""
+        if self.pend == inf:
+            self.hold = 0.0
+        self.tokens, self.burst, self.zero = 0, 0, 0
+        self.seq += 1  # an acknowledgement of what was before tells nothing of what is now
+        self.fresh, self.hungry, self.abandoned = True, False, False
+        self.denied = 0.0
+
     def pack(self) -> bytes:
         """The row but for its Envoy's name."""
         flags = (

@@ -39,8 +39,10 @@ CLOCK_BACK_S = 5.0
 CLOCK_STEP_S = 0.25
 # Who heard nothing of the store for so long may be the one that was away: others may have released what it sent.
 OUT_OF_TOUCH_S = 7.0
+# How seldom a plan may be, what happened here is in the store no later than this.
+SYNC_EVERY_S = 1.0
 # How long a renewed lease may be unknown to the other replicas: until the next synchronisation, and its round trip.
-UNSEEN_S = 1.25
+UNSEEN_S = SYNC_EVERY_S + 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +113,6 @@ class SharedLedger:
         # When the store last answered; an error since then is None.
         self._in_touch_at: float | None = -inf
         self._ready: dict[str, Push] = {}
-
-    def __len__(self) -> int:
-        return len(self.copy)
-
-    def __contains__(self, envoy: str) -> bool:
-        return envoy in self.copy or envoy in self._reported
 
     @property
     def options(self) -> LedgerOptions:
@@ -234,7 +230,7 @@ class SharedLedger:
 
     def _sync(self) -> None:
         """Commit what is new. The first time ask what there is: before, the time there is not known."""
-        self._sync_at = self._now + self.plan_every_s
+        self._sync_at = self._now + min(self.plan_every_s, SYNC_EVERY_S)
         commit = Commit(self._place.bucket, self._version)
         if self._ahead_s is not None:
             self._work()
@@ -293,7 +289,7 @@ class SharedLedger:
         if isinstance(result, StoreError):
             # Whether it was applied is not known. If it was, the next commit is refused, and shows what is there.
             self._restore({envoy: self._rows.get(envoy) for envoy in self.copy.changed})
-            self._sync_at = self._now + max(self.plan_every_s, RETRY_S)
+            self._sync_at = self._now + RETRY_S
             self._in_touch_at = None
             self._failed = True
             self.next_tick_s = self._now

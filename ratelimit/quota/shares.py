@@ -63,18 +63,22 @@ class Totals:
 
 def totals_of(rows: Iterable[Row], head: Head, options: LedgerOptions, now_s: float, replica: str) -> Totals:
     """The same sums as `shares_of` has, without a value for each Envoy; the bound by the part that is held there."""
-    totals, hold, full, tokens = Totals(), 0.0, 0, 0
+    totals = Totals()
+    hold = held = demand = refused = 0.0
+    full = tokens = envoys = silent = 0
     for row in rows:
         if row.hold > 0:
             hold += row.hold
             full += row.burst
         if row.owner == replica:
             tokens += row.tokens
-            totals.hold += row.hold
-            totals.demand += row.estimate
-            totals.refused += row.denied
-            totals.envoys += 1
-            totals.silent += row.silent
+            held += row.hold
+            demand += row.estimate
+            refused += row.denied
+            envoys += 1
+            silent += row.silent
+    totals.hold, totals.demand, totals.refused = held, demand, refused
+    totals.envoys, totals.silent = envoys, silent
     totals.assigned = tokens / FILL_INTERVAL_S
     if hold:
         totals.bound = (_spent(head, options, now_s) + full) * totals.hold / hold

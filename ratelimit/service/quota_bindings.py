@@ -2,19 +2,19 @@
 
 import asyncio
 import hashlib
-from collections.abc import Container
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import structlog
 
 from ratelimit.descriptors.tree import Config
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.metrics import QuotaStats
-from ratelimit.quota.assignment import Abandon, Action, Assign
+from ratelimit.quota.assignment import Abandon, Action, Assign, Push
 from ratelimit.quota.ledger import ABANDON_AFTER
 from ratelimit.quota.options import AckMode
 from ratelimit.service.quota_acks import Given
-from ratelimit.service.quota_ledgers import BucketLedger, Ledgers, Receiver
+from ratelimit.service.quota_ledgers import BucketLedger, Ledgers
 from ratelimit.service.quota_limits import Divided, find
 from ratelimit.service.quota_messages import Blanket, assigned, entries_of
 from ratelimit.settings import QuotaSettings
@@ -46,27 +46,62 @@ class Shared:
 
 
 class Binding:
-    """A bucket of this stream that a ledger divides."""
+    """A bucket of this stream that a ledger divides. `listens`: it is who is told of its row."""
 
-    __slots__ = ("_part", "_told", "bucket", "generation", "given", "ledger", "pushed_s", "row", "seq", "weight")
+    __slots__ = (
+        "_part",
+        "_told",
+        "bucket",
+        "generation",
+        "given",
+        "ledger",
+        "listens",
+        "pushed_s",
+        "row",
+        "seq",
+        "stream",
+        "weight",
+    )
 
-    def __init__(self, bucket: bytes, ledger: BucketLedger, row: str, generation: int, weight: float) -> None:
+    def __init__(self, stream: "Receiver", bucket: bytes, ledger: BucketLedger, row: str) -> None:
+        self.stream = stream
         self.bucket = bucket
         self.ledger = ledger
         self.row = row
-        self.generation = generation
-        self.weight = weight
+        self.generation = -1
+        self.weight = 1.0
         self.seq = 0
         self.pushed_s = float("inf")
         self.given = Given()
+        self.listens = False
         self._told: Action | None = None
         self._part = b""
 
+    def push(self, push: Push) -> None:
+        """Send a push of its ledger."""
+        self.stream.push(self, push)
+
     def part(self, action: Assign | Abandon) -> bytes:
         """What it is told, as a part of a response. Ledgers say the same again with the same object."""
-        if action is not self._told and action != self._told:
-            self._told, self._part = action, assigned(self.bucket, action)
+        if action is not self._told:
+            if action != self._told:
+                self._part = assigned(self.bucket, action)
+            self._told = action
         return self._part
+
+
+class Receiver(Protocol):
+    """A stream."""
+
+    def push(self, binding: Binding, push: Push) -> None:
+        """Send what a bucket of it is told; never blocks."""
+
+    def displace(self) -> None:
+        """Take in that another stream says that it is this Envoy."""
+
+    @property
+    def open(self) -> bool:
+        """Whether it is not over."""
 
 
 class Answered:
@@ -97,13 +132,9 @@ class Bindings:
         self._answered: dict[bytes, Answered] = {}
 
     @property
-    def known(self) -> Container[bytes]:
-        """The bucket ids that have a ledger."""
+    def known(self) -> Mapping[bytes, Binding]:
+        """The buckets that have a ledger, under whatever configuration that was found."""
         return self._bindings
-
-    def get(self, bucket: bytes) -> Binding | None:
-        """The binding of a bucket, under whatever configuration it was made."""
-        return self._bindings.get(bucket)
 
     def current(self, bucket: bytes) -> Binding | None:
         """The binding under the configuration in force; None where no ledger divides the bucket. Raises RpcError."""
@@ -160,7 +191,8 @@ class Bindings:
             return before
         self._leave(bucket)
         row = f"{self.name}#{hashlib.blake2b(bucket, digest_size=8).hexdigest()}" if found.shared else self.name
-        self._bindings[bucket] = binding = Binding(bucket, ledger, row, shared.generation, weight)
+        self._bindings[bucket] = binding = Binding(self._receiver, bucket, ledger, row)
+        binding.generation, binding.weight = shared.generation, weight
         shared.rows[self.domain] = shared.rows.get(self.domain, 0) + 1
         shared.stats.rows += 1
         return binding
@@ -204,7 +236,7 @@ class Bindings:
             return
         self.forget(bucket)
         ledger = binding.ledger
-        if ledger.streams.get(binding.row, (None,))[0] is self._receiver:
-            del ledger.streams[binding.row]
+        if binding.listens:
+            del ledger.listeners[binding.row]
             ledger.ledger.closed(binding.row, self._loop.time())
             self._shared.ledgers.touched(ledger)

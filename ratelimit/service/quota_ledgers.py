@@ -14,15 +14,19 @@ from typing import Protocol
 
 from ratelimit.metrics.declared import SHARE
 from ratelimit.quota.assignment import Abandon, Push
-from ratelimit.quota.options import LedgerOptions, Tuning
+from ratelimit.quota.options import TUNING, LedgerOptions
 from ratelimit.quota.shares import BucketShares, Totals
 from ratelimit.service.quota_limits import Divided, LedgerKey
 
 TICK_S = 0.05
 SLICE_S = 0.003
-# So many active ledgers plan as often as they may; more of them plan less often each.
-PLANS_PER_S = 500
-PLAN_EVERY_S = Tuning().plan_every_s
+# After a slice so many times as long for others: however many ledgers have something to do, half of the loop is theirs.
+REST = 1
+# A plan looks at all rows of its ledger: up to so many a second, ledgers plan as often as they may; beyond, less often,
+# down to once for each report of an Envoy.
+ROWS_PER_S = 20_000
+PLAN_EVERY_S, PLAN_EVERY_S_MAX = TUNING.plan_every_s, TUNING.report_s
+COUNT_ROWS_EVERY_S = 1.0
 # As often as Envoys report.
 COUNT_EVERY_S = 5.0
 NOTHING_COUNTED = (0,) * len(SHARE)
@@ -65,22 +69,22 @@ class QuotaLedger(Protocol):
         """What the Envoys of one replica have together."""
 
 
-class Receiver(Protocol):
-    """The stream that an Envoy is on."""
+class Listener(Protocol):
+    """The bucket on the stream of an Envoy."""
 
-    def push(self, bucket: bytes, ledger: "BucketLedger", push: Push) -> None:
+    def push(self, push: Push) -> None:
         """Send it on; never blocks."""
 
 
 class BucketLedger:
-    """One ledger; `streams` has, by row, who is told, and of which bucket."""
+    """One ledger; `listeners` has, by row, who is told."""
 
-    __slots__ = ("counted", "counted_s", "divided", "due_s", "ledger", "streams", "ticked_s")
+    __slots__ = ("counted", "counted_s", "divided", "due_s", "ledger", "listeners", "ticked_s")
 
     def __init__(self, divided: Divided, ledger: QuotaLedger) -> None:
         self.divided = divided
         self.ledger = ledger
-        self.streams: dict[str, tuple[Receiver, bytes]] = {}
+        self.listeners: dict[str, Listener] = {}
         self.due_s = float("inf")
         self.ticked_s = self.counted_s = float("-inf")
         # What was told to the metrics of it.
@@ -115,6 +119,8 @@ class Ledgers:
         self._order = count()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = float("inf")
+        self._rests_until_s = self._rows_counted_s = float("-inf")
+        self._plan_every_s = PLAN_EVERY_S
         self._closed = False
 
     def __len__(self) -> int:
@@ -143,14 +149,14 @@ class Ledgers:
 
     def touched(self, bucket: BucketLedger) -> None:
         """A ledger was told something: it ticks when it says so, and goes when nothing is left of it."""
-        if not bucket.streams and bucket.ledger.empty:
+        if not bucket.listeners and bucket.ledger.empty:
             self._drop(bucket)
-            return
-        due_s = max(bucket.ledger.next_tick_s, bucket.ticked_s + TICK_S)
-        if due_s < bucket.due_s:
-            bucket.due_s = due_s
-            heapq.heappush(self._due, (due_s, next(self._order), bucket))
-            self._wake_at(due_s)
+        elif bucket.ledger.next_tick_s < bucket.due_s:
+            due_s = max(bucket.ledger.next_tick_s, bucket.ticked_s + TICK_S)
+            if due_s < bucket.due_s:
+                bucket.due_s = due_s
+                heapq.heappush(self._due, (due_s, next(self._order), bucket))
+                self._wake_at(due_s)
 
     def wake(self, bucket: BucketLedger) -> None:
         """A ledger has something to send."""
@@ -164,6 +170,7 @@ class Ledgers:
             self._timer.cancel()
 
     def _wake_at(self, due_s: float) -> None:
+        due_s = max(due_s, self._rests_until_s)
         if self._closed or due_s >= self._timer_s:
             return
         if self._timer is not None:
@@ -175,24 +182,33 @@ class Ledgers:
         self._timer, self._timer_s = None, float("inf")
         # The loop's own time stands still within a turn.
         now_s, started = self._loop.time(), time.perf_counter()
-        plan_every_s = max(PLAN_EVERY_S, len(self._all) / PLANS_PER_S)
-        while self._due and self._due[0][0] <= now_s and time.perf_counter() - started < SLICE_S:
+        self._count_rows(now_s)
+        used_s = 0.0
+        while self._due and self._due[0][0] <= now_s and used_s < SLICE_S:
             due_s, _, bucket = heapq.heappop(self._due)
             if due_s == bucket.due_s:
-                bucket.ledger.plan_every_s = plan_every_s
+                bucket.ledger.plan_every_s = self._plan_every_s
                 self._tick_one(bucket, now_s)
+                used_s = time.perf_counter() - started
+        self._rests_until_s = now_s + (1 + REST) * used_s
         if self._due:
             self._wake_at(self._due[0][0])
+
+    def _count_rows(self, now_s: float) -> None:
+        """Find how often a ledger may plan."""
+        if now_s - self._rows_counted_s >= COUNT_ROWS_EVERY_S:
+            self._rows_counted_s = now_s
+            rows = sum(len(bucket.listeners) for bucket in self._all.values())
+            self._plan_every_s = min(max(PLAN_EVERY_S, rows / ROWS_PER_S), PLAN_EVERY_S_MAX)
 
     def _tick_one(self, bucket: BucketLedger, now_s: float) -> None:
         bucket.due_s, bucket.ticked_s = float("inf"), now_s
         for push in bucket.ledger.tick(now_s):
-            told = bucket.streams.get(push.envoy)
-            if told is not None:
-                receiver, bucket_id = told
-                receiver.push(bucket_id, bucket, push)
+            listener = bucket.listeners.get(push.envoy)
+            if listener is not None:
+                listener.push(push)
                 if isinstance(push.action, Abandon):
-                    del bucket.streams[push.envoy]
+                    del bucket.listeners[push.envoy]
         if now_s - bucket.counted_s >= COUNT_EVERY_S:
             bucket.counted_s = now_s
             self._tell(bucket, counted(bucket.ledger.totals(self._replica, now_s)))

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 from ratelimit.descriptors.bucket_id import ordered
@@ -56,13 +57,14 @@ def blanket_of(limit: Limit) -> Blanket | None:
 
 def ledger_options(limit: Limit, ack: AckMode) -> LedgerOptions:
     """What a ledger of this limit is made for."""
-    assignment = limit.quota_assignment
-    return LedgerOptions(
-        limit.requests_per_unit / limit.window_s,
-        assignment.minimum_share,
-        assignment.expected_envoys,
-        ack,
-    )
+    assignment, limit_per_s = limit.quota_assignment, limit.requests_per_unit / limit.window_s
+    return _options(limit_per_s, assignment.minimum_share, assignment.expected_envoys, ack)
+
+
+@lru_cache(1000)
+def _options(limit_per_s: float, share_min: float, envoys_expected: int, ack: AckMode) -> LedgerOptions:
+    """One object for the thousand ledgers of a limit."""
+    return LedgerOptions(limit_per_s, share_min, envoys_expected, ack)
 
 
 def name_of(key: LedgerKey) -> bytes:

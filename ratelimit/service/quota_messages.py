@@ -38,7 +38,6 @@ _MAX_TOKENS, _TOKENS_PER_FILL, _FILL_INTERVAL = b"\x08", b"\x12", b"\x1a"
 _NUMBER = b"\x08"
 _FIELD_BYTES_MIN = 2
 _RULES = ratelimit_strategy_pb2.RateLimitStrategy
-_SIZES = [bytes((size,)) for size in range(128)]
 
 
 class Blanket(Enum):
@@ -137,7 +136,9 @@ def response(parts: Iterable[bytes]) -> bytes:
 
 def _usage(bucket: bytes, usage: rlqs_pb2.RateLimitQuotaUsageReports.BucketQuotaUsage) -> Usage:
     allowed, denied, elapsed = usage.num_requests_allowed, usage.num_requests_denied, usage.time_elapsed
-    elapsed_s = elapsed.seconds + elapsed.nanos / 1e9
+    elapsed_s: float = elapsed.seconds
+    if elapsed.nanos:
+        elapsed_s += elapsed.nanos / 1e9
     absurd = not 0 <= elapsed_s <= ELAPSED_S_MAX or allowed > COUNT_MAX or denied > COUNT_MAX
     if absurd:
         allowed, denied = min(allowed, COUNT_MAX), min(denied, COUNT_MAX)
@@ -172,12 +173,7 @@ def _assignment(strategy: bytes, ttl_s: int) -> bytes:
 
 
 def _field(tag: bytes, value: bytes) -> bytes:
-    return tag + _size(value) + value
-
-
-def _size(part: bytes) -> bytes:
-    number = len(part)
-    return _SIZES[number] if number < 128 else varint(number)
+    return tag + varint(len(value)) + value
 
 
 def _too_many(usages_max: int) -> RpcError:

@@ -16,7 +16,6 @@ from ratelimit.quota.assignment import Abandon, Probe, Push
 from ratelimit.quota.options import AckMode
 from ratelimit.service.quota_acks import came_through_a_proxy
 from ratelimit.service.quota_bindings import BLANKET_TTL_S, Binding, Bindings, Shared
-from ratelimit.service.quota_ledgers import BucketLedger
 from ratelimit.service.quota_messages import (
     Reports,
     Usage,
@@ -28,8 +27,10 @@ from ratelimit.service.quota_messages import (
 USAGES_AT_ONCE = 100
 ACTIONS_AT_ONCE = 500
 NAME_CHARACTERS_MAX = 256
-# A thousand ledgers that say something one after the other: in a few responses, not in fifty.
-WRITE_EVERY_S = 0.1
+# What many ledgers say one after the other goes in a few responses: with so many buckets they are a second apart, at
+# most WRITE_EVERY_S. What answers a report does not wait.
+BUCKETS_PER_S = 5_000
+WRITE_EVERY_S = 0.2
 # Whether what is written is read is asked at least so often, as far as something is written.
 ASK_EVERY_S = 4.0
 
@@ -52,6 +53,8 @@ class QuotaStream:
         self._bindings.kind = metadata.get(settings.rlqs_class_metadata, "") if settings.rlqs_class_metadata else ""
         self._out: dict[bytes, tuple[Binding, Push] | bytes] = {}
         self._wake = asyncio.Event()
+        self._waking: asyncio.TimerHandle | None = None
+        self._written_s = float("-inf")
         # A report is being taken: what it is answered goes out when all of it is.
         self._taking = False
         self._unread: deque[tuple[float, asyncio.Future[None]]] = deque()
@@ -78,11 +81,9 @@ class QuotaStream:
         finally:
             await end_tasks(reading, writing)
 
-    def push(self, bucket: bytes, ledger: BucketLedger, push: Push) -> None:
-        """Send a push of a ledger, unless this stream has the bucket with it no more."""
-        binding = self._bindings.get(bucket)
-        if binding is not None and binding.ledger is ledger:
-            self._push(binding, push, self._loop.time())
+    def push(self, binding: Binding, push: Push) -> None:
+        """Send what a ledger says of a bucket."""
+        self._push(binding, push, self._loop.time())
 
     def _push(self, binding: Binding, push: Push, now_s: float) -> None:
         """Put it where it is written from; the last one of a bucket is what counts."""
@@ -98,13 +99,14 @@ class QuotaStream:
             return
         self._out[bucket] = (binding, push)
         if not self._taking:
-            self._wake.set()
+            self._wake_soon(now_s)
         if isinstance(action, Abandon):
             self._bindings.forget(bucket)
 
     def close(self) -> None:
         """The stream is over."""
         self.open = False
+        self._wake_no_more()
         self._bindings.leave_all()
 
     async def _read(self, requests: Any) -> None:
@@ -155,10 +157,8 @@ class QuotaStream:
             self._shared.stats.usages_absurd += 1
             self._shared.tell_once("a report has numbers that no Envoy can mean: they are bounded", envoy=self.name)
         binding = self._bindings.current(usage.bucket)
-        if binding is not None:
-            told = binding.ledger.streams.get(binding.row)
-            if told is None or told[0] is not self:
-                binding = self._take_over(usage.bucket, binding)
+        if binding is not None and not binding.listens:
+            binding = self._take_over(binding)
         if binding is None:
             self._tell_rule(usage, now_s)
             return
@@ -181,14 +181,16 @@ class QuotaStream:
         if rule is not None:
             self._out[usage.bucket] = blanket(usage.bucket, rule, BLANKET_TTL_S)
 
-    def _take_over(self, bucket: bytes, binding: Binding) -> Binding | None:
+    def _take_over(self, binding: Binding) -> Binding | None:
         """Be who is told of this row: it is new, or its Envoy was on another stream before."""
-        other = binding.ledger.streams.get(binding.row, (None,))[0]
-        if isinstance(other, QuotaStream) and other.open:
-            if self._displaced:
-                return self._rename(bucket)
-            other.displace()
-        binding.ledger.streams[binding.row] = (self, bucket)
+        other = binding.ledger.listeners.get(binding.row)
+        if isinstance(other, Binding):
+            if other.stream is not self and other.stream.open:
+                if self._displaced:
+                    return self._rename(binding.bucket)
+                other.stream.displace()
+            other.listens = False
+        binding.ledger.listeners[binding.row], binding.listens = binding, True
         return binding
 
     def displace(self) -> None:
@@ -202,7 +204,7 @@ class QuotaStream:
         self._bindings.leave_all()
         self._bindings.name, self._displaced = self._unnamed, False
         binding = self._bindings.current(bucket)
-        return None if binding is None else self._take_over(bucket, binding)
+        return None if binding is None else self._take_over(binding)
 
     def _fall_back(self, reason: str) -> None:
         self._by_report, self._detects = True, False
@@ -211,26 +213,32 @@ class QuotaStream:
         self._shared.tell_once("assignments of a stream count as obeyed by its reports, not by PING", **told)
 
     async def _write(self) -> None:
-        timeout_s, written_s = self._shared.settings.rlqs_write_timeout, float("-inf")
+        timeout_s = self._shared.settings.rlqs_write_timeout
         while True:
             await self._wake.wait()
             self._wake.clear()
-            more = False
+            self._wake_no_more()
             while self._out:
-                # The first word goes at once; what many ledgers say one after the other goes together.
-                if not more:
-                    await asyncio.sleep(max(0.0, written_s + WRITE_EVERY_S - self._loop.time()))
                 parts, asked = self._next_parts()
-                more = bool(self._out)
                 try:
                     if parts:
                         async with asyncio.timeout(timeout_s):
                             await self._context.write(response(parts))
                 except TimeoutError:
                     raise self._unread_error() from None
-                written_s = self._loop.time()
+                self._written_s = self._loop.time()
                 self._shared.stats.pushes += len(parts)
                 self._ask(asked)
+
+    def _wake_soon(self, now_s: float) -> None:
+        if self._waking is None:
+            pause_s = min(WRITE_EVERY_S, len(self._bindings.known) / BUCKETS_PER_S)
+            self._waking = self._loop.call_at(max(now_s, self._written_s + pause_s), self._wake.set)
+
+    def _wake_no_more(self) -> None:
+        if self._waking is not None:
+            self._waking.cancel()
+            self._waking = None
 
     def _next_parts(self) -> tuple[list[bytes], list[tuple[Binding, Push]]]:
         """What goes into the next response, and what is asked about behind it."""

@@ -8,7 +8,7 @@ from ratelimit.descriptors.bucket_id import ordered
 from ratelimit.descriptors.limit import Limit
 from ratelimit.descriptors.quota_assignment import too_small_to_divide
 from ratelimit.descriptors.tree import Config
-from ratelimit.quota.options import Tuning
+from ratelimit.quota.options import TUNING
 from ratelimit.service.quota_ledgers import BucketLedger
 from ratelimit.service.quota_limits import blanket_of
 from ratelimit.service.quota_messages import Blanket
@@ -44,7 +44,7 @@ def told_of_limit(limit: Limit) -> Iterator[str]:
 
 
 def _divided(limit: Limit) -> Iterator[str]:
-    assignment, per_s, ttl_s = limit.quota_assignment, limit.requests_per_unit / limit.window_s, Tuning().ttl_s
+    assignment, per_s, ttl_s = limit.quota_assignment, limit.requests_per_unit / limit.window_s, TUNING.ttl_s
     yield f"as a bucket: {per_s:g} requests per second are divided over the Envoys that report it, for {ttl_s} s each"
     if assignment.expected_envoys:
         even = per_s / assignment.expected_envoys

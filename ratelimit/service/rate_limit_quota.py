@@ -21,7 +21,7 @@ from ratelimit.errors import RpcError
 from ratelimit.metrics import Metrics, QuotaStats
 from ratelimit.quota.ledger import Ledger
 from ratelimit.quota.ledger_store import LedgerStore
-from ratelimit.quota.options import Tuning
+from ratelimit.quota.options import TUNING
 from ratelimit.quota.shared_ledger import Place, SharedLedger
 from ratelimit.service.quota_bindings import Shared
 from ratelimit.service.quota_ledgers import Ledgers, QuotaLedger
@@ -92,7 +92,7 @@ class RateLimitQuotaService:
 
     def _make_ledger(self, divided: Divided, wake: Callable[[], None]) -> QuotaLedger:
         # Assignments of a process that was here before may be in force for as long as one lasts.
-        learn_until_s = self._started_s + Tuning().ttl_s
+        learn_until_s = self._started_s + TUNING.ttl_s
         if self._store is None:
             return Ledger(divided.options, learn_until_s, replica=self.replica)
         place = Place(self._store, name_of(divided.key), self.replica)

@@ -20,8 +20,13 @@ OVER_LIMIT = b"\x08\x02"
 _REMAINING_UNLIMITED = b"\x12\x08\x08\x01\x18\xff\xff\xff\xff\x0f"
 
 
+_SMALL = [bytes((number,)) for number in range(128)]
+
+
 def varint(number: int) -> bytes:
     """A protobuf varint of a number that is not negative."""
+    if number < 128:
+        return _SMALL[number]
     parts = bytearray()
     while number > 127:
         parts.append(number & 127 | 128)

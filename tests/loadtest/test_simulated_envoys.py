@@ -79,7 +79,7 @@ async def test_a_fleet_finds_the_other_server(monkeypatch: pytest.MonkeyPatch) -
     await until(lambda: stats.acks > 0 and other_stats.acks > 0)
     await servers[0].stop(0)
     (bucket,) = other.ledgers
-    await until(lambda: sorted(bucket.streams) == ["envoy-0", "envoy-1"])
+    await until(lambda: sorted(bucket.listeners) == ["envoy-0", "envoy-1"])
     assert other_stats.streams_active == 2
     assert [reporter.streams for reporter in fleet.reporters][1] == 1
     running.cancel()

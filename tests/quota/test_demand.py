@@ -2,7 +2,7 @@
 
 import pytest
 
-from ratelimit.quota.demand import observe
+from ratelimit.quota.demand import duration, observe
 from ratelimit.quota.options import Tuning
 from ratelimit.quota.row import Row
 
@@ -12,6 +12,15 @@ TUNING = Tuning()
 def known(estimate: float, rate: float) -> Row:
     """A row whose demand is known, with a rate for 5 s."""
     return Row("e", estimate=estimate, gain=0.1, fresh=False, offered=5 * rate)
+
+
+@pytest.mark.parametrize(
+    ("elapsed_s", "since_last_s", "took_s"),
+    [(5, 5.4, 5.4), (5, 5.0, 5.0), (5, 4.2, 5), (5, 15.3, 6), (0, 0.7, 0.7), (0, 0.1, 0.5), (0, 9.0, 1)],
+)
+def test_an_interval_is_told_in_whole_seconds(elapsed_s: int, since_last_s: float, took_s: float) -> None:
+    """Our clock says more within that second; what is beyond it was in reports that were lost."""
+    assert duration(elapsed_s, since_last_s) == took_s
 
 
 def test_the_first_report_is_the_estimate() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from ratelimit.quota.head import Head
+from ratelimit.quota.options import LedgerOptions
 
 
 def test_a_head_survives_being_bytes() -> None:
@@ -28,3 +29,13 @@ def test_tokens_are_forgotten_after_the_window() -> None:
     assert head.spent_within(10, 10.9) == 18
     assert head.spent_within(10, 11.0) == 7
     assert head.spent_within(10, 20.0) == 0
+
+
+def test_what_bursts_took_beyond_their_part_is_paid_back() -> None:
+    """3 % of a window are theirs; where none has to be given, four fifths of that."""
+    head, options = Head(), LedgerOptions(100.0)
+    head.spend(20, 1.0)
+    assert head.overspent(options, 2.0) == 0
+    assert [head.has_room(tokens, options, 2.0) for tokens in (3, 4)] == [True, False]
+    head.spend(15, 2.0)
+    assert head.overspent(options, 2.0) == pytest.approx(0.5)

@@ -2,9 +2,13 @@
 
 from math import inf
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ratelimit.quota.head import Head
-from ratelimit.quota.leases import back_by, may_hold, released_at, renew
-from ratelimit.quota.options import Tuning
+from ratelimit.quota.leases import back_by, may_hold, overdue_at, released_at, renew, soonest
+from ratelimit.quota.options import AckMode, LedgerOptions, Tuning
 from ratelimit.quota.row import Row
 
 TUNING = Tuning()
@@ -19,6 +23,26 @@ def test_a_lease_ends_with_its_slack() -> None:
     assert released_at(silent, [silent], "another", TUNING) == 100.5
     assert back_by(silent, 94.6, TUNING) == 100.6  # its report may have been lost with the stream
     assert back_by(silent, 80.0, TUNING) == 95.6
+
+
+@pytest.mark.parametrize(("ack", "pend", "due_s"), [("ping", inf, 96.0), ("ping", 93.0, 94.0), ("report", 93.0, 96.0)])
+def test_who_is_overdue(ack: str, pend: float, due_s: float) -> None:
+    """A report's time and a second after the last one; a question or a push that waits for its PING after a second."""
+    options = LedgerOptions(1.0, ack=AckMode(ack))
+    assert overdue_at(Row("e", last=90.0, pend=pend), options) == due_s
+    assert overdue_at(Row("e", last=90.0, probed=95.0), options) == 100.0
+
+
+moments = st.floats(0, 100)
+rows = st.builds(Row, envoy=st.just("e"), last=moments, probed=moments, pend=moments | st.just(inf))
+
+
+@given(st.lists(rows, max_size=5), st.sampled_from(AckMode))
+def test_nobody_is_overdue_before_the_soonest_moment(fleet: list[Row], ack: AckMode) -> None:
+    """It may be too early, never too late; those that are silent are looked after at once."""
+    options = LedgerOptions(1.0, ack=ack)
+    assert all(overdue_at(row, options) >= soonest(fleet, options) for row in fleet)
+    assert soonest([*fleet, Row("f", silent=True)], options) == -inf
 
 
 def test_who_may_have_come_back_under_another_name_keeps_its_lease() -> None:

@@ -172,7 +172,7 @@ def test_who_does_not_report_is_asked_and_given_up() -> None:
     ledger.report("e0", 50, 0, 5, now_s + 11)
     assert [push.envoy for push in ledger.tick(now_s + 11)] == ["e0"]
     ledger.tick(now_s + 12.4)
-    assert "e1" in ledger
+    assert "e1" in ledger.rows
     ledger.tick(now_s + 13)
     assert list(ledger.rows) == ["e0"]
 
@@ -208,10 +208,10 @@ def test_an_ended_stream_frees_after_a_missed_report() -> None:
     ledger.closed("nobody", now_s + 1)
     ledger.acked("e1", ledger.rows["e1"].seq, now_s + 1)
     ledger.tick(now_s + 5.5)
-    assert "e1" in ledger
+    assert "e1" in ledger.rows
     ledger.tick(now_s + 6.1)
-    assert "e1" not in ledger
-    assert len(ledger) == 1
+    assert "e1" not in ledger.rows
+    assert len(ledger.rows) == 1
 
 
 def test_an_idle_bucket_is_abandoned() -> None:

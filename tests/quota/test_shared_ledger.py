@@ -1,6 +1,7 @@
 """A ledger that replicas share."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from ratelimit.quota.assignment import Abandon, Assign, Push
 from ratelimit.quota.ledger_store import NOTHING, Commit, CommitResult, Committed, Outdated
 from ratelimit.quota.options import LedgerOptions
 from ratelimit.quota.row import Row
-from ratelimit.quota.shared_ledger import EVENTS_MAX, OUT_OF_TOUCH_S, RETRY_S, Place, SharedLedger
+from ratelimit.quota.shared_ledger import EVENTS_MAX, OUT_OF_TOUCH_S, RETRY_S, SYNC_EVERY_S, Place, SharedLedger
 from tests.quota.replicas import WITH_REPLICAS, FarLedgers, simulate_replicas
 from tests.quota.scenarios import SCENARIOS
 
@@ -82,8 +83,8 @@ def test_a_push_waits_for_its_commit() -> None:
     assert replica.woken == 1
     (push,) = replica.ledger.tick(1.06)
     assert push.action == Assign(20, 6_000, 12)
-    assert "e" in replica.ledger
-    assert len(replica.ledger) == 1
+    assert "e" in replica.ledger.copy.rows
+    assert len(replica.ledger.copy.rows) == 1
     assert not replica.ledger.empty
 
 
@@ -95,6 +96,23 @@ def test_a_reply_does_not_wait_for_the_store() -> None:
     assert replica.ledger.tick(10.0) == [push]
     replica.store.answer()
     assert replica.ledger.tick(10.05) == []
+
+
+def test_what_happened_is_in_the_store_within_a_second() -> None:
+    """However seldom plans are: the others take leases to last so much longer, and not more."""
+    replica = Replica()
+    replica.settled()
+    replica.ledger.plan_every_s = 5.0
+    replica.ledger.report("e", 50, 0, 5, 10.0)
+    replica.at(10.0)
+    committed = []
+    for tick in range(1, 100):
+        replica.ledger.report("e", 1, 0, 1, 10 + tick / 20)
+        replica.ledger.tick(10 + tick / 20)
+        if replica.store.asked:
+            committed.append(10 + tick / 20)
+            replica.store.answer()
+    assert [after - before for before, after in pairwise(committed)] == pytest.approx([SYNC_EVERY_S] * 3, abs=0.06)
 
 
 def test_a_report_is_answered_without_a_tick() -> None:
@@ -207,7 +225,7 @@ def test_who_comes_second_starts_anew() -> None:
     assert tries == 4
     assert replica.ledger.next_tick_s <= 6.2
     replica.ledger.tick(6.3)
-    assert "o" in replica.ledger
+    assert "o" in replica.ledger.copy.rows
     assert "e" in replica.store.answer().rows
 
 
@@ -217,7 +235,7 @@ def test_rows_that_nobody_can_read_are_none() -> None:
     replica.ledger.report("e", 1, 0, 0, 0.0)
     replica.ledger.tick(0.0)
     replica.store.answer(Outdated(7, 1000.0, {"odd": b"?"}, b"?", whole=True))
-    assert "odd" not in replica.ledger
+    assert "odd" not in replica.ledger.copy.rows
     assert "e" in replica.store.answer().rows
 
 
@@ -285,9 +303,9 @@ def test_after_an_outage_ended_streams_are_waited_for() -> None:
     replica.store.answer(StoreError("away"))
     replica.at(7.1)
     replica.at(12.5)
-    assert "e" in replica.ledger
+    assert "e" in replica.ledger.copy.rows
     replica.at(5 + 12 + 1.8)
-    assert "e" not in replica.ledger
+    assert "e" not in replica.ledger.copy.rows
 
 
 def test_a_store_that_lost_everything_gets_back_what_is_in_force() -> None:

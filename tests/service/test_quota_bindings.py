@@ -13,8 +13,9 @@ async def test_buckets_of_a_stream_are_bounded() -> None:
     """One more ends it; a hostile stream of ids that reach no limit holds no more than that either."""
     service, stats = quota_service(rlqs_stream_buckets_max=3)
     envoy = PingedEnvoy(service)
-    for name in ("a", "b", "c", "e"):
-        envoy.send(users(name))
+    for name in ("a", "b", "c"):
+        await envoy.told(users(name))
+    envoy.send(users("e"))
     await envoy.over()
     assert envoy.aborted == (grpc.StatusCode.RESOURCE_EXHAUSTED, "more than 3 buckets in one stream")
     assert (stats.rows, len(service.ledgers)) == (0, 3)  # what is in force there still counts

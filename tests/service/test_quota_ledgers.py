@@ -2,6 +2,8 @@ import asyncio
 from math import inf
 from typing import Any
 
+import pytest
+
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.quota.assignment import Abandon, Assign, Push
 from ratelimit.quota.head import Head
@@ -50,13 +52,13 @@ class FakeLedger:
 
 
 class Told:
-    """An Envoy's stream."""
+    """A bucket on an Envoy's stream."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[bytes, Push]] = []
+        self.told: list[Push] = []
 
-    def push(self, bucket: bytes, _: BucketLedger, push: Push) -> None:
-        self.told.append((bucket, push))
+    def push(self, push: Push) -> None:
+        self.told.append(push)
 
 
 def divided(user: str = "x", domain: str = "d") -> Divided:
@@ -91,12 +93,12 @@ async def test_what_a_ledger_says_goes_to_the_stream_of_its_envoy() -> None:
     ledgers, _ = all_of()
     bucket, ledger = fake(ledgers.get(divided()))
     here = Told()
-    bucket.streams["here"] = here, b"bucket"
+    bucket.listeners["here"] = here
     ledger.pushes = [Push("here", 1, Assign(1, 1, 12)), Push("away", 1, Assign(1, 1, 12)), Push("here", 2, Abandon())]
     ledgers.touched(bucket)
     await until(lambda: ledger.ticks)
-    assert [(bucket_id, push.seq) for bucket_id, push in here.told] == [(b"bucket", 1), (b"bucket", 2)]
-    assert bucket.streams == {}
+    assert [push.seq for push in here.told] == [1, 2]
+    assert bucket.listeners == {}
     ledgers.close()
 
 
@@ -108,6 +110,7 @@ async def test_a_ledger_ticks_when_it_says_and_not_more_often() -> None:
         ledger.next_tick_s = asyncio.get_running_loop().time()
         ledgers.touched(bucket)
         await asyncio.sleep(0)
+        assert len(ledgers._due) <= 1
     assert len(ledger.ticks) == 1
     wakes[0]()
     await until(lambda: len(ledger.ticks) == 2)
@@ -155,6 +158,35 @@ async def test_ledgers_take_turns_with_everybody_else(monkeypatch: Any) -> None:
         turns += 1
         assert sum(len(ledger.ticks) for _, ledger in found) <= turns
     ledgers.close()
+
+
+async def test_after_a_slice_the_others_come_first(monkeypatch: Any) -> None:
+    """As long as it took; what comes meanwhile waits as well."""
+    ledgers, _ = all_of()
+    (one, ledger), (other, other_ledger) = fake(ledgers.get(divided("x"))), fake(ledgers.get(divided("y")))
+    moments = iter((0.0, 1000.0))
+    monkeypatch.setattr("time.perf_counter", lambda: next(moments))
+    now_s = asyncio.get_running_loop().time()
+    ledgers.touched(one)
+    ledgers.touched(other)
+    await until(lambda: ledger.ticks)
+    ledgers.wake(one)
+    assert other_ledger.ticks == []
+    assert ledgers._timer_s >= now_s + 2000
+    ledgers.close()
+
+
+async def test_of_many_rows_each_ledger_plans_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan looks at all rows of its ledger, so what all plans cost does not grow with them; yet it comes."""
+    monkeypatch.setattr(quota_ledgers, "ROWS_PER_S", 10)
+    for rows, every_s in ((30, 3), (1_000, quota_ledgers.PLAN_EVERY_S_MAX)):
+        ledgers, _ = all_of()
+        bucket, ledger = fake(ledgers.get(divided()))
+        bucket.listeners = dict.fromkeys(map(str, range(rows)), Told())
+        ledgers.touched(bucket)
+        await until(lambda ledger=ledger: ledger.ticks)
+        assert ledger.plan_every_s == every_s
+        ledgers.close()
 
 
 async def test_ledgers_of_a_domain_are_bounded() -> None:
