@@ -90,8 +90,6 @@ class QuotaStream:
         bucket, action = binding.bucket, push.action
         if push.seq != binding.seq:
             binding.seq, binding.pushed_s = push.seq, now_s
-        if self._detects:
-            binding.given.told(action, now_s)
         if isinstance(action, Probe) and bucket in self._out:
             waiting = self._out[bucket]
             if not isinstance(waiting, bytes):  # what waits is asked about as well
@@ -244,6 +242,7 @@ class QuotaStream:
         """What goes into the next response, and what is asked about behind it."""
         parts: list[bytes] = []
         asked: list[tuple[Binding, Push]] = []
+        now_s = self._loop.time()
         for bucket in list(islice(self._out, ACTIONS_AT_ONCE)):
             told = self._out.pop(bucket)
             if isinstance(told, bytes):
@@ -254,6 +253,8 @@ class QuotaStream:
                 asked.append(told)
             if not isinstance(push.action, Probe):
                 parts.append(binding.part(push.action))
+                if self._detects:  # from now on, not from when it began to wait
+                    binding.given.told(push.action, now_s)
         return parts, asked
 
     def _ask(self, asked: list[tuple[Binding, Push]]) -> None:
