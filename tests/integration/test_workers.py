@@ -95,9 +95,10 @@ class Load:
         self.codes = Counter[grpc.StatusCode]()
         self.limits = set[int]()
         self._ended = asyncio.Event()
-        self._clients = [asyncio.ensure_future(self._client(channel)) for channel in self._channels]
+        self._ended_calls = [0] * CLIENTS
+        self._clients = [asyncio.ensure_future(self._client(*each)) for each in enumerate(self._channels)]
 
-    async def _client(self, channel: grpc.aio.Channel) -> None:
+    async def _client(self, number: int, channel: grpc.aio.Channel) -> None:
         ask: Any = channel.unary_unary(PATH)
         while not self._ended.is_set():
             call = ask(REQUEST, timeout=20, wait_for_ready=self._patient)
@@ -106,6 +107,7 @@ class Load:
                 self.limits.add(answer.statuses[0].current_limit.requests_per_unit)
             code = await call.code()
             self.codes[code] += 1
+            self._ended_calls[number] += 1
             if code is not grpc.StatusCode.OK:
                 await asyncio.sleep(0.01)  # failures that repeat at once would fill the memory
 
@@ -118,6 +120,12 @@ class Load:
         """Wait for so many more answers."""
         wanted = self.answered + calls
         await eventually(lambda: self.answered >= wanted)
+
+    async def all_anew(self) -> None:
+        """Wait until every call that there is now has ended; what was answered up to then is forgotten."""
+        before = list(self._ended_calls)
+        await eventually(lambda: all(now > then for now, then in zip(self._ended_calls, before, strict=True)))
+        self.limits.clear()
 
     async def stop(self) -> Counter[grpc.StatusCode]:
         """Let each client end its call; all codes."""
@@ -183,8 +191,7 @@ async def test_a_killed_worker_comes_back_and_a_reload_reaches_all(services: Ser
     assert load.limits == {ONE}
     config_map(services.root, config(TWO), "2")
     await eventually(lambda: '"configuration in force in all workers" generation=2 workers=4' in service.log)
-    await load.more(CLIENTS)  # answers that were on their way
-    load.limits.clear()
+    await load.all_anew()
     await load.more(200)
     assert load.limits == {TWO}
     codes = await load.stop()
