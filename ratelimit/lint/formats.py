@@ -10,7 +10,6 @@ from urllib.parse import quote
 from ratelimit.lint.finding import Finding
 from ratelimit.lint.rules import RULES, Level
 
-FORMATS = ("text", "json", "sarif", "github")
 SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _GITHUB = {Level.ERROR: "error", Level.WARNING: "warning", Level.NOTE: "notice"}
 
