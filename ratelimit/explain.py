@@ -15,7 +15,7 @@ from ratelimit.limiter.explanation import explain
 from ratelimit.limiter.explanation_report import legible, report, text_lines
 from ratelimit.metrics import LimitStats
 from ratelimit.service.planning import decision_rules, make_planner
-from ratelimit.service.quota_view import order_of, told_of_limit
+from ratelimit.service.rlqs.view import order_of, told_of_limit
 from ratelimit.settings import Settings
 
 AND = "and"

@@ -24,7 +24,7 @@ from ratelimit.service.grpc_services import add_services
 from ratelimit.service.health import Health
 from ratelimit.service.planning import decision_rules, make_planner
 from ratelimit.service.rate_limit import RateLimitService, Rules
-from ratelimit.service.rate_limit_quota import RateLimitQuotaService
+from ratelimit.service.rlqs.rate_limit_quota import RateLimitQuotaService
 from ratelimit.settings import Settings
 from ratelimit.stores.choice import choose_store
 from ratelimit.tracing.traces import Traces

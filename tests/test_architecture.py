@@ -189,7 +189,7 @@ def test_protobuf_stays_in_one_file_of_a_floor() -> None:
     users = [
         str(path.relative_to(PACKAGE)) for path in SOURCES if any("ratelimit.pb" in name for name in imports(path))
     ]
-    assert users == ["service/messages.py", "service/quota_messages.py", "sources/xds_messages.py"]
+    assert users == ["service/messages.py", "service/rlqs/messages.py", "sources/xds_messages.py"]
 
 
 @pytest.mark.parametrize("path", ALL, ids=ids(ALL))

@@ -12,9 +12,9 @@ from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from ratelimit.service.health import SERVICES, Health
 from ratelimit.service.messages import SERVICE_NAME, SHOULD_RATE_LIMIT_PATH
-from ratelimit.service.quota_messages import QUOTA_SERVICE_NAME
 from ratelimit.service.rate_limit import RateLimitService
-from ratelimit.service.rate_limit_quota import RateLimitQuotaService
+from ratelimit.service.rlqs.messages import QUOTA_SERVICE_NAME
+from ratelimit.service.rlqs.rate_limit_quota import RateLimitQuotaService
 from ratelimit.transport.methods import DirectMethod, GrpcServer
 
 HEALTH = "grpc.health.v1.Health"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from ratelimit.service.messages import SERVICE_NAME
-from ratelimit.service.quota_messages import QUOTA_SERVICE_NAME
+from ratelimit.service.rlqs.messages import QUOTA_SERVICE_NAME
 
 SERVICES = ("", "ratelimit", SERVICE_NAME, QUOTA_SERVICE_NAME)
 

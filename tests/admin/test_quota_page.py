@@ -10,7 +10,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from ratelimit.admin import quota_page
 from ratelimit.admin.quota_page import QuotaPage
-from ratelimit.service.quota_limits import LedgerKey
+from ratelimit.service.rlqs.limits import LedgerKey
 
 
 class View:

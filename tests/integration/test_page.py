@@ -16,7 +16,7 @@ from deploy.demo.processes import LOOPBACK, Instance, start_service
 from loadtest.quota_wire import PATH
 from ratelimit.pb.envoy.service.rate_limit_quota.v3 import rlqs_pb2
 from tests.browser import started
-from tests.service.quota_streams import report
+from tests.service.rlqs.streams import report
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 LIMITS = 10_000

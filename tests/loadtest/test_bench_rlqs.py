@@ -7,7 +7,7 @@ from loadtest.measuring import Sample
 from loadtest.quota_client import DOMAIN, KEY, Lap
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.quota.options import AckMode
-from ratelimit.service.quota_limits import Divided, find
+from ratelimit.service.rlqs.limits import Divided, find
 
 LAP = Lap(600, 0, 60.0, 90.0, 120.0, 700_000, 0.2)
 

@@ -9,10 +9,10 @@ from loadtest.answers import LoadFailedError
 from loadtest.bench_rlqs import quota_config
 from loadtest.quota_client import DOMAIN, KEY, REPORT_S, EnvoyProtocol, Laps, LoadEnvoy, QuotaLoad, demands, envoys_of
 from ratelimit.quota.assignment import Assign
-from ratelimit.service.quota_messages import assigned, bucket_of, entries_of, read_reports, response
+from ratelimit.service.rlqs.messages import assigned, bucket_of, entries_of, read_reports, response
 from ratelimit.settings import ServerSettings
 from ratelimit.transport.native_server import NativeServer
-from tests.service.quota_streams import quota_service, until
+from tests.service.rlqs.streams import quota_service, until
 
 LOAD = QuotaLoad(0, buckets=3, envoys=2, limit_per_s=100.0)
 

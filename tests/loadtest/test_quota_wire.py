@@ -17,7 +17,7 @@ from loadtest.answers import (
 from loadtest.quota_wire import FRAME_BYTES_MAX, INITIAL_WINDOW_SIZE, QuotaConnection, actions, rate_of
 from loadtest.request_frames import framed
 from ratelimit.quota.assignment import Abandon, Assign
-from ratelimit.service.quota_messages import Blanket, assigned, blanket, bucket_of, response
+from ratelimit.service.rlqs.messages import Blanket, assigned, blanket, bucket_of, response
 
 BUCKET = bucket_of({"name": "x" * 200})
 

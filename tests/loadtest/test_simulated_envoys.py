@@ -7,10 +7,10 @@ from deploy.demo.quota import configuration
 from loadtest import simulated_envoys
 from loadtest.simulated_envoys import DOMAIN, KEY, VALUE, SimulatedEnvoy, SimulatedFleet
 from ratelimit.quota.assignment import Assign
-from ratelimit.service.quota_messages import assigned, bucket_of, read_reports, response
+from ratelimit.service.rlqs.messages import assigned, bucket_of, read_reports, response
 from ratelimit.settings import ServerSettings
 from ratelimit.transport.native_server import NativeServer
-from tests.service.quota_streams import quota_service, until
+from tests.service.rlqs.streams import quota_service, until
 
 
 def told(most: int, per_minute: int) -> bytes:

@@ -13,7 +13,7 @@ from ratelimit.service.health import SERVICES, Health
 from ratelimit.settings import ServerSettings
 from ratelimit.transport.grpcio_server import GrpcioServer
 from ratelimit.transport.native_server import NativeServer
-from tests.service.quota_streams import quota_service
+from tests.service.rlqs.streams import quota_service
 from tests.service.test_rate_limit import Bench
 
 SERVING = health_pb2.HealthCheckResponse.SERVING

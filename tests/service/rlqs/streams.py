@@ -9,7 +9,7 @@ import grpc
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.metrics import Metrics, QuotaStats
 from ratelimit.pb.envoy.service.rate_limit_quota.v3 import rlqs_pb2
-from ratelimit.service.rate_limit_quota import RateLimitQuotaService
+from ratelimit.service.rlqs.rate_limit_quota import RateLimitQuotaService
 from ratelimit.settings import QuotaSettings
 
 CONFIG = """domain: d

@@ -8,11 +8,11 @@ import pytest
 from ratelimit.quota.assignment import Abandon, Assign, Probe, Push
 from ratelimit.quota.ledger import Ledger
 from ratelimit.quota.options import AckMode
-from ratelimit.service import quota_stream
-from ratelimit.service.quota_ledgers import BucketLedger
-from ratelimit.service.quota_messages import bucket_of
-from ratelimit.service.rate_limit_quota import RateLimitQuotaService
-from tests.service.quota_streams import Envoy, PingedEnvoy, quota_service, report, until
+from ratelimit.service.rlqs import stream as stream_module
+from ratelimit.service.rlqs.ledgers import BucketLedger
+from ratelimit.service.rlqs.messages import bucket_of
+from ratelimit.service.rlqs.rate_limit_quota import RateLimitQuotaService
+from tests.service.rlqs.streams import Envoy, PingedEnvoy, quota_service, report, until
 
 PROD = ("name", "prod", 1, 0)
 BUCKET = bucket_of({"name": "prod"})
@@ -148,8 +148,8 @@ async def test_a_report_that_changes_nothing_waits_for_no_tick(monkeypatch: pyte
 
 async def test_what_ledgers_say_waits_for_more_but_no_answer_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """With many buckets: what was said meanwhile goes with the answer to the next report."""
-    monkeypatch.setattr(quota_stream, "BUCKETS_PER_S", 1e-9)
-    monkeypatch.setattr(quota_stream, "WRITE_EVERY_S", 3600.0)
+    monkeypatch.setattr(stream_module, "BUCKETS_PER_S", 1e-9)
+    monkeypatch.setattr(stream_module, "WRITE_EVERY_S", 3600.0)
     service, stats = quota_service()
     envoy = PingedEnvoy(service)
     await envoy.told(report(PROD))
@@ -166,7 +166,7 @@ async def test_what_ledgers_say_waits_for_more_but_no_answer_does(monkeypatch: p
 
 async def test_a_long_answer_is_several_responses(monkeypatch: pytest.MonkeyPatch) -> None:
     """One after the other."""
-    monkeypatch.setattr(quota_stream, "ACTIONS_AT_ONCE", 1)
+    monkeypatch.setattr(stream_module, "ACTIONS_AT_ONCE", 1)
     service, stats = quota_service()
     envoy = PingedEnvoy(service)
     envoy.send(report(("name", "free", 1, 0), ("name", "none", 1, 0), ("name", "other", 1, 0)))
@@ -189,7 +189,7 @@ async def test_what_is_renewed_is_not_asked_about() -> None:
     listener.push(renewed)
     await envoy.told()
     assert envoy._readers == []
-    stream._asked_s -= quota_stream.ASK_EVERY_S
+    stream._asked_s -= stream_module.ASK_EVERY_S
     listener.push(renewed)
     await until(lambda: envoy._readers)
     envoy.answer()
@@ -342,7 +342,7 @@ async def test_what_is_not_known_to_be_read_is_not_acknowledged() -> None:
 
 async def test_a_stream_is_read_no_faster_than_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes meanwhile waits; it is counted, and absurd numbers are too."""
-    monkeypatch.setattr(quota_stream, "USAGES_AT_ONCE", 1)
+    monkeypatch.setattr(stream_module, "USAGES_AT_ONCE", 1)
     service, stats = quota_service(rlqs_usages_per_second=2)
     envoy = Envoy(service)
     envoy.send(report(("name", "free", 2**62, 0), ("name", "none", 1, 0), ("", "", 1, 0)))

@@ -11,7 +11,7 @@ from ratelimit.descriptors.limit import Limit
 from ratelimit.descriptors.request import Descriptor
 from ratelimit.descriptors.tree import Config
 from ratelimit.quota.options import AckMode, LedgerOptions
-from ratelimit.service.quota_messages import Blanket
+from ratelimit.service.rlqs.messages import Blanket
 
 # A ledger of one configuration: its domain, and the entries that share it, in the order of the tree.
 LedgerKey: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]

@@ -6,11 +6,11 @@ import pytest
 
 from ratelimit.pb.envoy.service.rate_limit_quota.v3 import rlqs_pb2
 from ratelimit.quota.ledger_store import NOTHING, Commit, Committed
-from ratelimit.service.quota_messages import QUOTA_METHOD, QUOTA_SERVICE_NAME
+from ratelimit.service.rlqs.messages import QUOTA_METHOD, QUOTA_SERVICE_NAME
 from ratelimit.settings import ServerSettings
 from ratelimit.transport.grpcio_server import GrpcioServer
 from ratelimit.transport.native_server import NativeServer
-from tests.service.quota_streams import Envoy, PingedEnvoy, quota_service, report, until
+from tests.service.rlqs.streams import Envoy, PingedEnvoy, quota_service, report, until
 
 PROD = report(("name", "prod", 1, 0))
 LOOPBACK = ServerSettings(grpc_host="127.0.0.1", grpc_port=0)

@@ -13,10 +13,10 @@ from ratelimit.metrics import QuotaStats
 from ratelimit.quota.assignment import Abandon, Action, Assign, Push
 from ratelimit.quota.ledger import ABANDON_AFTER
 from ratelimit.quota.options import AckMode
-from ratelimit.service.quota_acks import Given
-from ratelimit.service.quota_ledgers import BucketLedger, Ledgers
-from ratelimit.service.quota_limits import Divided, find
-from ratelimit.service.quota_messages import Blanket, assigned, entries_of
+from ratelimit.service.rlqs.acks import Given
+from ratelimit.service.rlqs.ledgers import BucketLedger, Ledgers
+from ratelimit.service.rlqs.limits import Divided, find
+from ratelimit.service.rlqs.messages import Blanket, assigned, entries_of
 from ratelimit.settings import QuotaSettings
 
 # What is told without a ledger holds for so long, and is told again when a part of that has passed.

@@ -1,8 +1,8 @@
 import pytest
 
 from ratelimit.descriptors.loader import ConfigFile, load_config
-from ratelimit.service.quota_view import bucket_share, order_of, told_of_limit
-from tests.service.quota_streams import CONFIG, PingedEnvoy, quota_service, report
+from ratelimit.service.rlqs.view import bucket_share, order_of, told_of_limit
+from tests.service.rlqs.streams import CONFIG, PingedEnvoy, quota_service, report
 
 LOADED = load_config([ConfigFile("f.yaml", CONFIG.encode())])
 

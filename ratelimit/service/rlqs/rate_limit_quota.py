@@ -1,7 +1,7 @@
 """RateLimitQuotaService: Envoys report what they allowed and denied, and are told what they may.
 
-    report ─► quota_stream.py ─► quota_bindings.py: bucket id ─► limit ─► ledger.report
-    quota_ledgers.py: ticks ─► pushes ─► quota_stream.py ─► response, and a PING behind it ─► ledger.acked
+    report ─► stream.py ─► bindings.py: bucket id ─► limit ─► ledger.report
+    ledgers.py: ticks ─► pushes ─► stream.py ─► response, and a PING behind it ─► ledger.acked
 
 The service has what all streams share: the configuration, the ledgers, the bounds. What is divided, and how, is the
 quota floor's.
@@ -23,12 +23,12 @@ from ratelimit.quota.ledger import Ledger
 from ratelimit.quota.ledger_store import LedgerStore
 from ratelimit.quota.options import TUNING
 from ratelimit.quota.shared_ledger import Place, SharedLedger
-from ratelimit.service.quota_bindings import Shared
-from ratelimit.service.quota_ledgers import Ledgers, QuotaLedger
-from ratelimit.service.quota_limits import Divided, LedgerKey, name_of
-from ratelimit.service.quota_messages import QUOTA_METHOD, QUOTA_SERVICE_NAME
-from ratelimit.service.quota_stream import QuotaStream
-from ratelimit.service.quota_view import bucket_share
+from ratelimit.service.rlqs.bindings import Shared
+from ratelimit.service.rlqs.ledgers import Ledgers, QuotaLedger
+from ratelimit.service.rlqs.limits import Divided, LedgerKey, name_of
+from ratelimit.service.rlqs.messages import QUOTA_METHOD, QUOTA_SERVICE_NAME
+from ratelimit.service.rlqs.stream import QuotaStream
+from ratelimit.service.rlqs.view import bucket_share
 from ratelimit.settings import QuotaSettings
 
 _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
@@ -60,7 +60,7 @@ class RateLimitQuotaService:
         self._shared.generation += 1
 
     def shares(self) -> Iterator[tuple[LedgerKey, Callable[[int], dict[str, Any]]]]:
-        """Of each bucket its domain and entries, and what makes its value (quota_view.py), with so many Envoys."""
+        """Of each bucket its domain and entries, and what makes its value (view.py), with so many Envoys."""
         for bucket in list(self.ledgers):
             yield bucket.divided.key, partial(bucket_share, bucket, asyncio.get_running_loop().time())
 

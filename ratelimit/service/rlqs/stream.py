@@ -14,9 +14,9 @@ from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.lifetime import end_tasks
 from ratelimit.quota.assignment import Abandon, Probe, Push
 from ratelimit.quota.options import AckMode
-from ratelimit.service.quota_acks import came_through_a_proxy
-from ratelimit.service.quota_bindings import BLANKET_TTL_S, Binding, Bindings, Shared
-from ratelimit.service.quota_messages import (
+from ratelimit.service.rlqs.acks import came_through_a_proxy
+from ratelimit.service.rlqs.bindings import BLANKET_TTL_S, Binding, Bindings, Shared
+from ratelimit.service.rlqs.messages import (
     Reports,
     Usage,
     blanket,

@@ -16,7 +16,7 @@ from ratelimit.metrics.declared import SHARE
 from ratelimit.quota.assignment import Abandon, Push
 from ratelimit.quota.options import TUNING, LedgerOptions
 from ratelimit.quota.shares import BucketShares, Totals
-from ratelimit.service.quota_limits import Divided, LedgerKey
+from ratelimit.service.rlqs.limits import Divided, LedgerKey
 
 TICK_S = 0.05
 SLICE_S = 0.003

@@ -6,7 +6,7 @@ from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.pb.envoy.service.rate_limit_quota.v3 import rlqs_pb2
 from ratelimit.pb.envoy.type.v3 import ratelimit_strategy_pb2
 from ratelimit.quota.assignment import Abandon, Assign
-from ratelimit.service.quota_messages import (
+from ratelimit.service.rlqs.messages import (
     MESSAGE_BYTES_MAX,
     Blanket,
     assigned,
@@ -16,7 +16,7 @@ from ratelimit.service.quota_messages import (
     read_reports,
     response,
 )
-from tests.service.quota_streams import report
+from tests.service.rlqs.streams import report
 
 STRATEGY = ratelimit_strategy_pb2.RateLimitStrategy
 

@@ -9,9 +9,9 @@ from ratelimit.descriptors.limit import Limit
 from ratelimit.descriptors.quota_assignment import too_small_to_divide
 from ratelimit.descriptors.tree import Config
 from ratelimit.quota.options import TUNING
-from ratelimit.service.quota_ledgers import BucketLedger
-from ratelimit.service.quota_limits import blanket_of
-from ratelimit.service.quota_messages import Blanket
+from ratelimit.service.rlqs.ledgers import BucketLedger
+from ratelimit.service.rlqs.limits import blanket_of
+from ratelimit.service.rlqs.messages import Blanket
 
 
 def bucket_share(bucket: BucketLedger, now_s: float, envoys_max: int) -> dict[str, Any]:

@@ -2,9 +2,9 @@ import pytest
 
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.quota.options import AckMode
-from ratelimit.service.quota_limits import NAME_BYTES_MAX, Divided, LedgerKey, find, name_of
-from ratelimit.service.quota_messages import Blanket
-from tests.service.quota_streams import CONFIG
+from ratelimit.service.rlqs.limits import NAME_BYTES_MAX, Divided, LedgerKey, find, name_of
+from ratelimit.service.rlqs.messages import Blanket
+from tests.service.rlqs.streams import CONFIG
 
 LOADED = load_config([ConfigFile("f.yaml", CONFIG.encode())])
 

@@ -1,7 +1,7 @@
 import pytest
 
 from ratelimit.quota.assignment import Assign, Probe
-from ratelimit.service.quota_acks import Given, came_through_a_proxy
+from ratelimit.service.rlqs.acks import Given, came_through_a_proxy
 
 # What the real Envoy 1.40 sends on its own stream, and what comes where another one forwards it.
 DIRECT = [("x-envoy-internal", "true"), ("x-forwarded-for", "192.0.2.2")]

@@ -10,10 +10,10 @@ from ratelimit.quota.head import Head
 from ratelimit.quota.options import AckMode, LedgerOptions
 from ratelimit.quota.row import Row
 from ratelimit.quota.shares import BucketShares, Totals, shares_of, totals_of
-from ratelimit.service import quota_ledgers
-from ratelimit.service.quota_ledgers import TICK_S, BucketLedger, Ledgers
-from ratelimit.service.quota_limits import Divided, find
-from tests.service.quota_streams import CONFIG, until
+from ratelimit.service.rlqs import ledgers as ledgers_module
+from ratelimit.service.rlqs.ledgers import TICK_S, BucketLedger, Ledgers
+from ratelimit.service.rlqs.limits import Divided, find
+from tests.service.rlqs.streams import CONFIG, until
 
 ROWS = [Row("ours", "r", tokens=60, hold=2.0, burst=4), Row("other", "s", tokens=60, hold=2.0, silent=True)]
 
@@ -115,7 +115,7 @@ async def test_a_ledger_ticks_when_it_says_and_not_more_often() -> None:
     wakes[0]()
     await until(lambda: len(ledger.ticks) == 2)
     assert ledger.ticks[1] - ledger.ticks[0] >= TICK_S
-    assert ledger.plan_every_s == quota_ledgers.PLAN_EVERY_S
+    assert ledger.plan_every_s == ledgers_module.PLAN_EVERY_S
     ledgers.close()
 
 
@@ -151,7 +151,7 @@ async def test_ledgers_take_turns_with_everybody_else(monkeypatch: Any) -> None:
     for bucket, _ in found:
         ledgers.touched(bucket)
     moments = iter(range(1000))
-    monkeypatch.setattr("time.perf_counter", lambda: next(moments) * quota_ledgers.SLICE_S)
+    monkeypatch.setattr("time.perf_counter", lambda: next(moments) * ledgers_module.SLICE_S)
     turns = 0
     while not all(ledger.ticks for _, ledger in found):
         await asyncio.sleep(0)
@@ -178,8 +178,8 @@ async def test_after_a_slice_the_others_come_first(monkeypatch: Any) -> None:
 
 async def test_of_many_rows_each_ledger_plans_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan looks at all rows of its ledger, so what all plans cost does not grow with them; yet it comes."""
-    monkeypatch.setattr(quota_ledgers, "ROWS_PER_S", 10)
-    for rows, every_s in ((30, 3), (1_000, quota_ledgers.PLAN_EVERY_S_MAX)):
+    monkeypatch.setattr(ledgers_module, "ROWS_PER_S", 10)
+    for rows, every_s in ((30, 3), (1_000, ledgers_module.PLAN_EVERY_S_MAX)):
         ledgers, _ = all_of()
         bucket, ledger = fake(ledgers.get(divided()))
         bucket.listeners = dict.fromkeys(map(str, range(rows)), Told())

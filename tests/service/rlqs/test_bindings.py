@@ -1,7 +1,7 @@
 import grpc
 
 from ratelimit.descriptors.loader import ConfigFile, load_config
-from tests.service.quota_streams import CONFIG, Envoy, PingedEnvoy, quota_service, report, until
+from tests.service.rlqs.streams import CONFIG, Envoy, PingedEnvoy, quota_service, report, until
 
 
 def users(*names: str) -> bytes:
