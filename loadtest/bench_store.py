@@ -154,8 +154,9 @@ async def measure(
 
 async def used_bytes(client: redis.asyncio.Redis) -> int:
     """What the store holds, without the buffers of connections: those come and go."""
-    memory = await client.info("memory")
-    return int(memory["used_memory"]) - int(memory["mem_clients_normal"])
+    # The sum in INFO is some time old.
+    connections = sum(int(each["tot-mem"]) for each in await client.client_list())
+    return int((await client.info("memory"))["used_memory"]) - connections
 
 
 def row(case: Case, cost: Cost) -> str:
