@@ -9,9 +9,11 @@ runner.go takes the place of the package that starts its server; nothing of it s
 tests have; they must be free.
 """
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -57,17 +59,27 @@ def tested(folder: Path, command: str) -> dict[str, str]:
     surroundings = {**environment(folder, command), "PYTHONPATH": str(HERE.parents[1])}
     ends: dict[str, str] = {}
     process = subprocess.Popen(
-        [*arguments, "./test/integration"], cwd=folder / "source", env=surroundings, stdout=subprocess.PIPE, text=True
+        [*arguments, "./test/integration"],
+        cwd=folder / "source",
+        env=surroundings,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     assert process.stdout is not None
-    for line in process.stdout:
-        event = json.loads(line) if line.startswith("{") else {"Action": "output", "Output": line}
-        if event["Action"] in ("pass", "fail", "skip"):
-            ends[event.get("Test", "")] = event["Action"]
-        elif event["Action"] in ("output", "build-output"):
-            sys.stdout.write(event["Output"])
-    if process.wait():
-        ends.setdefault("", "fail")
+    try:
+        for line in process.stdout:
+            event = json.loads(line) if line.startswith("{") else {"Action": "output", "Output": line}
+            if event["Action"] in ("pass", "fail", "skip"):
+                ends[event.get("Test", "")] = event["Action"]
+            elif event["Action"] in ("output", "build-output"):
+                sys.stdout.write(event["Output"])
+        if process.wait():
+            ends.setdefault("", "fail")
+    finally:
+        # Tests that panic leave their own servers behind.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     return ends
 
 
