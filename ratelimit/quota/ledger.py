@@ -74,11 +74,7 @@ class Ledger:
 
     def report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> None:
         """Take in what an Envoy counted in the `elapsed_s` (whole seconds, often 0) since its last report."""
-        head = self.head
-        if 0 <= now_s - head.at < GAP_S:
-            head.at = now_s
-        else:
-            self._see(now_s)
+        self._see(now_s)
         if not (0 <= allowed <= COUNT_MAX and 0 <= denied <= COUNT_MAX and 0 <= elapsed_s <= ELAPSED_S_MAX):
             allowed, denied, elapsed_s = bounded(allowed, denied, elapsed_s)
         row = self.rows.get(envoy)
@@ -100,13 +96,10 @@ class Ledger:
 
     def reply(self, envoy: str, now_s: float) -> Push | None:
         """What an Envoy that has just reported is told without a tick; None where something is to be decided first."""
-        row, head, watch_s = self.rows[envoy], self.head, self._next_watch_s
-        if row.tokens == 0 or row.zero >= ABANDON_AFTER or row.abandoned or envoy in self._out:
-            return None
-        if head.at < head.learn_until_s:
+        row, plan_s, watch_s = self.rows[envoy], self.head.next_plan_s, self._next_watch_s
+        if row.tokens == 0 or row.zero >= ABANDON_AFTER or row.abandoned or envoy in self._out or self.learning:
             return None
         del self._to_answer[envoy]
-        plan_s = head.next_plan_s
         self.next_tick_s = plan_s if plan_s < watch_s else watch_s  # noqa: FURB136 - `min` costs more
         self._grow(row, now_s)
         row.exp = now_s + self.options.tuning.ttl_s
@@ -232,6 +225,9 @@ class Ledger:
     def _see(self, now_s: float) -> None:
         """Take a moment in. What the leases are after a gap or a step back is not known: they are taken to be new."""
         head = self.head
+        if 0 <= now_s - head.at < GAP_S:
+            head.at = now_s
+            return
         if self.rows and not -_STEP_BACK_S <= now_s - head.at < GAP_S:
             self.renew_leases(now_s)
         head.at = max(head.at, now_s)
@@ -252,7 +248,7 @@ class Ledger:
 
     def _observe(self, row: Row, allowed: int, denied: int, elapsed_s: float) -> None:
         now_s, options = self.head.at, self.options
-        row.offered += row.tokens / FILL_INTERVAL_S * (now_s - row.since)
+        row.reckon(now_s)
         if row.unknown:
             row.unknown = self.learning or may_hold(self.rows.values(), row, allowed / (elapsed_s + 1), None)
         observe(row, allowed, denied, duration(elapsed_s, now_s - row.last), options.tuning)

@@ -50,18 +50,16 @@ class Given:
         if action is not self._assigned:
             if not isinstance(action, Assign):
                 return
-            before = self._assigned
-            if action != before:
-                came = before.tokens_per_fill / before.fill_interval_s * (now_s - self._since_s)
-                self._given, self._since_s = self._given + came + action.max_tokens, now_s
+            if action != self._assigned:
+                self._reckon(now_s)
+                self._given += action.max_tokens
             self._assigned = action
         self._told_s = now_s
 
     def reported(self, allowed: int, elapsed_s: float, now_s: float) -> bool:
         """It allowed so much: whether that is more than it can have."""
-        assigned = self._assigned
-        given = self._given + assigned.tokens_per_fill / assigned.fill_interval_s * (now_s - self._since_s)
-        self._given, self._since_s = 0.0, now_s
+        self._reckon(now_s)
+        assigned, given, self._given = self._assigned, self._given, 0.0
         if elapsed_s < 1 or now_s - self._told_s > assigned.ttl_s:
             # A new bucket, or one that had to do without us.
             self._reports = 0
@@ -69,3 +67,8 @@ class Given:
         if allowed <= given or self._reports <= _JUDGED_FROM:
             return False
         return allowed > _MORE * given + 2 * assigned.max_tokens + _DEVIATIONS * sqrt(given) + _LEAST
+
+    def _reckon(self, now_s: float) -> None:
+        """Add up what came to it until now."""
+        self._given += self._assigned.tokens_per_fill / self._assigned.fill_interval_s * (now_s - self._since_s)
+        self._since_s = now_s

@@ -186,15 +186,14 @@ class Bindings:
             return None
         self._answered.pop(bucket, None)
         weight = found.limit.quota_assignment.weights.get(self.kind, 1.0)
-        if before is not None and before.ledger is ledger:
-            before.generation, before.weight = shared.generation, weight
-            return before
-        self._leave(bucket)
-        row = f"{self.name}#{hashlib.blake2b(bucket, digest_size=8).hexdigest()}" if found.shared else self.name
-        self._bindings[bucket] = binding = Binding(self._receiver, bucket, ledger, row)
+        binding = before
+        if binding is None or binding.ledger is not ledger:
+            self._leave(bucket)
+            row = f"{self.name}#{hashlib.blake2b(bucket, digest_size=8).hexdigest()}" if found.shared else self.name
+            self._bindings[bucket] = binding = Binding(self._receiver, bucket, ledger, row)
+            shared.rows[self.domain] = shared.rows.get(self.domain, 0) + 1
+            shared.stats.rows += 1
         binding.generation, binding.weight = shared.generation, weight
-        shared.rows[self.domain] = shared.rows.get(self.domain, 0) + 1
-        shared.stats.rows += 1
         return binding
 
     def _check_room(self) -> None:

@@ -16,13 +16,7 @@ from ratelimit.quota.assignment import Abandon, Probe, Push
 from ratelimit.quota.options import AckMode
 from ratelimit.service.rlqs.acks import came_through_a_proxy
 from ratelimit.service.rlqs.bindings import BLANKET_TTL_S, Binding, Bindings, Shared
-from ratelimit.service.rlqs.messages import (
-    Reports,
-    Usage,
-    blanket,
-    read_reports,
-    response,
-)
+from ratelimit.service.rlqs.messages import Reports, Usage, blanket, read_reports, response
 
 USAGES_AT_ONCE = 100
 ACTIONS_AT_ONCE = 500
