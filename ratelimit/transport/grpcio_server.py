@@ -26,7 +26,6 @@ ANSWER_S = 0.5
 # GOAWAY is written by the library's own threads: answers wait so long that it stands before them, since whoever is
 # answered asks again.
 GOAWAY_S = 0.02
-_STATUS = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class GrpcioServer:
@@ -121,7 +120,7 @@ class GrpcioServer:
             call = AwaitedCall(_deadline(context), head, context.peer())
             answer = await self._open.serve(method, message, call)
             if isinstance(answer, RpcError):
-                await context.abort(_STATUS[answer.grpc_status.value], answer.details)
+                await context.abort(grpc.StatusCode[answer.grpc_status.name], answer.details)
             return answer
 
         return serve

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Protocol
 
+from ratelimit.metrics import QuotaStats
 from ratelimit.metrics.declared import SHARE
 from ratelimit.quota.assignment import Abandon, Push
 from ratelimit.quota.options import TUNING, LedgerOptions
@@ -26,7 +27,6 @@ REST = 1
 # down to once for each report of an Envoy.
 ROWS_PER_S = 20_000
 PLAN_EVERY_S, PLAN_EVERY_S_MAX = TUNING.plan_every_s, TUNING.report_s
-COUNT_ROWS_EVERY_S = 1.0
 # As often as Envoys report.
 COUNT_EVERY_S = 5.0
 NOTHING_COUNTED = (0,) * len(SHARE)
@@ -105,9 +105,13 @@ Tell = Callable[[str, Sequence[int]], None]
 
 
 class Ledgers:
-    """All ledgers, and their clock. Made inside the running event loop; `domain_max` bounds those of a domain."""
+    """All ledgers, and their clock. Made inside the running event loop; `domain_max` bounds those of a domain.
 
-    def __init__(self, make: MakeLedger, domain_max: int, tell: Tell, replica: str = "") -> None:
+    `stats` know how many rows the ledgers have for Envoys that are here.
+    """
+
+    def __init__(self, make: MakeLedger, domain_max: int, stats: QuotaStats, tell: Tell, replica: str = "") -> None:
+        self._stats = stats
         self._tell_metrics = tell
         self._replica = replica
         self._make = make
@@ -119,8 +123,7 @@ class Ledgers:
         self._order = count()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = float("inf")
-        self._rests_until_s = self._rows_counted_s = float("-inf")
-        self._plan_every_s = PLAN_EVERY_S
+        self._rests_until_s = float("-inf")
         self._closed = False
 
     def __len__(self) -> int:
@@ -182,24 +185,17 @@ class Ledgers:
         self._timer, self._timer_s = None, float("inf")
         # The loop's own time stands still within a turn.
         now_s, started = self._loop.time(), time.perf_counter()
-        self._count_rows(now_s)
+        plan_every_s = min(max(PLAN_EVERY_S, self._stats.rows / ROWS_PER_S), PLAN_EVERY_S_MAX)
         used_s = 0.0
         while self._due and self._due[0][0] <= now_s and used_s < SLICE_S:
             due_s, _, bucket = heapq.heappop(self._due)
             if due_s == bucket.due_s:
-                bucket.ledger.plan_every_s = self._plan_every_s
+                bucket.ledger.plan_every_s = plan_every_s
                 self._tick_one(bucket, now_s)
                 used_s = time.perf_counter() - started
         self._rests_until_s = now_s + (1 + REST) * used_s
         if self._due:
             self._wake_at(self._due[0][0])
-
-    def _count_rows(self, now_s: float) -> None:
-        """Find how often a ledger may plan."""
-        if now_s - self._rows_counted_s >= COUNT_ROWS_EVERY_S:
-            self._rows_counted_s = now_s
-            rows = sum(len(bucket.listeners) for bucket in self._all.values())
-            self._plan_every_s = min(max(PLAN_EVERY_S, rows / ROWS_PER_S), PLAN_EVERY_S_MAX)
 
     def _tick_one(self, bucket: BucketLedger, now_s: float) -> None:
         bucket.due_s, bucket.ticked_s = float("inf"), now_s

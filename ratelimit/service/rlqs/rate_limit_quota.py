@@ -31,8 +31,6 @@ from ratelimit.service.rlqs.stream import QuotaStream
 from ratelimit.service.rlqs.view import bucket_share
 from ratelimit.settings import QuotaSettings
 
-_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
-
 
 class RateLimitQuotaService:
     """Made inside the running event loop. Ledgers are shared with other replicas in `store`, or this process's own."""
@@ -44,7 +42,8 @@ class RateLimitQuotaService:
         self._store = store
         self._started_s = asyncio.get_running_loop().time()
         self.replica = secrets.token_hex(6)
-        self.ledgers = Ledgers(self._make_ledger, settings.rlqs_domain_buckets_max, metrics.shares.add, self.replica)
+        most = settings.rlqs_domain_buckets_max
+        self.ledgers = Ledgers(self._make_ledger, most, stats, metrics.shares.add, self.replica)
         self._shared = Shared(settings, stats, self.ledgers)
         self._streams = count(1)
 
@@ -85,7 +84,7 @@ class RateLimitQuotaService:
             stats.streams_broken += 1
             told = {"envoy": stream.name, "peer": context.peer()}
             self._shared.tell_once(f"the stream of an Envoy is ended, {error.details}", **told)
-            await context.abort(_CODES[error.grpc_status], error.details)
+            await context.abort(grpc.StatusCode[error.grpc_status.name], error.details)
         finally:
             stream.close()
             stats.streams_active -= 1

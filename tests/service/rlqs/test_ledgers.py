@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from ratelimit.descriptors.loader import ConfigFile, load_config
+from ratelimit.metrics import QuotaStats
 from ratelimit.quota.assignment import Abandon, Assign, Push
 from ratelimit.quota.head import Head
 from ratelimit.quota.options import AckMode, LedgerOptions
@@ -69,7 +70,7 @@ def divided(user: str = "x", domain: str = "d") -> Divided:
     return found
 
 
-def all_of(domain_max: int = 100, tell: Any = lambda *_: None) -> tuple[Ledgers, list[Any]]:
+def all_of(domain_max: int = 100, tell: Any = lambda *_: None, rows: int = 0) -> tuple[Ledgers, list[Any]]:
     """Ledgers of fakes, and what wakes each."""
     loop = asyncio.get_running_loop()
     wakes: list[Any] = []
@@ -78,7 +79,9 @@ def all_of(domain_max: int = 100, tell: Any = lambda *_: None) -> tuple[Ledgers,
         wakes.append(wake)
         return FakeLedger(divided.options, loop)
 
-    return Ledgers(make, domain_max, tell, "r"), wakes
+    stats = QuotaStats()
+    stats.rows = rows
+    return Ledgers(make, domain_max, stats, tell, "r"), wakes
 
 
 def fake(bucket: BucketLedger | None) -> tuple[BucketLedger, FakeLedger]:
@@ -180,9 +183,8 @@ async def test_of_many_rows_each_ledger_plans_less_often(monkeypatch: pytest.Mon
     """A plan looks at all rows of its ledger, so what all plans cost does not grow with them; yet it comes."""
     monkeypatch.setattr(ledgers_module, "ROWS_PER_S", 10)
     for rows, every_s in ((30, 3), (1_000, ledgers_module.PLAN_EVERY_S_MAX)):
-        ledgers, _ = all_of()
+        ledgers, _ = all_of(rows=rows)
         bucket, ledger = fake(ledgers.get(divided()))
-        bucket.listeners = dict.fromkeys(map(str, range(rows)), Told())
         ledgers.touched(bucket)
         await until(lambda ledger=ledger: ledger.ticks)
         assert ledger.plan_every_s == every_s
