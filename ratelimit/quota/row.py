@@ -27,7 +27,9 @@ class Row:
     `back`: until when it would have come back after the end of its stream.
     `hungry`: it refused a part that counts. `fresh`: no full report yet. `silent`: it may not be there. `gone`: its
     stream ended. `abandoned`: it was told to forget the bucket. `unknown`: it holds an assignment that is not here.
-    `renewal` is the push of the assignment when it is acknowledged, made once for each `seq`; no part of the value.
+    `renewal` is the push of the assignment while that is acknowledged and nothing stands in the way of saying it again,
+    made once; `noted` is a report that it was answered with, and that is not reckoned yet: allowed, denied, the seconds
+    since the one before, and when it came. Both are no part of the value.
     """
 
     envoy: str
@@ -56,6 +58,7 @@ class Row:
     abandoned: bool = False
     unknown: bool = False
     renewal: Push | None = None
+    noted: tuple[int, int, float, float] | None = None
 
     @property
     def rate(self) -> float:
@@ -72,8 +75,17 @@ class Row:
         self.offered += self.tokens / FILL_INTERVAL_S * (now_s - self.since)
         self.since = now_s
 
+    def await_ack(self, now_s: float) -> None:
+        """Its Envoy is asked whether it obeys, or whether it is there."""
+        self.pend, self.renewal = now_s, None
+
+    def fall_silent(self) -> None:
+        """It may not be there."""
+        self.silent, self.renewal = True, None
+
     def begin_anew(self) -> None:
         """Its bucket is a new one: nothing is in force, but what is on its way there may come to be."""
+        self.renewal = None
         if self.pend == inf:
             self.hold = 0.0
         self.tokens, self.burst, self.zero = 0, 0, 0

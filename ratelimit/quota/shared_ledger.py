@@ -142,6 +142,11 @@ class SharedLedger:
             self._sync_at = min(self._sync_at, now_s)
         self.next_tick_s = now_s
 
+    def take_report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> Push | None:
+        """See `Ledger.take_report`."""
+        self.report(envoy, allowed, denied, elapsed_s, now_s)
+        return self.reply(envoy, now_s)
+
     def reply(self, envoy: str, now_s: float) -> Push | None:
         """See `Ledger.reply`: what was sent last, as in a tick."""
         sent = self._sent.get(envoy)

@@ -162,8 +162,7 @@ class Fleet:
             envoy.outbox.append((arrives_s, lambda: self._report(server, name, (allowed, denied, elapsed_s))))
 
     def _report(self, server: Server, name: str, counts: tuple[int, int, int]) -> None:
-        server.report(name, *counts, self.now_s)
-        push = server.reply(name, self.now_s)
+        push = server.take_report(name, *counts, self.now_s)
         if push is not None:
             self._send(server, push)
 

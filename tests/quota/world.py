@@ -177,8 +177,7 @@ class World:
     def _send(self, at: int, allowed: int, denied: int, elapsed_s: int) -> None:
         server = self.servers[at]
         if server is not None and not (self.lost_reports and self.random.random() < self.lost_reports):
-            server.report(self.names[at], allowed, denied, elapsed_s, self.now_s)
-            push = server.reply(self.names[at], self.now_s)
+            push = server.take_report(self.names[at], allowed, denied, elapsed_s, self.now_s)
             if push is not None:
                 self.pushes += 1
                 self.arriving.append((server, push))

@@ -5,7 +5,7 @@ that did not get an assignment goes on with the one before: it allows more than 
 """
 
 from collections.abc import Iterable
-from math import inf, sqrt
+from math import sqrt
 from typing import Any
 
 from ratelimit.quota.assignment import Action, Assign
@@ -25,7 +25,9 @@ PROXY_FIELDS = frozenset(
 # More than this was not given: a part and some deviations for what is not reckoned exactly, such as the way there.
 _MORE, _DEVIATIONS, _LEAST = 1.25, 4.0, 20.0
 # The first report of a bucket, and the one after it, tell of the time before it was assigned anything.
-_JUDGED_FROM = 2
+_NOT_JUDGED = 2
+# An assignment that is not obeyed shows in the report after it, or in the next one.
+_SHOWN_AFTER = 2
 _NOTHING = Assign(0, 0, 0)
 
 
@@ -35,36 +37,41 @@ def came_through_a_proxy(metadata: Iterable[tuple[str, Any]]) -> bool:
 
 
 class Given:
-    """What one bucket of an Envoy was given since its last report, in tokens, if it obeys what it was told."""
+    """What one bucket of an Envoy was given since its last report, in tokens, if it obeys what it was told.
 
-    __slots__ = ("_assigned", "_given", "_reports", "_since_s", "_told_s")
+    It is kept for as long as a report can contradict an assignment: what an Envoy obeyed once it goes on obeying.
+    `before` is what it obeyed since its last report, at `reported_s`; None where that is not known, as of a new bucket.
+    """
 
-    def __init__(self) -> None:
-        self._assigned = _NOTHING
-        self._given = self._since_s = 0.0
-        self._reports = 0
-        self._told_s = -inf
+    __slots__ = ("_assigned", "_given", "_left", "_not_judged", "_since_s")
+
+    def __init__(self, before: Action | None, reported_s: float) -> None:
+        known = isinstance(before, Assign)
+        self._assigned = before if isinstance(before, Assign) else _NOTHING
+        self._given, self._since_s = 0.0, reported_s
+        self._not_judged = 0 if known else _NOT_JUDGED
+        self._left = _SHOWN_AFTER if known else _NOT_JUDGED + 1
+
+    @property
+    def over(self) -> bool:
+        """Whether reports have nothing more to say of what it was told."""
+        return self._left <= 0
 
     def told(self, action: Action, now_s: float) -> None:
         """It was told this."""
-        if action is not self._assigned:
-            if not isinstance(action, Assign):
-                return
-            if action != self._assigned:
-                self._reckon(now_s)
-                self._given += action.max_tokens
+        if isinstance(action, Assign) and action != self._assigned:
+            self._reckon(now_s)
+            self._given += action.max_tokens
             self._assigned = action
-        self._told_s = now_s
+            self._left = max(self._left, _SHOWN_AFTER)
 
-    def reported(self, allowed: int, elapsed_s: float, now_s: float) -> bool:
+    def reported(self, allowed: int, now_s: float) -> bool:
         """It allowed so much: whether that is more than it can have."""
         self._reckon(now_s)
         assigned, given, self._given = self._assigned, self._given, 0.0
-        if elapsed_s < 1 or now_s - self._told_s > assigned.ttl_s:
-            # A new bucket, or one that had to do without us.
-            self._reports = 0
-        self._reports += 1
-        if allowed <= given or self._reports <= _JUDGED_FROM:
+        self._left -= 1
+        self._not_judged -= 1
+        if allowed <= given or self._not_judged >= 0:
             return False
         return allowed > _MORE * given + 2 * assigned.max_tokens + _DEVIATIONS * sqrt(given) + _LEAST
 

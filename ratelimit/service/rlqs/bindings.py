@@ -12,7 +12,7 @@ from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.metrics import QuotaStats
 from ratelimit.quota.assignment import Abandon, Action, Assign, Push
 from ratelimit.quota.ledger import ABANDON_AFTER
-from ratelimit.quota.options import AckMode
+from ratelimit.quota.options import TUNING, AckMode
 from ratelimit.service.rlqs.acks import Given
 from ratelimit.service.rlqs.ledgers import BucketLedger, Ledgers
 from ratelimit.service.rlqs.limits import Divided, find
@@ -46,20 +46,25 @@ class Shared:
 
 
 class Binding:
-    """A bucket of this stream that a ledger divides. `listens`: it is who is told of its row."""
+    """A bucket of this stream that a ledger divides. `listens`: it is who is told of its row.
+
+    `told` is what it was told last, `part` that as a part of a response; `reported_s` when it was last reported.
+    `given` is there while a report can show whether it obeys.
+    """
 
     __slots__ = (
-        "_part",
-        "_told",
         "bucket",
         "generation",
         "given",
         "ledger",
         "listens",
+        "part",
         "pushed_s",
+        "reported_s",
         "row",
         "seq",
         "stream",
+        "told",
         "weight",
     )
 
@@ -72,22 +77,41 @@ class Binding:
         self.weight = 1.0
         self.seq = 0
         self.pushed_s = float("inf")
-        self.given = Given()
+        self.given: Given | None = None
         self.listens = False
-        self._told: Action | None = None
-        self._part = b""
+        self.reported_s = float("-inf")
+        self.told: Action | None = None
+        self.part = b""
 
     def push(self, push: Push) -> None:
         """Send a push of its ledger."""
         self.stream.push(self, push)
 
-    def part(self, action: Assign | Abandon) -> bytes:
-        """What it is told, as a part of a response. Ledgers say the same again with the same object."""
-        if action is not self._told:
-            if action != self._told:
-                self._part = assigned(self.bucket, action)
-            self._told = action
-        return self._part
+    def tell(self, action: Assign | Abandon) -> bytes:
+        """What it is told now, as a part of a response. Ledgers say the same again with the same object."""
+        if action is not self.told:
+            if action != self.told:
+                self.part = assigned(self.bucket, action)
+            self.told = action
+        return self.part
+
+    def contradicts(self, allowed: int, elapsed_s: float, now_s: float) -> bool:
+        """Whether a report of so much shows that what was told did not arrive, although a PING behind it did."""
+        given = self.given
+        if elapsed_s < 1 or now_s - self.reported_s > TUNING.ttl_s:
+            # A new bucket, or one that had to do without us.
+            given = self.given = Given(None, now_s)
+        contradicts = given is not None and given.reported(allowed, now_s)
+        if given is not None and given.over:
+            self.given = None
+        self.reported_s = now_s
+        return contradicts
+
+    def written(self, before: Action | None, action: Action, now_s: float) -> None:
+        """It was told something else than before: from now on, not from when that began to wait."""
+        if self.given is None:
+            self.given = Given(before, self.reported_s)
+        self.given.told(action, now_s)
 
 
 class Receiver(Protocol):

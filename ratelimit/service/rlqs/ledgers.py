@@ -44,11 +44,8 @@ class QuotaLedger(Protocol):
     def empty(self) -> bool:
         """Whether nothing is held."""
 
-    def report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> None:
-        """Take a report in."""
-
-    def reply(self, envoy: str, now_s: float) -> Push | None:
-        """What an Envoy that has just reported is told without a tick; None where one is to say it."""
+    def take_report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> Push | None:
+        """Take a report in; what it is answered, None where a tick is to say it."""
 
     def weigh(self, envoy: str, weight: float) -> None:
         """Say for how many an Envoy counts."""

@@ -7,13 +7,17 @@ are sent back as they are. What a bucket is told is written here field by field,
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
+from typing import TypeAlias
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 
 from ratelimit.descriptors.bucket_id import ENTRIES_MAX
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.pb.envoy.service.rate_limit_quota.v3 import rlqs_pb2
 from ratelimit.pb.envoy.type.v3 import ratelimit_strategy_pb2
+from ratelimit.pb.ratelimit.quota.v1 import usage_reports_pb2
 from ratelimit.quota.assignment import Abandon, Assign
 from ratelimit.service.status_bytes import varint
 from ratelimit.service.wire import has_at_most
@@ -37,6 +41,10 @@ _MAX_TOKENS, _TOKENS_PER_FILL, _FILL_INTERVAL = b"\x08", b"\x12", b"\x1a"
 # The only field of a Duration in whole seconds, and of a UInt32Value.
 _NUMBER = b"\x08"
 _FIELD_BYTES_MIN = 2
+# What is shorter is read in a few milliseconds, whatever it holds.
+_COUNTED_BYTES_MIN = 128 * 1024
+# The longest Duration there is, without fields that nobody knows.
+_DURATION_BYTES_MAX = 22
 _RULES = ratelimit_strategy_pb2.RateLimitStrategy
 
 
@@ -48,24 +56,21 @@ class Blanket(Enum):
     ABANDON = "abandon"
 
 
-@dataclass(slots=True)
-class Usage:
-    """What an Envoy reports of one bucket. `absurd`: a number that no Envoy can mean; it is bounded here."""
-
-    bucket: bytes
-    allowed: int
-    denied: int
-    elapsed_s: float
-    absurd: bool
+Usage: TypeAlias = tuple[bytes, int, int, float]
+"""What an Envoy reports of one bucket: the bucket, the requests allowed and denied, and in how many seconds."""
 
 
 @dataclass(slots=True)
 class Reports:
-    """One message. `domain` may be empty; `broken` usages have no bucket id that could be one, and are left out."""
+    """One message. `domain` may be empty; `broken` usages have no bucket id that could be one, and are left out.
+
+    `absurd` ones have a number that no Envoy can mean; it is bounded here.
+    """
 
     domain: str
     usages: list[Usage]
     broken: int
+    absurd: int
 
 
 def read_reports(message: bytes, usages_max: int, known: Container[bytes] = ()) -> Reports:
@@ -75,23 +80,17 @@ def read_reports(message: bytes, usages_max: int, known: Container[bytes] = ()) 
     """
     if len(message) > MESSAGE_BYTES_MAX:
         raise _invalid(f"the report has {len(message)} bytes, at most {MESSAGE_BYTES_MAX} are allowed")
-    if len(message) > _FIELD_BYTES_MIN * usages_max:
+    if len(message) > max(_COUNTED_BYTES_MIN, _FIELD_BYTES_MIN * usages_max):
         _count(message, usages_max)
     try:
-        reports = rlqs_pb2.RateLimitQuotaUsageReports.FromString(message)
+        reports = usage_reports_pb2.UsageReports.FromString(message)
+        if len(reports.bucket_quota_usages) > usages_max:
+            raise _too_many(usages_max)
+        if len(reports.domain.encode()) > DOMAIN_BYTES_MAX:
+            raise _invalid(f"the domain has more than {DOMAIN_BYTES_MAX} bytes")
+        return _read(reports, known)
     except DecodeError:
         raise _garbled() from None
-    if len(reports.bucket_quota_usages) > usages_max:
-        raise _too_many(usages_max)
-    if len(reports.domain.encode()) > DOMAIN_BYTES_MAX:
-        raise _invalid(f"the domain has more than {DOMAIN_BYTES_MAX} bytes")
-    usages = []
-    for usage in reports.bucket_quota_usages:
-        bucket_id = usage.bucket_id
-        bucket = bucket_id.SerializeToString(deterministic=True)
-        if bucket in known or _is_sound(bucket_id.bucket):
-            usages.append(_usage(bucket, usage))
-    return Reports(reports.domain, usages, len(reports.bucket_quota_usages) - len(usages))
 
 
 def entries_of(bucket: bytes) -> dict[str, str]:
@@ -134,16 +133,35 @@ def response(parts: Iterable[bytes]) -> bytes:
     return b"".join(parts)
 
 
-def _usage(bucket: bytes, usage: rlqs_pb2.RateLimitQuotaUsageReports.BucketQuotaUsage) -> Usage:
-    allowed, denied, elapsed = usage.num_requests_allowed, usage.num_requests_denied, usage.time_elapsed
-    elapsed_s: float = elapsed.seconds
-    if elapsed.nanos:
-        elapsed_s += elapsed.nanos / 1e9
-    absurd = not 0 <= elapsed_s <= ELAPSED_S_MAX or allowed > COUNT_MAX or denied > COUNT_MAX
-    if absurd:
-        allowed, denied = min(allowed, COUNT_MAX), min(denied, COUNT_MAX)
-        elapsed_s = min(max(elapsed_s, 0.0), float(ELAPSED_S_MAX))
-    return Usage(bucket, allowed, denied, elapsed_s, absurd)
+def _read(reports: usage_reports_pb2.UsageReports, known: Container[bytes]) -> Reports:
+    """Raises DecodeError for a bucket id or a time that is none."""
+    usages: list[Usage] = []
+    absurd = 0
+    for usage in reports.bucket_quota_usages:
+        bucket, allowed, denied = usage.bucket_id, usage.num_requests_allowed, usage.num_requests_denied
+        elapsed_s = _seconds(usage.time_elapsed)
+        if bucket not in known:
+            bucket_id = rlqs_pb2.BucketId.FromString(bucket)
+            if not _is_sound(bucket_id.bucket):
+                continue
+            bucket = bucket_id.SerializeToString(deterministic=True)
+        if not 0 <= elapsed_s <= ELAPSED_S_MAX or allowed > COUNT_MAX or denied > COUNT_MAX:
+            absurd += 1
+            allowed, denied = min(allowed, COUNT_MAX), min(denied, COUNT_MAX)
+            elapsed_s = min(max(elapsed_s, 0.0), float(ELAPSED_S_MAX))
+        usages.append((bucket, allowed, denied, elapsed_s))
+    return Reports(reports.domain, usages, len(reports.bucket_quota_usages) - len(usages), absurd)
+
+
+def _seconds(elapsed: bytes) -> float:
+    """What a serialised Duration comes to. Nearly all reports say the same. Raises DecodeError."""
+    return _short_seconds(elapsed) if len(elapsed) <= _DURATION_BYTES_MAX else _short_seconds.__wrapped__(elapsed)
+
+
+@lru_cache(256)
+def _short_seconds(elapsed: bytes) -> float:
+    duration = Duration.FromString(elapsed)
+    return duration.seconds + duration.nanos / 1e9
 
 
 def _is_sound(bucket_id: Mapping[str, str]) -> bool:

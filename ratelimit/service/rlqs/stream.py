@@ -5,7 +5,7 @@ What waits to be sent is one entry for each bucket, so an Envoy that does not re
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -85,9 +85,9 @@ class QuotaStream:
         if push.seq != binding.seq:
             binding.seq, binding.pushed_s = push.seq, now_s
         if isinstance(action, Probe) and bucket in self._out:
-            waiting = self._out[bucket]
-            if not isinstance(waiting, bytes):  # what waits is asked about as well
-                self._out[bucket] = (binding, replace(waiting[1], asks=True))
+            waiting = self._out[bucket]  # which is asked about as well
+            told = binding.told if isinstance(waiting, bytes) else waiting[1].action
+            self._out[bucket] = (binding, replace(push, action=told or action))
             return
         self._out[bucket] = (binding, push)
         if not self._taking:
@@ -116,6 +116,9 @@ class QuotaStream:
             raise RpcError(GrpcStatus.INVALID_ARGUMENT, "the first report of a stream names no domain")
         stats.reports += 1
         stats.usages += len(reports.usages)
+        if reports.absurd:
+            stats.usages_absurd += reports.absurd
+            self._shared.tell_once("a report has numbers that no Envoy can mean: they are bounded", envoy=self.name)
         if reports.broken:
             stats.usages_broken += reports.broken
             told = {"envoy": self.name, "domain": self._bindings.domain}
@@ -125,9 +128,7 @@ class QuotaStream:
         self._check_reader()
         self._taking = True
         for start in range(0, len(reports.usages), USAGES_AT_ONCE):
-            now_s = self._loop.time()
-            for usage in reports.usages[start : start + USAGES_AT_ONCE]:
-                self._used(usage, now_s)
+            self._used(reports.usages[start : start + USAGES_AT_ONCE], self._loop.time())
             await asyncio.sleep(0)
         self._taking = False
         if self._out:
@@ -144,34 +145,36 @@ class QuotaStream:
             self._shared.tell_once("an Envoy reports faster than RLQS_USAGES_PER_SECOND", envoy=self.name)
             await asyncio.sleep(-self._budget / per_s)
 
-    def _used(self, usage: Usage, now_s: float) -> None:
-        if usage.absurd:
-            self._shared.stats.usages_absurd += 1
-            self._shared.tell_once("a report has numbers that no Envoy can mean: they are bounded", envoy=self.name)
-        binding = self._bindings.current(usage.bucket)
-        if binding is not None and not binding.listens:
-            binding = self._take_over(binding)
-        if binding is None:
-            self._tell_rule(usage, now_s)
-            return
-        bucket, row = binding.ledger, binding.row
-        ledger = bucket.ledger
-        if self._detects and binding.given.reported(usage.allowed, usage.elapsed_s, now_s):
-            self._fall_back("its report contradicts the answer to a PING: something between has answered")
-        ledger.report(row, usage.allowed, usage.denied, usage.elapsed_s, now_s)
-        if binding.weight != 1:
-            ledger.weigh(row, binding.weight)
-        if self._by_report and now_s - binding.pushed_s >= ledger.options.tuning.report_acks_after_s:
-            ledger.acked(row, binding.seq, now_s)
-        answer = ledger.reply(row, now_s)
-        if answer is not None:
-            self._push(binding, answer, now_s)
-        self._shared.ledgers.touched(bucket)
+    def _used(self, usages: Iterable[Usage], now_s: float) -> None:
+        """Tell ledgers of some buckets, and buckets what holds for them: most often the same as before."""
+        current, ledgers = self._bindings.current, self._shared.ledgers
+        for bucket, allowed, denied, elapsed_s in usages:
+            binding = current(bucket)
+            if binding is not None and not binding.listens:
+                binding = self._take_over(binding)
+            if binding is None:
+                self._tell_rule(bucket, allowed + denied, now_s)
+                continue
+            if self._detects and binding.contradicts(allowed, elapsed_s, now_s):
+                self._fall_back("its report contradicts the answer to a PING: something between has answered")
+            ledger = binding.ledger.ledger
+            answer = ledger.take_report(binding.row, allowed, denied, elapsed_s, now_s)
+            if binding.weight != 1:
+                ledger.weigh(binding.row, binding.weight)
+            if self._by_report and now_s - binding.pushed_s >= ledger.options.tuning.report_acks_after_s:
+                ledger.acked(binding.row, binding.seq, now_s)
+            if answer is not None:
+                if answer.action is binding.told and not answer.asks:
+                    self._out[bucket] = binding.part
+                else:
+                    self._push(binding, answer, now_s)
+            if ledger.next_tick_s < binding.ledger.due_s:
+                ledgers.touched(binding.ledger)
 
-    def _tell_rule(self, usage: Usage, now_s: float) -> None:
-        rule = self._bindings.rule(usage.bucket, usage.allowed + usage.denied, now_s)
+    def _tell_rule(self, bucket: bytes, requests: int, now_s: float) -> None:
+        rule = self._bindings.rule(bucket, requests, now_s)
         if rule is not None:
-            self._out[usage.bucket] = blanket(usage.bucket, rule, BLANKET_TTL_S)
+            self._out[bucket] = blanket(bucket, rule, BLANKET_TTL_S)
 
     def _take_over(self, binding: Binding) -> Binding | None:
         """Be who is told of this row: it is new, or its Envoy was on another stream before."""
@@ -237,8 +240,11 @@ class QuotaStream:
         parts: list[bytes] = []
         asked: list[tuple[Binding, Push]] = []
         now_s = self._loop.time()
-        for bucket in list(islice(self._out, ACTIONS_AT_ONCE)):
-            told = self._out.pop(bucket)
+        batch, self._out = self._out, {}
+        if len(batch) > ACTIONS_AT_ONCE:
+            self._out = dict(islice(batch.items(), ACTIONS_AT_ONCE, None))
+            batch = dict(islice(batch.items(), ACTIONS_AT_ONCE))
+        for told in batch.values():
             if isinstance(told, bytes):
                 parts.append(told)
                 continue
@@ -246,9 +252,10 @@ class QuotaStream:
             if push.asks:
                 asked.append(told)
             if not isinstance(push.action, Probe):
-                parts.append(binding.part(push.action))
-                if self._detects:  # from now on, not from when it began to wait
-                    binding.given.told(push.action, now_s)
+                before = binding.told
+                parts.append(binding.tell(push.action))
+                if self._detects and push.action != before:
+                    binding.written(before, push.action, now_s)
         return parts, asked
 
     def _ask(self, asked: list[tuple[Binding, Push]]) -> None:
