@@ -6,6 +6,7 @@ few tokens are enough where demand and rate differ, and only near balance it tak
 
 # ruff: noqa: FURB136 - `min` and `max` cost more than all else here, with every report
 
+from collections.abc import Iterable
 from math import ceil, log
 
 from ratelimit.quota.options import LedgerOptions
@@ -14,6 +15,22 @@ from ratelimit.quota.row import Row
 # The least where all tokens are asked for at once: what passes until the next request of a busy Envoy.
 HUNGRY_S = 0.02
 _BALANCE = 1e-3
+# A bucket that should be larger by this is worth a change.
+GROWTH = 1.5
+
+
+def small(rows: Iterable[Row], live: int, options: LedgerOptions) -> list[Row]:
+    """Those that may have much less than `burst` says for what they are told: found without its logarithm."""
+    tuning = options.tuning
+    window = options.limit_per_s * tuning.window_s / (live or 1)
+    calm = min(tuning.burst_part * window, tuning.burst_most)
+    hungry = min(tuning.burst_part_hungry * window, tuning.burst_most)
+    found = []
+    for row in rows:
+        least, room = tuning.burst_s * row.rate, hungry if row.hungry else calm
+        if GROWTH * row.burst < (least if least > room else room) + 1:
+            found.append(row)
+    return found
 
 
 def burst(row: Row, rate: float, live: int, options: LedgerOptions) -> int:

@@ -9,7 +9,6 @@ interval a step came is seen from the two counts together: before it the Envoy w
 
 from math import sqrt
 
-from ratelimit.quota.assignment import FILL_INTERVAL_S
 from ratelimit.quota.options import Tuning
 from ratelimit.quota.row import Row
 
@@ -34,19 +33,6 @@ def duration(elapsed_s: float, since_last_s: float) -> float:
     if elapsed_s <= since_last_s <= elapsed_s + 1 and since_last_s >= _DURATION_S_MIN:
         return since_last_s
     return max(elapsed_s, min(since_last_s, elapsed_s + 1), _DURATION_S_MIN)
-
-
-def reckon(row: Row, tuning: Tuning) -> None:
-    """Take in the report that a row has noted, as of when it came."""
-    noted = row.noted
-    if noted is None:
-        return
-    allowed, denied, elapsed_s, at_s = noted
-    row.offered += row.tokens / FILL_INTERVAL_S * (at_s - row.since)
-    observe(row, allowed, denied, duration(elapsed_s, at_s - row.last), tuning)
-    row.last = row.since = at_s
-    row.exp = at_s + tuning.ttl_s
-    row.offered, row.noted = 0.0, None
 
 
 def observe(row: Row, allowed: int, denied: int, duration_s: float, tuning: Tuning) -> None:

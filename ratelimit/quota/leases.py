@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable
 from math import ceil, inf
-from operator import attrgetter
 
 from ratelimit.quota.head import Head
 from ratelimit.quota.options import AckMode, LedgerOptions, Tuning
@@ -12,7 +11,6 @@ from ratelimit.quota.row import Row
 _RECONNECT_SLACK_S = 0.6
 # A report that was sent so shortly before the end may be lost with the stream, so that the next one is another later.
 _LOST_WITH_STREAM_S = 0.5
-_last, _pend, _silent = attrgetter("last"), attrgetter("pend"), attrgetter("silent")
 
 
 def back_by(row: Row, now_s: float, tuning: Tuning) -> float:
@@ -31,17 +29,6 @@ def released_at(row: Row, rows: Iterable[Row], replica: str, tuning: Tuning) -> 
     if not row.gone or row.owner != replica or any(each.unknown for each in rows):
         return over_s
     return min(over_s, row.back)
-
-
-def soonest(rows: Collection[Row], options: LedgerOptions) -> float:
-    """A moment before which nobody is overdue. Most often that is all there is to know, and it costs little."""
-    if any(map(_silent, rows)):
-        return -inf
-    tuning = options.tuning
-    overdue_s = min(map(_last, rows), default=inf) + tuning.overdue_s + tuning.report_s
-    if options.ack is AckMode.REPORT:
-        return overdue_s
-    return min(overdue_s, min(map(_pend, rows), default=inf) + tuning.ack_within_s)
 
 
 def overdue_at(row: Row, options: LedgerOptions) -> float:

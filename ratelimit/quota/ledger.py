@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from math import ceil, inf
 
 from ratelimit.quota.assignment import FILL_INTERVAL_S, Abandon, Action, Assign, Probe, Push
-from ratelimit.quota.bursts import HUNGRY_S, burst
-from ratelimit.quota.demand import COUNT_MAX, ELAPSED_S_MAX, bounded, duration, observe, reckon
+from ratelimit.quota.bursts import GROWTH, HUNGRY_S, burst, small
+from ratelimit.quota.demand import COUNT_MAX, ELAPSED_S_MAX, bounded, duration, observe
 from ratelimit.quota.division import divide, prior
 from ratelimit.quota.head import Head
-from ratelimit.quota.leases import back_by, has_learnt, may_hold, overdue_at, released_at, renew, soonest
+from ratelimit.quota.leases import back_by, has_learnt, may_hold, overdue_at, released_at, renew
+from ratelimit.quota.notes import Notes
 from ratelimit.quota.options import AckMode, LedgerOptions
 from ratelimit.quota.row import Row
 from ratelimit.quota.shares import BucketShares, Totals, shares_of, totals_of
+from ratelimit.quota.watch import Watch
 
 # Envoy's fields have 32 bits.
 TOKENS_MAX = 2**32 - 1
@@ -30,13 +32,10 @@ _LOOK_EVERY_S = 5.0
 # An Envoy that reports nothing so often is told to forget the bucket.
 ABANDON_AFTER = 2
 _NEAR_FULL = 0.3
-_GROWTH = 1.5
 _CUT_BURST_MIN = 4
 # One newcomer in the learning phase gets at most this part of what is left for all.
 _LEARNING_EACH = 0.25
-_SLOTS = (
-    "_live _next_watch_s _noted _out _small _to_answer _wanted changed head next_tick_s options plan_every_s replica rows"
-)
+_SLOTS = "_live _notes _out _reported _to_answer _wanted _watch changed head next_tick_s options plan_every_s replica rows"
 
 
 class Ledger:
@@ -57,15 +56,15 @@ class Ledger:
         self.next_tick_s = inf
         # Envoys whose row changed since somebody emptied this.
         self.changed: set[str] = set()
-        # Rows with a report that is only noted, and rows that reported and may need a larger bucket.
-        self._noted: list[Row] = []
-        self._small: list[Row] = []
+        self._notes = Notes()
+        # Rows that were answered by what they have, without a look at whether they need a larger bucket.
+        self._reported: list[Row] = []
         self._to_answer: dict[str, None] = {}
         self._out: dict[str, tuple[int, Action]] = {}
         self._wanted = False
         # How many could be told something when that was last counted.
         self._live = 1
-        self._next_watch_s = inf
+        self._watch = Watch()
 
     @property
     def empty(self) -> bool:
@@ -86,7 +85,7 @@ class Ledger:
         if (
             row is None
             or row.renewal is None
-            or row.noted is not None
+            or row.noted
             or not (0 <= allowed <= COUNT_MAX and 0 <= denied <= COUNT_MAX and 1 <= elapsed_s <= ELAPSED_S_MAX)
             or allowed == denied == 0
             or not 0 <= now_s - head.at < GAP_S
@@ -94,9 +93,8 @@ class Ledger:
             self.report(envoy, allowed, denied, elapsed_s, now_s)
             return self.reply(envoy, now_s)
         head.at = now_s
-        row.noted = (allowed, denied, elapsed_s, now_s)
-        self._noted.append(row)
-        plan_s, watch_s = head.next_plan_s, self._next_watch_s
+        self._notes.take(row, allowed, denied, elapsed_s, now_s)
+        plan_s, watch_s = head.next_plan_s, self._watch.next_s
         self.next_tick_s = plan_s if plan_s < watch_s else watch_s  # noqa: FURB136 - `min` costs more
         return row.renewal
 
@@ -129,8 +127,8 @@ class Ledger:
         if row.tokens == 0 or row.zero >= ABANDON_AFTER or row.abandoned or envoy in self._out or self.learning:
             return None
         del self._to_answer[envoy]
-        self.next_tick_s = min(self.head.next_plan_s, self._next_watch_s)
-        self._small.append(row)
+        self.next_tick_s = min(self.head.next_plan_s, self._watch.next_s)
+        self._reported.append(row)
         row.exp = now_s + self.options.tuning.ttl_s
         if row.pend < inf or row.unknown:
             return Push(envoy, row.seq, self._assignment(row))
@@ -172,9 +170,7 @@ class Ledger:
         self._to_answer.pop(envoy, None)
         self._out.pop(envoy, None)
         self._wanted = True
-        self._next_watch_s = min(
-            self._next_watch_s, released_at(row, self.rows.values(), self.replica, self.options.tuning)
-        )
+        self._watch.look_at_all(released_at(row, self.rows.values(), self.replica, self.options.tuning))
         self.next_tick_s = min(self.next_tick_s, now_s)
 
     def renew_leases(self, now_s: float) -> None:
@@ -182,32 +178,7 @@ class Ledger:
         self._reckon()
         renew(self.rows.values(), self.head, now_s, self.options.tuning)
         self.changed.update(self.rows)
-        self._next_watch_s = now_s + self.options.tuning.watch_every_s
-
-    def distrust_ends(self) -> None:
-        """Wait for the leases of all whose stream ended: they may have come back unseen."""
-        for row in self.rows.values():
-            if row.gone and row.back < inf:
-                row.back = inf
-                self.changed.add(row.envoy)
-
-    def restore(self, rows: Mapping[str, Row | None], head: Head) -> None:
-        """Take over rows that others changed; what was decided here since the last `collect` is void."""
-        for envoy, row in rows.items():
-            if row is None:
-                self.rows.pop(envoy, None)
-            else:
-                self.rows[envoy] = row
-        self.head = head
-        self.changed.clear()
-        for decided in (self._noted, self._small, self._out, self._to_answer):
-            decided.clear()
-        self._wanted = True
-        self._next_watch_s = self.next_tick_s = -inf
-
-    def answer(self, envoy: str) -> None:
-        """Tell an Envoy what holds for it, at the next tick."""
-        self._to_answer[envoy] = None
+        self._watch.next_s = now_s + self.options.tuning.watch_every_s
 
     def tick(self, now_s: float) -> list[Push]:
         """What is to be sent now."""
@@ -220,8 +191,8 @@ class Ledger:
         self._reckon()
         head = self.head
         # A plan looks at all rows, so whoever is overdue is best looked for beside it.
-        if now_s >= self._next_watch_s or (self._wanted and now_s >= head.next_plan_s):
-            self._watch(now_s)
+        if now_s >= self._watch.next_s or (self._wanted and now_s >= head.next_plan_s):
+            self._look(now_s)
         if head.learn_until_s > -inf and has_learnt(head, self.rows.values(), self.options, now_s):
             head.learn_until_s, self._wanted = -inf, True
         if self._wanted and now_s >= head.next_plan_s and not self.learning:
@@ -230,10 +201,10 @@ class Ledger:
             if row is not None and row.live and row.envoy not in self._out:
                 self._answer(row, now_s)
         self._to_answer.clear()
-        for row in self._small:
+        for row in small(self._reported, self._live, self.options):
             if row.live and row.envoy not in self._out and self.rows.get(row.envoy) is row and self._grow(row, now_s):
                 self._renew(row)
-        self._small.clear()
+        self._reported.clear()
         self.next_tick_s = self._next_tick(now_s)
 
     def collect(self) -> list[Push]:
@@ -256,7 +227,7 @@ class Ledger:
     def _next_tick(self, now_s: float) -> float:
         if not self.rows:
             return inf
-        next_s = min(self._next_watch_s, now_s + _LOOK_EVERY_S)
+        next_s = min(self._watch.next_s, now_s + _LOOK_EVERY_S)
         if self.learning:
             return min(next_s, self.head.learn_until_s)
         return min(next_s, self.head.next_plan_s) if self._wanted else next_s
@@ -287,15 +258,11 @@ class Ledger:
 
     def _reckon(self) -> None:
         """Take in what was only noted: nothing that it says depends on more than its row."""
-        if not self._noted:
-            return
-        tuning, changed = self.options.tuning, self.changed
-        for row in self._noted:
-            reckon(row, tuning)
-            changed.add(row.envoy)
-        self._small += self._noted
-        self._noted.clear()
-        self._wanted = True
+        if self._notes:
+            rows = self._notes.reckon(self.options.tuning)
+            self.changed.update([row.envoy for row in rows])
+            self._reported += rows
+            self._wanted = True
 
     def _observe(self, row: Row, allowed: int, denied: int, elapsed_s: float) -> None:
         now_s, options = self.head.at, self.options
@@ -321,17 +288,18 @@ class Ledger:
 
     def _forget(self, row: Row) -> None:
         del self.rows[row.envoy]
+        row.pend = inf
         self.changed.add(row.envoy)
         self._to_answer.pop(row.envoy, None)
         self._out.pop(row.envoy, None)
         self._wanted = True
 
-    def _watch(self, now_s: float) -> None:
+    def _look(self, now_s: float) -> None:
         """Ask whoever is overdue, give up whoever does not answer, release what leases that are over held."""
         tuning, next_s = self.options.tuning, inf
-        soonest_s = soonest(self.rows.values(), self.options)
-        if now_s < soonest_s:
-            self._next_watch_s = max(soonest_s, now_s + tuning.watch_every_s, now_s + self.plan_every_s)
+        quiet_s = self._watch.quiet_until(self.rows.values(), now_s, self.options)
+        if now_s < quiet_s:
+            self._watch.next_s = max(quiet_s, now_s + tuning.watch_every_s, now_s + self.plan_every_s)
             return
         for row in list(self.rows.values()):
             if not row.silent:
@@ -346,16 +314,17 @@ class Ledger:
                     self._forget(row)
                 else:
                     next_s = min(next_s, over_s)
-        self._next_watch_s = max(next_s, now_s + tuning.watch_every_s)
+        self._watch.next_s = max(next_s, now_s + tuning.watch_every_s)
 
     def _suspect(self, row: Row, now_s: float) -> None:
         ours = row.owner == self.replica
         if ours and row.pend == inf and self.options.ack is AckMode.PING:
-            row.await_ack(now_s)
+            self._watch.ask(row, now_s, self.options)
             row.probed = now_s
             self._out.setdefault(row.envoy, (row.seq, Probe()))
         elif ours or now_s >= row.last + self.options.tuning.report_s + 3:
             row.fall_silent()
+            self._watch.look_at_all(now_s)
             self._wanted = True
             self._out.pop(row.envoy, None)
         self.changed.add(row.envoy)
@@ -381,7 +350,7 @@ class Ledger:
         if row.zero >= ABANDON_AFTER and not self.learning:
             row.abandoned = True
             row.seq += 1
-            row.await_ack(now_s)
+            self._watch.ask(row, now_s, self.options)
             self._send(row, Abandon())
             return
         self._grow(row, now_s)
@@ -390,7 +359,7 @@ class Ledger:
     def _grow(self, row: Row, now_s: float) -> bool:
         """Give a bucket that is much too small the size that it should have, if a window has room for that."""
         size = burst(row, row.tokens / FILL_INTERVAL_S, self._live, self.options)
-        grows = _GROWTH * row.burst <= size and self.head.has_room(size, self.options, now_s)
+        grows = GROWTH * row.burst <= size and self.head.has_room(size, self.options, now_s)
         if grows:
             self._fill(row, size)
         return grows
@@ -432,12 +401,11 @@ class Ledger:
         """A changed assignment: the bucket at the Envoy starts full."""
         row.burst = size
         row.seq += 1
-        row.await_ack(self.head.at)
+        self._watch.ask(row, self.head.at, self.options)
         if row.tokens:
             gift = size if row.hungry or row.fresh else _NEAR_FULL * size
             self.head.spend(gift, self.head.at)
             row.offered += gift
-        self._next_watch_s = min(self._next_watch_s, row.pend + self.options.tuning.ack_within_s)
 
     def _renew(self, row: Row) -> None:
         row.exp = self.head.at + self.options.tuning.ttl_s

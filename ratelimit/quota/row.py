@@ -28,8 +28,7 @@ class Row:
     `hungry`: it refused a part that counts. `fresh`: no full report yet. `silent`: it may not be there. `gone`: its
     stream ended. `abandoned`: it was told to forget the bucket. `unknown`: it holds an assignment that is not here.
     `renewal` is the push of the assignment while that is acknowledged and nothing stands in the way of saying it again,
-    made once; `noted` is a report that it was answered with, and that is not reckoned yet: allowed, denied, the seconds
-    since the one before, and when it came. Both are no part of the value.
+    made once; `noted`: a report was answered by that and is not reckoned yet (notes.py). Both are no part of the value.
     """
 
     envoy: str
@@ -58,7 +57,7 @@ class Row:
     abandoned: bool = False
     unknown: bool = False
     renewal: Push | None = None
-    noted: tuple[int, int, float, float] | None = None
+    noted: bool = False
 
     @property
     def rate(self) -> float:

@@ -23,7 +23,8 @@ from math import inf
 from ratelimit.errors import StoreError
 from ratelimit.quota.assignment import Abandon, Assign, Push
 from ratelimit.quota.head import Head
-from ratelimit.quota.ledger import GAP_S, Ledger
+from ratelimit.quota.ledger import GAP_S
+from ratelimit.quota.ledger_copy import LedgerCopy
 from ratelimit.quota.ledger_store import ANSWER_S, NOTHING, Commit, CommitResult, LedgerStore, Outdated
 from ratelimit.quota.options import LedgerOptions
 from ratelimit.quota.row import Row
@@ -85,7 +86,7 @@ class SharedLedger:
         self._learn_until_s = learn_until_s
         self.plan_every_s = options.tuning.plan_every_s
         self.next_tick_s = inf
-        self.copy = Ledger(options, replica=place.replica)
+        self.copy = LedgerCopy(options, replica=place.replica)
         self.options = options
         # What the store has, as far as is known.
         self._version = NOTHING

@@ -1,0 +1,50 @@
+"""Reports that were taken, and are reckoned later.
+
+An Envoy that obeys what it was told is answered by that again, whatever it counted: what its report says of its demand
+is asked for by the next plan, and by nobody before. So a report is noted when it comes, and those of a ledger are
+reckoned together: that touches its rows once for all, while with a thousand buckets each report is for another ledger
+than the last, and what it touches is in no cache.
+"""
+
+from ratelimit.quota.assignment import FILL_INTERVAL_S
+from ratelimit.quota.demand import duration, observe
+from ratelimit.quota.options import Tuning
+from ratelimit.quota.row import Row
+
+
+class Notes:
+    """In the order in which they came; at most one of a row."""
+
+    __slots__ = ("_fields", "_rows")
+
+    def __init__(self) -> None:
+        self._rows: list[Row] = []
+        # One after the other, as no tuples: a hundred thousand of them would be the garbage collector's to look at.
+        self._fields: list[float] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def take(self, row: Row, allowed: int, denied: int, elapsed_s: float, now_s: float) -> None:
+        """Note a report of a row that has none here."""
+        row.noted = True
+        self._rows.append(row)
+        self._fields += (allowed, denied, elapsed_s, now_s)
+
+    def clear(self) -> None:
+        """Forget them."""
+        for row in self._rows:
+            row.noted = False
+        self._rows, self._fields = [], []
+
+    def reckon(self, tuning: Tuning) -> list[Row]:
+        """Take them in, each as of when it came; whose they are. Nothing about these rows may have changed since."""
+        rows, fields = self._rows, iter(self._fields)
+        for row, allowed, denied, elapsed_s, at_s in zip(rows, fields, fields, fields, fields, strict=True):
+            row.offered += row.tokens / FILL_INTERVAL_S * (at_s - row.since)
+            observe(row, allowed, denied, duration(elapsed_s, at_s - row.last), tuning)
+            row.last = row.since = at_s
+            row.exp = at_s + tuning.ttl_s
+            row.offered, row.noted = 0.0, False
+        self._rows, self._fields = [], []
+        return rows
