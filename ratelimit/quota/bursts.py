@@ -13,7 +13,8 @@ from ratelimit.quota.options import LedgerOptions
 from ratelimit.quota.row import Row
 
 # The least where all tokens are asked for at once: what passes until the next request of a busy Envoy.
-HUNGRY_S = 0.02
+_HUNGRY_S = 0.02
+_CUT_MIN = 4
 _BALANCE = 1e-3
 # A bucket that should be larger by this is worth a change.
 GROWTH = 1.5
@@ -44,6 +45,11 @@ def burst(row: Row, rate: float, live: int, options: LedgerOptions) -> int:
         apart = abs(log(rate / estimate))
         few = tuning.burst_logs / (apart if apart > _BALANCE else _BALANCE)
         room = few if few < room else room
-    least = (tuning.burst_s if rate > estimate else HUNGRY_S) * rate
+    least = (tuning.burst_s if rate > estimate else _HUNGRY_S) * rate
     size = ceil(least if least > room else room)
     return size if size > tuning.burst_min else tuning.burst_min
+
+
+def cut_burst(rate: float) -> int:
+    """The most for who refuses requests and gets less than before: all tokens are taken at once."""
+    return max(_CUT_MIN, ceil(_HUNGRY_S * rate))

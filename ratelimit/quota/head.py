@@ -28,6 +28,11 @@ class Head:
     shown: bool = False
     spent: list[tuple[float, float]] = field(default_factory=list)
 
+    @property
+    def learning(self) -> bool:
+        """Whether assignments may be in force that are not here."""
+        return self.at < self.learn_until_s
+
     def spend(self, tokens: float, now_s: float) -> None:
         """Note tokens that were given away."""
         if self.spent and now_s - self.spent[-1][0] < _GRAIN_S:

@@ -5,15 +5,14 @@ when the push is acknowledged or the lease of whoever cannot be reached is over.
 never exceed the limit. What else is promised, and why: docs/decisions/0010-rlqs-ledger.md.
 """
 
-from collections.abc import Mapping
-from math import ceil, inf
+from math import inf
 
-from ratelimit.quota.assignment import FILL_INTERVAL_S, Abandon, Action, Assign, Probe, Push
-from ratelimit.quota.bursts import GROWTH, HUNGRY_S, burst, small
+from ratelimit.quota.assignment import FILL_INTERVAL_S, Abandon, Action, Probe, Push
+from ratelimit.quota.bursts import GROWTH, burst, cut_burst, small
 from ratelimit.quota.demand import COUNT_MAX, ELAPSED_S_MAX, bounded, duration, observe
 from ratelimit.quota.division import divide, prior
 from ratelimit.quota.head import Head
-from ratelimit.quota.leases import back_by, has_learnt, may_hold, overdue_at, released_at, renew
+from ratelimit.quota.leases import back_by, has_learnt, may_hold, released_at, renew
 from ratelimit.quota.notes import Notes
 from ratelimit.quota.options import AckMode, LedgerOptions
 from ratelimit.quota.row import Row
@@ -32,10 +31,11 @@ _LOOK_EVERY_S = 5.0
 # An Envoy that reports nothing so often is told to forget the bucket.
 ABANDON_AFTER = 2
 _NEAR_FULL = 0.3
-_CUT_BURST_MIN = 4
 # One newcomer in the learning phase gets at most this part of what is left for all.
 _LEARNING_EACH = 0.25
-_SLOTS = "_live _notes _out _reported _to_answer _wanted _watch changed head next_tick_s options plan_every_s replica rows"
+_SLOTS = (
+    "changed head next_tick_s options plan_every_s replica rows _live _notes _out _reported _to_answer _wanted _watch"
+)
 
 
 class Ledger:
@@ -71,16 +71,8 @@ class Ledger:
         """Whether nothing is held, so that nothing is lost with the ledger."""
         return not self.rows
 
-    @property
-    def learning(self) -> bool:
-        """Whether assignments may be in force that are not here."""
-        return self.head.at < self.head.learn_until_s
-
     def take_report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> Push | None:
-        """`report` and `reply`. A report that finds all as it should be is only noted, and reckoned with the next plan.
-
-        Nearly all are: `make bench-rlqs`.
-        """
+        """`report` and `reply`. One that finds all as it should be, as nearly all do, is only noted (notes.py)."""
         row, head = self.rows.get(envoy), self.head
         if (
             row is None
@@ -124,16 +116,16 @@ class Ledger:
     def reply(self, envoy: str, now_s: float) -> Push | None:
         """What an Envoy that has just reported is told without a tick; None where something is to be decided first."""
         row = self.rows[envoy]
-        if row.tokens == 0 or row.zero >= ABANDON_AFTER or row.abandoned or envoy in self._out or self.learning:
+        if row.tokens == 0 or row.zero >= ABANDON_AFTER or row.abandoned or envoy in self._out or self.head.learning:
             return None
         del self._to_answer[envoy]
         self.next_tick_s = min(self.head.next_plan_s, self._watch.next_s)
         self._reported.append(row)
         row.exp = now_s + self.options.tuning.ttl_s
         if row.pend < inf or row.unknown:
-            return Push(envoy, row.seq, self._assignment(row))
+            return Push(envoy, row.seq, row.assignment(self.options.tuning.ttl_s))
         if row.renewal is None:
-            row.renewal = Push(envoy, row.seq, self._assignment(row), asks=False)
+            row.renewal = Push(envoy, row.seq, row.assignment(self.options.tuning.ttl_s), asks=False)
         return row.renewal
 
     def weigh(self, envoy: str, weight: float) -> None:
@@ -178,7 +170,7 @@ class Ledger:
         self._reckon()
         renew(self.rows.values(), self.head, now_s, self.options.tuning)
         self.changed.update(self.rows)
-        self._watch.next_s = now_s + self.options.tuning.watch_every_s
+        self._watch.begin_anew(self.rows.values(), now_s + self.options.tuning.watch_every_s)
 
     def tick(self, now_s: float) -> list[Push]:
         """What is to be sent now."""
@@ -195,7 +187,7 @@ class Ledger:
             self._look(now_s)
         if head.learn_until_s > -inf and has_learnt(head, self.rows.values(), self.options, now_s):
             head.learn_until_s, self._wanted = -inf, True
-        if self._wanted and now_s >= head.next_plan_s and not self.learning:
+        if self._wanted and now_s >= head.next_plan_s and not self.head.learning:
             self._plan(now_s)
         for row in map(self.rows.get, self._to_answer):
             if row is not None and row.live and row.envoy not in self._out:
@@ -228,7 +220,7 @@ class Ledger:
         if not self.rows:
             return inf
         next_s = min(self._watch.next_s, now_s + _LOOK_EVERY_S)
-        if self.learning:
+        if self.head.learning:
             return min(next_s, self.head.learn_until_s)
         return min(next_s, self.head.next_plan_s) if self._wanted else next_s
 
@@ -248,9 +240,9 @@ class Ledger:
         if elapsed_s >= 1 or allowed + denied > 1:
             # It is no newborn: an assignment may be in force there that is held by another row, or by none.
             duration_s = elapsed_s + 1  # whole seconds are told, so up to one more: never more than it uses
-            row.unknown = self.learning or may_hold(self.rows.values(), row, allowed / duration_s, self.replica)
+            row.unknown = self.head.learning or may_hold(self.rows.values(), row, allowed / duration_s, self.replica)
             row.estimate = (allowed + denied) / max(elapsed_s, 1)
-            if self.learning:
+            if self.head.learning:
                 least = self.options.share_min * self.options.limit_per_s / max(len(self.rows), 1)
                 self._assign(row, min(max(allowed / duration_s, min(least, 1.0)), self.options.limit_per_s))
                 self.head.shown = True
@@ -268,7 +260,7 @@ class Ledger:
         now_s, options = self.head.at, self.options
         row.reckon(now_s)
         if row.unknown:
-            row.unknown = self.learning or may_hold(self.rows.values(), row, allowed / (elapsed_s + 1), None)
+            row.unknown = self.head.learning or may_hold(self.rows.values(), row, allowed / (elapsed_s + 1), None)
         observe(row, allowed, denied, duration(elapsed_s, now_s - row.last), options.tuning)
         if options.ack is AckMode.REPORT and now_s - row.pend >= options.tuning.report_acks_after_s:
             self._acknowledge(row)
@@ -282,8 +274,8 @@ class Ledger:
         row.unknown = False
         if row.abandoned:
             self._forget(row)
-        elif row.tokens and row.zero < ABANDON_AFTER and not (row.silent or self.learning):
-            row.renewal = Push(row.envoy, row.seq, self._assignment(row), asks=False)
+        elif row.tokens and row.zero < ABANDON_AFTER and not (row.silent or self.head.learning):
+            row.renewal = Push(row.envoy, row.seq, row.assignment(self.options.tuning.ttl_s), asks=False)
         self.next_tick_s = min(self.next_tick_s, max(self.head.at, self.head.next_plan_s))
 
     def _forget(self, row: Row) -> None:
@@ -296,25 +288,15 @@ class Ledger:
 
     def _look(self, now_s: float) -> None:
         """Ask whoever is overdue, give up whoever does not answer, release what leases that are over held."""
-        tuning, next_s = self.options.tuning, inf
         quiet_s = self._watch.quiet_until(self.rows.values(), now_s, self.options)
         if now_s < quiet_s:
-            self._watch.next_s = max(quiet_s, now_s + tuning.watch_every_s, now_s + self.plan_every_s)
+            self._watch.next_s = max(quiet_s, now_s + self.options.tuning.watch_every_s, now_s + self.plan_every_s)
             return
-        for row in list(self.rows.values()):
-            if not row.silent:
-                due_s = overdue_at(row, self.options)
-                if now_s >= due_s:
-                    self._suspect(row, now_s)
-                    due_s = now_s + tuning.ack_within_s
-                next_s = min(next_s, due_s)
+        for row in self._watch.due(self.rows, now_s, self.options, self.replica):
             if row.silent:
-                over_s = released_at(row, self.rows.values(), self.replica, tuning)
-                if now_s >= over_s:
-                    self._forget(row)
-                else:
-                    next_s = min(next_s, over_s)
-        self._watch.next_s = max(next_s, now_s + tuning.watch_every_s)
+                self._forget(row)
+            else:
+                self._suspect(row, now_s)
 
     def _suspect(self, row: Row, now_s: float) -> None:
         ours = row.owner == self.replica
@@ -347,7 +329,7 @@ class Ledger:
         if row.tokens == 0 and row.hold == 0:
             self._admit(row)
             return
-        if row.zero >= ABANDON_AFTER and not self.learning:
+        if row.zero >= ABANDON_AFTER and not self.head.learning:
             row.abandoned = True
             row.seq += 1
             self._watch.ask(row, now_s, self.options)
@@ -369,7 +351,7 @@ class Ledger:
         live = [each for each in self.rows.values() if each.live]
         self._live = len(live)
         limit, wish = self.options.limit_per_s, prior(live, self.options)
-        if self.learning:
+        if self.head.learning:
             left = self.options.tuning.learning_part * limit - self.head.given
             rate = max(0.0, min(wish, left * _LEARNING_EACH))
             self.head.given += rate
@@ -391,7 +373,7 @@ class Ledger:
         row.reckon(now_s)
         size = burst(row, rate, self._live, self.options)
         if row.hungry and tokens < row.tokens:
-            size = min(size, max(_CUT_BURST_MIN, ceil(HUNGRY_S * rate)))
+            size = min(size, cut_burst(rate))
         row.tokens = tokens
         row.hold = max(row.hold, row.rate)
         self._fill(row, size)
@@ -409,10 +391,7 @@ class Ledger:
 
     def _renew(self, row: Row) -> None:
         row.exp = self.head.at + self.options.tuning.ttl_s
-        self._send(row, self._assignment(row))
-
-    def _assignment(self, row: Row) -> Assign:
-        return Assign(row.burst or 1, row.tokens, self.options.tuning.ttl_s)
+        self._send(row, row.assignment(self.options.tuning.ttl_s))
 
     def _send(self, row: Row, action: Action) -> None:
         self.changed.add(row.envoy)

@@ -27,7 +27,7 @@ class LedgerCopy(Ledger):
         self._notes.clear()
         self._reported.clear()
         self._wanted = True
-        self._watch.begin_anew(self.rows.values())
+        self._watch.begin_anew(self.rows.values(), -inf)
         self.next_tick_s = -inf
 
     def distrust_ends(self) -> None:

@@ -6,6 +6,8 @@ reckoned together: that touches its rows once for all, while with a thousand buc
 than the last, and what it touches is in no cache.
 """
 
+from typing import Any
+
 from ratelimit.quota.assignment import FILL_INTERVAL_S
 from ratelimit.quota.demand import duration, observe
 from ratelimit.quota.options import Tuning
@@ -19,8 +21,8 @@ class Notes:
 
     def __init__(self) -> None:
         self._rows: list[Row] = []
-        # One after the other, as no tuples: a hundred thousand of them would be the garbage collector's to look at.
-        self._fields: list[float] = []
+        # One after the other, no tuples: a hundred thousand of them would be the garbage collector's to look at.
+        self._fields: list[Any] = []
 
     def __bool__(self) -> bool:
         return bool(self._rows)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import inf
 from operator import attrgetter
 
-from ratelimit.quota.assignment import FILL_INTERVAL_S, Push
+from ratelimit.quota.assignment import FILL_INTERVAL_S, Assign, Push
 
 _FLAGS = ("hungry", "fresh", "silent", "gone", "abandoned", "unknown")
 _NUMBERS = ("tokens", "burst", "seq", "zero")
@@ -68,6 +68,10 @@ class Row:
     def live(self) -> bool:
         """Whether it can be told something new."""
         return not (self.silent or self.abandoned)
+
+    def assignment(self, ttl_s: int) -> Assign:
+        """What it is told, for so long."""
+        return Assign(self.burst or 1, self.tokens, ttl_s)
 
     def reckon(self, now_s: float) -> None:
         """Add up what came to it until now."""

@@ -4,10 +4,11 @@ Nearly always nobody is overdue, and to find that out by looking at all rows is 
 kept: those that were asked something, and a moment before which nobody else can be overdue.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from math import inf
 from operator import attrgetter
 
+from ratelimit.quota.leases import overdue_at, released_at
 from ratelimit.quota.options import AckMode, LedgerOptions
 from ratelimit.quota.row import Row
 
@@ -37,10 +38,10 @@ class Watch:
         self._others_s = -inf
         self.next_s = min(self.next_s, at_s)
 
-    def begin_anew(self, rows: Iterable[Row]) -> None:
-        """Other rows are there."""
+    def begin_anew(self, rows: Iterable[Row], at_s: float) -> None:
+        """Other rows are there, or their moments were changed."""
         self._asked = [row for row in rows if row.pend < inf]
-        self._others_s = self.next_s = -inf
+        self._others_s, self.next_s = -inf, at_s
 
     def quiet_until(self, rows: Collection[Row], now_s: float, options: LedgerOptions) -> float:
         """A moment before which nobody is overdue; it is past where all rows have to be looked at."""
@@ -52,3 +53,21 @@ class Watch:
         if options.ack is AckMode.REPORT or not self._asked:
             return self._others_s
         return min(self._others_s, min(row.pend for row in self._asked) + tuning.ack_within_s)
+
+    def due(self, rows: Mapping[str, Row], now_s: float, options: LedgerOptions, replica: str) -> Iterator[Row]:
+        """Whoever is overdue, and whoever is silent and holds nothing more; each is dealt with before the next."""
+        tuning, next_s = options.tuning, inf
+        for row in list(rows.values()):
+            if not row.silent:
+                due_s = overdue_at(row, options)
+                if now_s >= due_s:
+                    yield row
+                    due_s = now_s + tuning.ack_within_s
+                next_s = min(next_s, due_s)
+            if row.silent:
+                over_s = released_at(row, rows.values(), replica, tuning)
+                if now_s >= over_s:
+                    yield row
+                else:
+                    next_s = min(next_s, over_s)
+        self.next_s = max(next_s, now_s + tuning.watch_every_s)

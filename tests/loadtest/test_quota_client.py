@@ -34,15 +34,15 @@ def test_an_envoy_reports_all_and_obeys() -> None:
     one = envoy()
     first = read_reports(one.report(0.0), 2)
     assert first.domain == DOMAIN
-    assert [(each.allowed, each.denied, each.elapsed_s) for each in first.usages] == [(1, 0, 0.0), (1, 0, 0.0)]
-    assert entries_of(first.usages[0].bucket) == {KEY: "a"}
+    assert [counts for _, *counts in first.usages] == [[1, 0, 0.0]] * 2
+    assert entries_of(first.usages[0][0]) == {KEY: "a"}
     one.sent(0.0)
     one.take(response([assigned(bucket_of({KEY: "a"}), Assign(5, 600, 12))]), 0.0)
     one.take(response([assigned(bucket_of({KEY: "a"}), Assign(5, 1200, 12))]), 4.0)
     usages = read_reports(one.report(5.0), 2).usages
-    assert [(each.allowed, each.denied, each.elapsed_s) for each in usages] == [(60, 240, REPORT_S), (30, 0, REPORT_S)]
-    assert read_reports(one.report(10.0), 2).usages[0].allowed == 100
-    assert read_reports(envoy_reported(noise=-inf).report(5.0), 2).usages[0].allowed == 0
+    assert [counts for _, *counts in usages] == [[60, 240, REPORT_S], [30, 0, REPORT_S]]
+    assert read_reports(one.report(10.0), 2).usages[0][1] == 100
+    assert read_reports(envoy_reported(noise=-inf).report(5.0), 2).usages[0][1] == 0
 
 
 def envoy_reported(noise: float) -> LoadEnvoy:

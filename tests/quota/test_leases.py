@@ -3,11 +3,9 @@
 from math import inf
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ratelimit.quota.head import Head
-from ratelimit.quota.leases import back_by, may_hold, overdue_at, released_at, renew, soonest
+from ratelimit.quota.leases import back_by, may_hold, overdue_at, released_at, renew
 from ratelimit.quota.options import AckMode, LedgerOptions, Tuning
 from ratelimit.quota.row import Row
 
@@ -31,18 +29,6 @@ def test_who_is_overdue(ack: str, pend: float, due_s: float) -> None:
     options = LedgerOptions(1.0, ack=AckMode(ack))
     assert overdue_at(Row("e", last=90.0, pend=pend), options) == due_s
     assert overdue_at(Row("e", last=90.0, probed=95.0), options) == 100.0
-
-
-moments = st.floats(0, 100)
-rows = st.builds(Row, envoy=st.just("e"), last=moments, probed=moments, pend=moments | st.just(inf))
-
-
-@given(st.lists(rows, max_size=5), st.sampled_from(AckMode))
-def test_nobody_is_overdue_before_the_soonest_moment(fleet: list[Row], ack: AckMode) -> None:
-    """It may be too early, never too late; those that are silent are looked after at once."""
-    options = LedgerOptions(1.0, ack=ack)
-    assert all(overdue_at(row, options) >= soonest(fleet, options) for row in fleet)
-    assert soonest([*fleet, Row("f", silent=True)], options) == -inf
 
 
 def test_who_may_have_come_back_under_another_name_keeps_its_lease() -> None:

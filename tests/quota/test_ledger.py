@@ -278,7 +278,7 @@ def test_while_the_state_is_lost_only_what_is_used_is_confirmed(allowed: int, co
     for now_s in (6.0, 11.0):
         ledger.report("e", 50, 0, 5, now_s)
         assert rate_of(told(ledger, "e", now_s)) == confirmed
-        assert ledger.learning
+        assert ledger.head.learning
     assert rate_of(told(ledger, "e", 12.0)) == LIMIT
 
 
@@ -295,12 +295,12 @@ def test_learning_ends_early_where_nobody_shows_an_old_assignment() -> None:
     ledger = made(learn_until_s=12.0)
     born(ledger, "e")
     ledger.tick(5.9)
-    assert ledger.learning
+    assert ledger.head.learning
     ledger.tick(6.0)
-    assert not ledger.learning
+    assert not ledger.head.learning
     ledger = made(learn_until_s=12.0, envoys_expected=1)
     born(ledger, "e")
-    assert not ledger.learning
+    assert not ledger.head.learning
 
 
 def test_after_a_gap_all_leases_run_anew() -> None:

@@ -316,7 +316,7 @@ def test_a_store_that_lost_everything_gets_back_what_is_in_force() -> None:
     replica.ledger.tick(10.0)
     replica.store.answer(Outdated(NOTHING, 1010.0, {}, b"", whole=True))
     assert "e" in replica.store.answer().rows
-    assert replica.ledger.copy.learning
+    assert replica.ledger.copy.head.learning
 
 
 def test_a_lease_that_is_over_is_not_put_back() -> None:

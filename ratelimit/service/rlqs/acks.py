@@ -36,10 +36,16 @@ def came_through_a_proxy(metadata: Iterable[tuple[str, Any]]) -> bool:
     return any(key in PROXY_FIELDS for key, _ in metadata)
 
 
+def is_more_than(assigned: Assign, allowed: int, elapsed_s: float) -> bool:
+    """Whether so much was allowed in this time that an Envoy which had nothing but this cannot have obeyed it."""
+    given = assigned.tokens_per_fill / assigned.fill_interval_s * (elapsed_s + 1)  # whole seconds are told
+    return allowed > given and _is_beyond(allowed, given, assigned.max_tokens)
+
+
 class Given:
     """What one bucket of an Envoy was given since its last report, in tokens, if it obeys what it was told.
 
-    It is kept for as long as a report can contradict an assignment: what an Envoy obeyed once it goes on obeying.
+    It is kept while what it was told is new; of what has been in force for long `is_more_than` says enough.
     `before` is what it obeyed since its last report, at `reported_s`; None where that is not known, as of a new bucket.
     """
 
@@ -73,9 +79,13 @@ class Given:
         self._not_judged -= 1
         if allowed <= given or self._not_judged >= 0:
             return False
-        return allowed > _MORE * given + 2 * assigned.max_tokens + _DEVIATIONS * sqrt(given) + _LEAST
+        return _is_beyond(allowed, given, assigned.max_tokens)
 
     def _reckon(self, now_s: float) -> None:
         """Add up what came to it until now."""
         self._given += self._assigned.tokens_per_fill / self._assigned.fill_interval_s * (now_s - self._since_s)
         self._since_s = now_s
+
+
+def _is_beyond(allowed: int, given: float, burst: int) -> bool:
+    return allowed > _MORE * given + 2 * burst + _DEVIATIONS * sqrt(given) + _LEAST

@@ -13,7 +13,7 @@ from ratelimit.metrics import QuotaStats
 from ratelimit.quota.assignment import Abandon, Action, Assign, Push
 from ratelimit.quota.ledger import ABANDON_AFTER
 from ratelimit.quota.options import TUNING, AckMode
-from ratelimit.service.rlqs.acks import Given
+from ratelimit.service.rlqs.acks import Given, is_more_than
 from ratelimit.service.rlqs.ledgers import BucketLedger, Ledgers
 from ratelimit.service.rlqs.limits import Divided, find
 from ratelimit.service.rlqs.messages import Blanket, assigned, entries_of
@@ -97,14 +97,15 @@ class Binding:
 
     def contradicts(self, allowed: int, elapsed_s: float, now_s: float) -> bool:
         """Whether a report of so much shows that what was told did not arrive, although a PING behind it did."""
-        given = self.given
-        if elapsed_s < 1 or now_s - self.reported_s > TUNING.ttl_s:
+        given, before_s, self.reported_s = self.given, self.reported_s, now_s
+        if elapsed_s < 1 or now_s - before_s > TUNING.ttl_s:
             # A new bucket, or one that had to do without us.
             given = self.given = Given(None, now_s)
-        contradicts = given is not None and given.reported(allowed, now_s)
-        if given is not None and given.over:
+        if given is None:
+            return isinstance(self.told, Assign) and is_more_than(self.told, allowed, elapsed_s)
+        contradicts = given.reported(allowed, now_s)
+        if given.over:
             self.given = None
-        self.reported_s = now_s
         return contradicts
 
     def written(self, before: Action | None, action: Action, now_s: float) -> None:

@@ -85,9 +85,10 @@ class QuotaStream:
         if push.seq != binding.seq:
             binding.seq, binding.pushed_s = push.seq, now_s
         if isinstance(action, Probe) and bucket in self._out:
-            waiting = self._out[bucket]  # which is asked about as well
-            told = binding.told if isinstance(waiting, bytes) else waiting[1].action
-            self._out[bucket] = (binding, replace(push, action=told or action))
+            waiting = self._out[bucket]  # which is asked about as well, where a ledger says it
+            told = waiting[1].action if isinstance(waiting, tuple) else binding.told
+            if told is not None and (isinstance(waiting, tuple) or waiting is binding.part):
+                self._out[bucket] = (binding, replace(push, action=told))
             return
         self._out[bucket] = (binding, push)
         if not self._taking:

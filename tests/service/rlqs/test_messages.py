@@ -33,10 +33,9 @@ def test_a_report_is_read() -> None:
     usage.bucket_id.bucket["b"], usage.bucket_id.bucket["a"] = "2", "1"
     usage.time_elapsed.seconds, usage.time_elapsed.nanos = 5, 500_000_000
     found = read_reports(message.SerializeToString(), 10)
-    (read,) = found.usages
-    assert (found.domain, found.broken, read.allowed, read.denied, read.elapsed_s) == ("d", 0, 7, 3, 5.5)
-    assert read.bucket == bucket_of({"a": "1", "b": "2"})
-    assert (entries_of(read.bucket), read.absurd) == ({"a": "1", "b": "2"}, False)
+    assert (found.domain, found.broken, found.absurd) == ("d", 0, 0)
+    assert found.usages == [(bucket_of({"a": "1", "b": "2"}), 7, 3, 5.5)]
+    assert entries_of(found.usages[0][0]) == {"a": "1", "b": "2"}
 
 
 @pytest.mark.parametrize(
@@ -49,8 +48,9 @@ def test_absurd_numbers_are_bounded_and_told_apart(seconds: int, allowed: int, b
     usage = message.bucket_quota_usages.add(num_requests_allowed=allowed, num_requests_denied=1)
     usage.bucket_id.bucket["a"] = "1"
     usage.time_elapsed.seconds = seconds
-    (read,) = read_reports(message.SerializeToString(), 10).usages
-    assert (read.absurd, (read.elapsed_s, read.allowed)) == (True, bounded)
+    found = read_reports(message.SerializeToString(), 10)
+    ((_, allowed, _, elapsed_s),) = found.usages
+    assert (found.absurd, (elapsed_s, allowed)) == (1, bounded)
 
 
 def test_usages_without_a_usable_bucket_are_left_out() -> None:
@@ -71,10 +71,15 @@ def test_a_report_is_bounded_before_it_is_built() -> None:
         (many, GrpcStatus.RESOURCE_EXHAUSTED, "more than 10 buckets"),
         (report(*(("k", "", 0, 0) for _ in range(11))) + many, GrpcStatus.RESOURCE_EXHAUSTED, "more than 10 buckets"),
         (b"\x12\x00" * 11, GrpcStatus.RESOURCE_EXHAUSTED, "more than 10 buckets"),
-        (b"\x48\x01" * 20, GrpcStatus.RESOURCE_EXHAUSTED, "more than 10 buckets"),
+        (b"\x48\x01" * 65_536 + b"\x48\x01", GrpcStatus.RESOURCE_EXHAUSTED, "more than 10 buckets"),
         (b"\xff", GrpcStatus.INTERNAL, "garbled"),
         (b"\x12\x7f" + bytes(40), GrpcStatus.INTERNAL, "garbled"),
         (b"\x0b" + bytes(40), GrpcStatus.INTERNAL, "garbled"),
+        (b"\x0b" + bytes(2**17), GrpcStatus.INTERNAL, "garbled"),
+        (b"\x12\x04\x0a\x02\x0a\x7f", GrpcStatus.INTERNAL, "garbled"),  # a bucket id
+        (b"\x12\x05\x0a\x03\x0a\x01\xff", GrpcStatus.INTERNAL, "garbled"),
+        (b"\x12\x02\x12\x00\x12\x03\x12\x01\x08", GrpcStatus.INTERNAL, "garbled"),  # a time
+        (b"\x12\x1b\x12\x19" + b"\x48\x01" * 12 + b"\x08", GrpcStatus.INTERNAL, "garbled"),
         (rlqs_pb2.RateLimitQuotaUsageReports(domain="d" * 257).SerializeToString(), GrpcStatus.INVALID_ARGUMENT, "256"),
     ):
         with pytest.raises(RpcError) as caught:
@@ -86,7 +91,10 @@ def test_a_report_is_bounded_before_it_is_built() -> None:
 def test_what_nobody_knows_in_a_report_is_skipped() -> None:
     """A field of a later version, of any kind, as large messages are counted before they are read."""
     unknown = b"\x48\x01" + b"\x51" + bytes(8) + b"\x5d" + bytes(4)
-    assert len(read_reports(report(("k", "v" * 100, 1, 0)) + unknown, 10).usages) == 1
+    for size in (100, 2**17):
+        found = read_reports(report(("k", "v" * 100, 1, 0), ("k", "v" * size, 1, 0)) + unknown, 10)
+        assert found.usages[0] == (bucket_of({"k": "v" * 100}), 1, 0, 0)
+        assert found.broken == (size > 100)
 
 
 def test_assignments_are_what_envoy_reads() -> None:
