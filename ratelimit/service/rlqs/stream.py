@@ -148,11 +148,11 @@ class QuotaStream:
 
     def _used(self, usages: Iterable[Usage], now_s: float) -> None:
         """Tell ledgers of some buckets, and buckets what holds for them: most often the same as before."""
-        current, ledgers = self._bindings.current, self._shared.ledgers
+        known, generation, ledgers = self._bindings.known, self._shared.generation, self._shared.ledgers
         for bucket, allowed, denied, elapsed_s in usages:
-            binding = current(bucket)
-            if binding is not None and not binding.listens:
-                binding = self._take_over(binding)
+            binding = known.get(bucket)
+            if binding is None or binding.generation != generation or not binding.listens:
+                binding = self._current(bucket)
             if binding is None:
                 self._tell_rule(bucket, allowed + denied, now_s)
                 continue
@@ -171,6 +171,10 @@ class QuotaStream:
                     self._push(binding, answer, now_s)
             if ledger.next_tick_s < binding.ledger.due_s:
                 ledgers.touched(binding.ledger)
+
+    def _current(self, bucket: bytes) -> Binding | None:
+        binding = self._bindings.current(bucket)
+        return binding if binding is None or binding.listens else self._take_over(binding)
 
     def _tell_rule(self, bucket: bytes, requests: int, now_s: float) -> None:
         rule = self._bindings.rule(bucket, requests, now_s)

@@ -1,6 +1,11 @@
+from typing import Any, cast
+
 import grpc
 
 from ratelimit.descriptors.loader import ConfigFile, load_config
+from ratelimit.quota.assignment import Assign
+from ratelimit.service.rlqs.bindings import Binding
+from ratelimit.service.rlqs.messages import bucket_of
 from tests.service.rlqs.streams import CONFIG, Envoy, PingedEnvoy, quota_service, report, until
 
 
@@ -79,3 +84,27 @@ async def test_a_reload_is_in_force_with_the_next_report() -> None:
     await until(lambda: stats.rows == 1)
     await envoy.end()
     service.close()
+
+
+def told(binding: Binding, action: Assign, now_s: float) -> None:
+    """As a stream writes it."""
+    before = binding.told
+    binding.tell(action)
+    if action != before:
+        binding.written(before, action, now_s)
+
+
+def test_what_is_obeyed_since_long_is_not_looked_at_closely() -> None:
+    """While an assignment is new each token is counted; a new bucket, and one without us for long, are not judged."""
+    binding = Binding(cast("Any", None), bucket_of({"a": "1"}), cast("Any", None), "row")
+    assert not binding.contradicts(1, 0, 0.0)
+    told(binding, Assign(10, 6000, 12), 0.0)
+    assert [binding.contradicts(9000, 5, at_s) for at_s in (5.0, 10.0)] == [False, True]
+    assert binding.given is None
+    assert [binding.contradicts(allowed, 5, at_s) for at_s, allowed in ((15.0, 550), (20.0, 9000))] == [False, True]
+    told(binding, Assign(10, 600, 12), 20.0)
+    assert binding.given is not None
+    assert binding.contradicts(500, 5, 25.0)
+    assert not binding.contradicts(9000, 5, 38.0)  # it had to do without us
+    assert not binding.contradicts(1, 0, 39.0)
+    assert not binding.contradicts(9000, 5, 44.0)
