@@ -24,8 +24,6 @@ PROXY_FIELDS = frozenset(
 )
 # More than this was not given: a part and some deviations for what is not reckoned exactly, such as the way there.
 _MORE, _DEVIATIONS, _LEAST = 1.25, 4.0, 20.0
-# The first report of a bucket, and the one after it, tell of the time before it was assigned anything.
-_NOT_JUDGED = 2
 # An assignment that is not obeyed shows in the report after it, or in the next one.
 _SHOWN_AFTER = 2
 _NOTHING = Assign(0, 0, 0)
@@ -46,17 +44,17 @@ class Given:
     """What one bucket of an Envoy was given since its last report, in tokens, if it obeys what it was told.
 
     It is kept while what it was told is new; of what has been in force for long `is_more_than` says enough.
-    `before` is what it obeyed since its last report, at `reported_s`; None where that is not known, as of a new bucket.
+    `before` is what it obeyed since its last report, at `reported_s`; None where that is not known, as of a new bucket:
+    then the report after the first assignment tells of the time before it too, and is not judged.
     """
 
-    __slots__ = ("_assigned", "_given", "_left", "_not_judged", "_since_s")
+    __slots__ = ("_assigned", "_given", "_known", "_left", "_since_s")
 
     def __init__(self, before: Action | None, reported_s: float) -> None:
-        known = isinstance(before, Assign)
         self._assigned = before if isinstance(before, Assign) else _NOTHING
+        self._known = self._assigned is not _NOTHING
         self._given, self._since_s = 0.0, reported_s
-        self._not_judged = 0 if known else _NOT_JUDGED
-        self._left = _SHOWN_AFTER if known else _NOT_JUDGED + 1
+        self._left = _SHOWN_AFTER
 
     @property
     def over(self) -> bool:
@@ -69,15 +67,17 @@ class Given:
             self._reckon(now_s)
             self._given += action.max_tokens
             self._assigned = action
-            self._left = max(self._left, _SHOWN_AFTER)
+            self._left = _SHOWN_AFTER
 
     def reported(self, allowed: int, now_s: float) -> bool:
         """It allowed so much: whether that is more than it can have."""
         self._reckon(now_s)
         assigned, given, self._given = self._assigned, self._given, 0.0
+        if assigned is _NOTHING:
+            return False
+        known, self._known = self._known, True
         self._left -= 1
-        self._not_judged -= 1
-        if allowed <= given or self._not_judged >= 0:
+        if allowed <= given or not known:
             return False
         return _is_beyond(allowed, given, assigned.max_tokens)
 

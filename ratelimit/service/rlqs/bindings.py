@@ -99,8 +99,9 @@ class Binding:
         """Whether a report of so much shows that what was told did not arrive, although a PING behind it did."""
         given, before_s, self.reported_s = self.given, self.reported_s, now_s
         if elapsed_s < 1 or now_s - before_s > TUNING.ttl_s:
-            # A new bucket, or one that had to do without us.
-            given = self.given = Given(None, now_s)
+            # A new bucket, or one that had to do without us: nothing is in force there.
+            given, self.told = Given(None, now_s), None
+            self.given = given
         if given is None:
             return isinstance(self.told, Assign) and is_more_than(self.told, allowed, elapsed_s)
         contradicts = given.reported(allowed, now_s)

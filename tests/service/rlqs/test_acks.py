@@ -21,9 +21,10 @@ def reports(given: Given, *each: tuple[float, int]) -> list[bool]:
 
 @pytest.mark.parametrize(("allowed", "contradicted"), [(500, False), (700, False), (1000, True)])
 def test_more_than_was_given_contradicts_an_acknowledgement(allowed: int, contradicted: bool) -> None:
-    """100 per second for 5 s are 500 and a little; before the third report more may have passed unassigned."""
+    """100 per second for 5 s are 500 and a little; before it was told something, however late, any number may pass."""
     given = Given(None, 0.0)
-    assert reports(given, (0.0, 1)) == [False]
+    assert reports(given, (0.0, 1), (5.0, 9000), (10.0, 9000)) == [False] * 3
+    given = Given(None, 0.0)
     given.told(Assign(10, 6000, 12), 0.1)
     assert reports(given, (5.1, 9000)) == [False]
     given.told(Assign(10, 6000, 12), 5.2)
