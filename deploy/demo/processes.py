@@ -77,14 +77,19 @@ def run_to_the_end(main: Callable[[], Coroutine[Any, Any, int]], name: str) -> i
 
 
 async def _until_signalled(main: Callable[[], Coroutine[Any, Any, int]], name: str) -> int:
-    task = asyncio.ensure_future(main())
+    task, loop = asyncio.ensure_future(main()), asyncio.get_running_loop()
 
     def end() -> None:
         if not task.cancelling():  # another signal must not cut the stopping short
             task.cancel()
 
+    def signalled(*_: object) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(end)
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, end)
+        # Not the loop's: it takes its own away at its end, and a signal after that would decide the exit code.
+        signal.signal(number, signalled)
     with contextlib.suppress(asyncio.CancelledError):
         return await task
     _tell(f"{name}: ended, everything it started is stopped")
