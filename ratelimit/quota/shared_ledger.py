@@ -19,6 +19,7 @@ Moments inside are those of the store's clock, which all replicas share.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import inf
+from typing import Any
 
 from ratelimit.errors import StoreError
 from ratelimit.quota.assignment import Abandon, Assign, Push
@@ -60,12 +61,16 @@ class Place:
 
 @dataclass(slots=True)
 class Event:
-    """Something that happened: a method of `Ledger`, its arguments, and when, None for what has no moment."""
+    """Something that happened: a method of `Ledger`, its arguments, and when, None for what has no moment.
+
+    `answered`: it was a report, and its Envoy was told what was sent last.
+    """
 
     what: str
     envoy: str
-    arguments: tuple[float, ...]
+    arguments: tuple[Any, ...]
     at_s: float | None
+    answered: bool = False
 
 
 class SharedLedger:
@@ -100,9 +105,10 @@ class SharedLedger:
         # What happened and is not committed, and what came since the last commit went out.
         self._events: list[Event] = []
         self._news: list[Event] = []
-        self._reported: dict[str, None] = {}
-        # Who was answered since the last commit went out.
-        self._replied: set[str] = set()
+        # Reports that were not answered yet.
+        self._reported: dict[str, Event] = {}
+        # Rows that may be different from what was decided here.
+        self._overtaken: set[str] = set()
         self._in_flight = False
         self._tries = 0
         # Whether others decide for our Envoys too: that is seen by asking.
@@ -132,32 +138,26 @@ class SharedLedger:
         ours = any(row.owner == self._place.replica for row in self.copy.rows.values())
         return not (ours or self._events or self._news or self._in_flight)
 
-    def report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> None:
-        """See `Ledger.report`."""
+    def take_report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> Push | None:
+        """See `Ledger.take_report`: the answer is what was sent last."""
         if elapsed_s < 1:
             # The bucket may be a new one: what the old one was told must not be told it.
             self._sent.pop(envoy, None)
-        self._reported[envoy] = None
-        self._note(Event("report", envoy, (allowed, denied, elapsed_s), now_s))
-        if envoy not in self._sent and self._tries == 0:
-            self._sync_at = min(self._sync_at, now_s)
-        self.next_tick_s = now_s
-
-    def take_report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> Push | None:
-        """See `Ledger.take_report`."""
-        self.report(envoy, allowed, denied, elapsed_s, now_s)
-        return self.reply(envoy, now_s)
-
-    def reply(self, envoy: str, now_s: float) -> Push | None:
-        """See `Ledger.reply`: what was sent last, as in a tick."""
         sent = self._sent.get(envoy)
-        if sent is None or envoy in self._ready or not self._may_reply(now_s):
-            return None
-        self._now = now_s
-        del self._reported[envoy]
-        self._replied.add(envoy)
-        self._leased_until_s[envoy] = now_s + self.copy.options.tuning.ttl_s
-        self.next_tick_s = self._next_tick(now_s)
+        if envoy in self._ready or not self._may_reply(now_s):
+            sent = None
+        event = Event("take_report", envoy, (allowed, denied, elapsed_s), now_s, sent is not None)
+        self._news.append(event)
+        if sent is None:
+            self._reported[envoy] = event
+            if envoy not in self._sent and self._tries == 0:
+                self._sync_at = min(self._sync_at, now_s)
+            self.next_tick_s = now_s
+        else:
+            self._now = now_s
+            self._reported.pop(envoy, None)
+            self._leased_until_s[envoy] = now_s + self._options.tuning.ttl_s
+            self.next_tick_s = self._next_tick(now_s)
         return sent
 
     def weigh(self, envoy: str, weight: float) -> None:
@@ -190,10 +190,10 @@ class SharedLedger:
         pushes = dict(self._ready)
         self._ready.clear()
         if self._may_reply(now_s):
-            for envoy in self._reported:
+            for envoy, event in self._reported.items():
                 if envoy in self._sent and envoy not in pushes:
                     pushes[envoy] = self._sent[envoy]
-                    self._replied.add(envoy)
+                    event.answered = True
             self._reported.clear()
         for envoy, push in pushes.items():
             if isinstance(push.action, Assign):
@@ -260,9 +260,11 @@ class SharedLedger:
             self._apply(event)
         if self._failed:
             copy.distrust_ends()
-        for envoy, sent in self._sent.items():
-            row = copy.rows.get(envoy)
-            if row is not None and row.owner == self._place.replica and row.seq != sent.seq and row.live:
+        for envoy in self._overtaken:
+            row, sent = copy.rows.get(envoy), self._sent.get(envoy)
+            if row is None or sent is None or row.owner != self._place.replica:
+                continue
+            if row.seq != sent.seq and row.live:
                 row.pend = inf if row.pend == inf else copy.head.at
                 copy.answer(envoy)
         copy.advance(max(now_s, copy.head.at))
@@ -277,7 +279,9 @@ class SharedLedger:
             # It was before the Envoy went to another replica, which has heard of it since.
             return
         # Others may have committed since: their moments are later than that of the event.
-        getattr(copy, event.what)(event.envoy, *event.arguments, max(at_s, copy.head.at))
+        push = getattr(copy, event.what)(event.envoy, *event.arguments, max(at_s, copy.head.at))
+        if push is not None and not event.answered:
+            copy.answer(event.envoy)
 
     def _put_changes(self, commit: Commit) -> None:
         rows: dict[str, bytes | None] = {}
@@ -340,17 +344,13 @@ class SharedLedger:
         self.copy.changed.clear()
         self._events.clear()
         self._clock_stepped = self._failed = False
-        for push in self.copy.collect():
-            if push.envoy not in self._replied or push != self._sent.get(push.envoy):
-                self._ready[push.envoy] = push
-        self._replied.clear()
-        self._look_for_others()
+        self._ready.update((push.envoy, push) for push in self.copy.collect())
+        if self._shared or self._overtaken:
+            self._shared = any(row.owner != self._place.replica for row in self.copy.rows.values())
+        self._overtaken.clear()
         if self._ready:
             self.next_tick_s = self._now
             self._wake()
-
-    def _look_for_others(self) -> None:
-        self._shared = any(row.owner != self._place.replica for row in self.copy.rows.values())
 
     def _start_anew(self, result: Outdated) -> None:
         """Make the copy from what the store has."""
@@ -379,6 +379,7 @@ class SharedLedger:
         row.exp = self._there(until_s)
         self.copy.rows[row.envoy] = row
         self.copy.changed.add(row.envoy)
+        self._overtaken.add(row.envoy)
 
     def _restore(self, stale: Mapping[str, bytes | None]) -> None:
         rows: dict[str, Row | None] = {}
@@ -396,3 +397,4 @@ class SharedLedger:
         except ValueError:
             head = Head(learn_until_s=self._there(self._learn_until_s))
         self.copy.restore(rows, head)
+        self._overtaken.update(rows)

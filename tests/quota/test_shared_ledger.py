@@ -47,26 +47,37 @@ class Replica:
     def __init__(self, **arguments: Any) -> None:
         self.store = Asked()
         self.woken = 0
+        self.answers: list[Push] = []
         self.ledger = SharedLedger(OPTIONS, Place(self.store, b"bucket", "here"), wake=self._wake, **arguments)
 
     def _wake(self) -> None:
         self.woken += 1
 
+    def report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> None:
+        """Its answer counts as sent with the next tick."""
+        push = self.ledger.take_report(envoy, allowed, denied, elapsed_s, now_s)
+        self.answers += [] if push is None else [push]
+
+    def tick(self, now_s: float) -> list[Push]:
+        """What is sent at a moment, and was since the one before."""
+        answers, self.answers = self.answers, []
+        return answers + self.ledger.tick(now_s)
+
     def at(self, now_s: float, *, answers: bool = True) -> list[Push]:
-        """What is sent at a moment and, where the store answers, right after."""
-        pushes = self.ledger.tick(now_s)
+        """The same and, where the store answers, what is sent right after."""
+        pushes = self.tick(now_s)
         while answers and self.store.asked:
             self.store.now_s = 1000.0 + now_s
             self.store.answer()
-        return pushes + (self.ledger.tick(now_s) if answers else [])
+        return pushes + (self.tick(now_s) if answers else [])
 
     def settled(self) -> Push:
         """With one Envoy that reports, at 5 s; returns what it was told last."""
-        self.ledger.report("e", 1, 0, 0, 0.0)
+        self.report("e", 1, 0, 0, 0.0)
         (push,) = self.at(0.0)
         self.ledger.acked("e", push.seq, 0.1)
         self.at(0.2)
-        self.ledger.report("e", 50, 0, 5, 5.0)
+        self.report("e", 50, 0, 5, 5.0)
         (push,) = self.at(5.0)
         return push
 
@@ -74,14 +85,14 @@ class Replica:
 def test_a_push_waits_for_its_commit() -> None:
     """Before, the store does not know what is held; the first question tells what time it is there."""
     replica = Replica()
-    replica.ledger.report("e", 1, 0, 0, 1.0)
+    replica.report("e", 1, 0, 0, 1.0)
     assert replica.ledger.next_tick_s == 1.0
-    assert replica.ledger.tick(1.0) == []
+    assert replica.tick(1.0) == []
     assert replica.store.answer().rows == {}
-    assert replica.ledger.tick(1.05) == []
+    assert replica.tick(1.05) == []
     assert set(replica.store.answer().rows) == {"e"}
     assert replica.woken == 1
-    (push,) = replica.ledger.tick(1.06)
+    (push,) = replica.tick(1.06)
     assert push.action == Assign(20, 6_000, 12)
     assert "e" in replica.ledger.copy.rows
     assert len(replica.ledger.copy.rows) == 1
@@ -92,10 +103,10 @@ def test_a_reply_does_not_wait_for_the_store() -> None:
     """The last assignment is sent again at once, and not a second time when the commit is answered."""
     replica = Replica()
     push = replica.settled()
-    replica.ledger.report("e", 50, 0, 5, 10.0)
-    assert replica.ledger.tick(10.0) == [push]
+    replica.report("e", 50, 0, 5, 10.0)
+    assert replica.tick(10.0) == [push]
     replica.store.answer()
-    assert replica.ledger.tick(10.05) == []
+    assert replica.tick(10.05) == []
 
 
 def test_what_happened_is_in_the_store_within_a_second() -> None:
@@ -103,12 +114,12 @@ def test_what_happened_is_in_the_store_within_a_second() -> None:
     replica = Replica()
     replica.settled()
     replica.ledger.plan_every_s = 5.0
-    replica.ledger.report("e", 50, 0, 5, 10.0)
+    replica.report("e", 50, 0, 5, 10.0)
     replica.at(10.0)
     committed = []
     for tick in range(1, 100):
-        replica.ledger.report("e", 1, 0, 1, 10 + tick / 20)
-        replica.ledger.tick(10 + tick / 20)
+        replica.report("e", 1, 0, 1, 10 + tick / 20)
+        replica.tick(10 + tick / 20)
         if replica.store.asked:
             committed.append(10 + tick / 20)
             replica.store.answer()
@@ -119,31 +130,28 @@ def test_a_report_is_answered_without_a_tick() -> None:
     """By what was sent last, once; not where nothing was, and not by whom others may have given up."""
     replica = Replica()
     push = replica.settled()
-    replica.ledger.report("e", 50, 0, 5, 10.0)
-    assert replica.ledger.reply("e", 10.0) == push
-    assert replica.ledger.tick(10.0) == []
+    assert replica.ledger.take_report("e", 50, 0, 5, 10.0) == push
+    assert replica.tick(10.0) == []
     replica.store.answer()
-    assert replica.ledger.tick(10.05) == []
-    replica.ledger.report("f", 1, 0, 0, 10.1)
-    assert replica.ledger.reply("f", 10.1) is None
-    replica.ledger.report("e", 50, 0, 5, 10.0 + OUT_OF_TOUCH_S)
-    assert replica.ledger.reply("e", 10.0 + OUT_OF_TOUCH_S) is None
+    assert replica.tick(10.05) == []
+    assert replica.ledger.take_report("f", 1, 0, 0, 10.1) is None
+    assert replica.ledger.take_report("e", 50, 0, 5, 10.0 + OUT_OF_TOUCH_S) is None
 
 
 def test_a_reply_that_was_acknowledged_is_not_asked_about() -> None:
     """As often as it is sent again, before the store has heard of that and after."""
     replica = Replica()
-    replica.ledger.report("e", 1, 0, 0, 0.0)
+    replica.report("e", 1, 0, 0, 0.0)
     (push,) = replica.at(0.0)
     assert push.asks
-    replica.ledger.report("e", 1, 0, 1, 0.04)
-    assert [each.asks for each in replica.ledger.tick(0.05)] == [True]
+    replica.report("e", 1, 0, 1, 0.04)
+    assert [each.asks for each in replica.tick(0.05)] == [True]
     replica.ledger.acked("e", push.seq - 1, 0.1)
     replica.ledger.acked("e", push.seq, 0.1)
-    replica.ledger.report("e", 1, 0, 1, 0.1)
-    assert [(each.seq, each.asks) for each in replica.ledger.tick(0.1)] == [(push.seq, False)]
+    replica.report("e", 1, 0, 1, 0.1)
+    assert [(each.seq, each.asks) for each in replica.tick(0.1)] == [(push.seq, False)]
     replica.at(0.3)
-    replica.ledger.report("e", 1, 0, 1, 0.4)
+    replica.report("e", 1, 0, 1, 0.4)
     assert [each.asks for each in replica.at(0.4)][:1] == [False]
 
 
@@ -152,12 +160,12 @@ def test_while_the_store_is_away_leases_are_renewed() -> None:
     replica = Replica()
     push = replica.settled()
     for now_s in (10.0, 15.0, 20.0):
-        replica.ledger.report("e", 50, 0, 5, now_s)
-        pushes = replica.ledger.tick(now_s)
+        replica.report("e", 50, 0, 5, now_s)
+        pushes = replica.tick(now_s)
         replica.store.answer(StoreError("away"))
-        assert pushes + replica.ledger.tick(now_s + 0.1) == [push]
+        assert pushes + replica.tick(now_s + 0.1) == [push]
         assert replica.ledger.next_tick_s == pytest.approx(now_s + RETRY_S)
-    replica.ledger.report("e", 0, 0, 5, 25.0)
+    replica.report("e", 0, 0, 5, 25.0)
     replica.at(25.0)
     assert replica.ledger.copy.rows["e"].zero == 1
 
@@ -166,19 +174,19 @@ def test_who_was_out_of_touch_asks_before_it_renews() -> None:
     """Others may have given away what it sent."""
     replica = Replica()
     push = replica.settled()
-    replica.ledger.report("e", 50, 0, 5, 13.0)
-    assert replica.ledger.tick(13.0) == []
+    replica.report("e", 50, 0, 5, 13.0)
+    assert replica.tick(13.0) == []
     replica.store.answer()
-    assert replica.ledger.tick(13.05) == [push]
+    assert replica.tick(13.05) == [push]
 
 
 def test_what_happened_meanwhile_is_bounded() -> None:
     """Only the last of each kind is kept for each Envoy where there is too much."""
     replica = Replica()
     replica.settled()
-    replica.ledger.tick(6.0)
+    replica.tick(6.0)
     for number in range(EVENTS_MAX + 10):
-        replica.ledger.report("e", 1, 0, 5, 6.0 + number / 1_000)
+        replica.report("e", 1, 0, 5, 6.0 + number / 1_000)
         replica.ledger.weigh("e", 2.0)
     replica.at(7.5)
     assert replica.ledger.copy.rows["e"].weight == 2.0
@@ -195,7 +203,8 @@ def test_what_others_decided_is_sent_by_whom_it_concerns() -> None:
         ledgers.step(now_s)
         for ledger, envoy, since in ((one, "a", 1), (two, "b", 100)):
             if step == since or (step > since and (step - since) % 100 == 0):
-                ledger.report(envoy, *((1, 0, 0) if step == since else (500, 500, 5)), now_s)
+                answer = ledger.take_report(envoy, *((1, 0, 0) if step == since else (500, 500, 5)), now_s)
+                sent[envoy] += [] if answer is None else [answer]
             for push in ledger.tick(now_s):
                 sent[push.envoy].append(push)
                 ledger.acked(push.envoy, push.seq, now_s)
@@ -211,20 +220,20 @@ def test_who_comes_second_starts_anew() -> None:
     replica = Replica()
     replica.settled()
     other = Replica().ledger
-    other.report("o", 1, 0, 0, 5.0)
+    other.take_report("o", 1, 0, 0, 5.0)
     other.copy.report("o", 1, 0, 0, 1006.0)
     row = other.copy.rows["o"]
     row.owner, row.tokens, row.hold = "there", 60, 1.0
     head = replica.ledger.copy.head.pack()
-    replica.ledger.report("e", 50, 0, 5, 6.0)
-    replica.ledger.tick(6.0)
+    replica.report("e", 50, 0, 5, 6.0)
+    replica.tick(6.0)
     tries = 0
     while replica.store.asked:
         tries += 1
         replica.store.answer(Outdated(70 + tries, 1006.0, {"o": row.pack()}, head, whole=False))
     assert tries == 4
     assert replica.ledger.next_tick_s <= 6.2
-    replica.ledger.tick(6.3)
+    replica.tick(6.3)
     assert "o" in replica.ledger.copy.rows
     assert "e" in replica.store.answer().rows
 
@@ -232,8 +241,8 @@ def test_who_comes_second_starts_anew() -> None:
 def test_rows_that_nobody_can_read_are_none() -> None:
     """A store may hold anything; a head that is none begins anew."""
     replica = Replica()
-    replica.ledger.report("e", 1, 0, 0, 0.0)
-    replica.ledger.tick(0.0)
+    replica.report("e", 1, 0, 0, 0.0)
+    replica.tick(0.0)
     replica.store.answer(Outdated(7, 1000.0, {"odd": b"?"}, b"?", whole=True))
     assert "odd" not in replica.ledger.copy.rows
     assert "e" in replica.store.answer().rows
@@ -246,10 +255,10 @@ def test_who_went_to_another_replica_and_came_back_is_not_told_what_was() -> Non
     row = Row.unpack("e", replica.ledger.copy.rows["e"].pack())
     row.owner, row.tokens, row.hold, row.seq = "there", 60, 1.0, row.seq + 1
     replica.ledger.weigh("e", 2.0)
-    replica.ledger.tick(6.0)
+    replica.tick(6.0)
     replica.store.answer(Outdated(70, 1006.0, {"e": row.pack()}, replica.ledger.copy.head.pack(), whole=False))
     replica.at(6.1)
-    replica.ledger.report("e", 5, 0, 5, 10.0)
+    replica.report("e", 5, 0, 5, 10.0)
     pushes = replica.at(10.0)
     assert [each.seq for each in pushes] != [push.seq]
     assert all(each.seq > push.seq for each in pushes)
@@ -261,8 +270,8 @@ def test_what_was_before_an_envoy_went_elsewhere_is_void() -> None:
     replica.settled()
     row = Row.unpack("e", replica.ledger.copy.rows["e"].pack())
     row.owner, row.last = "there", 1009.05
-    replica.ledger.report("e", 1, 0, 0, 9.0)
-    replica.ledger.tick(9.0)
+    replica.report("e", 1, 0, 0, 9.0)
+    replica.tick(9.0)
     replica.store.answer(Outdated(70, 1009.1, {"e": row.pack()}, replica.ledger.copy.head.pack(), whole=False))
     assert replica.ledger.copy.rows["e"].owner == "there"
     assert replica.ledger.copy.rows["e"].hold == row.hold
@@ -274,10 +283,10 @@ def test_an_abandoned_bucket_is_not_told_the_old_assignment() -> None:
     replica.settled()
     pushes = []
     for now_s in (10.0, 15.0):
-        replica.ledger.report("e", 0, 0, 5, now_s)
+        replica.report("e", 0, 0, 5, now_s)
         pushes = replica.at(now_s)
     assert pushes[-1].action == Abandon()
-    replica.ledger.report("e", 0, 0, 5, 15.1)
+    replica.report("e", 0, 0, 5, 15.1)
     assert replica.at(15.3) == []
     replica.ledger.acked("e", pushes[-1].seq, 15.4)
     replica.at(15.6)
@@ -288,8 +297,11 @@ def test_an_ended_stream_is_told_nothing_more() -> None:
     """What waits for it is dropped."""
     replica = Replica()
     replica.settled()
-    replica.ledger.report("e", 50, 0, 5, 10.0)
-    replica.ledger.closed("e", 10.0)
+    replica.report("f", 1, 0, 0, 10.0)
+    replica.report("e", 50, 0, 5, 10.0)
+    replica.answers.clear()
+    for envoy in ("e", "f"):
+        replica.ledger.closed(envoy, 10.0)
     assert replica.at(10.0) == []
     assert replica.ledger.copy.rows["e"].gone
 
@@ -299,7 +311,7 @@ def test_after_an_outage_ended_streams_are_waited_for() -> None:
     replica = Replica()
     replica.settled()
     replica.ledger.closed("e", 6.0)
-    replica.ledger.tick(6.0)
+    replica.tick(6.0)
     replica.store.answer(StoreError("away"))
     replica.at(7.1)
     replica.at(12.5)
@@ -312,8 +324,8 @@ def test_a_store_that_lost_everything_gets_back_what_is_in_force() -> None:
     """And the replicas learn for a while, as others may have sent what is not there."""
     replica = Replica()
     replica.settled()
-    replica.ledger.report("e", 50, 0, 5, 10.0)
-    replica.ledger.tick(10.0)
+    replica.report("e", 50, 0, 5, 10.0)
+    replica.tick(10.0)
     replica.store.answer(Outdated(NOTHING, 1010.0, {}, b"", whole=True))
     assert "e" in replica.store.answer().rows
     assert replica.ledger.copy.head.learning
@@ -323,8 +335,8 @@ def test_a_lease_that_is_over_is_not_put_back() -> None:
     """Nothing of it can be in force."""
     replica = Replica()
     replica.settled()
-    replica.ledger.report("e", 50, 0, 5, 30.0)
-    replica.ledger.tick(30.0)
+    replica.report("e", 50, 0, 5, 30.0)
+    replica.tick(30.0)
     replica.store.answer(Outdated(99, 1030.0, {}, replica.ledger.copy.head.pack(), whole=True))
     assert replica.ledger.copy.rows["e"].hold == LIMIT  # a new row, with a first assignment of its own
     assert replica.ledger.copy.rows["e"].seq == 1
