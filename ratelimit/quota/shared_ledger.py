@@ -139,12 +139,18 @@ class SharedLedger:
         return not (ours or self._events or self._news or self._in_flight)
 
     def take_report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> Push | None:
-        """See `Ledger.take_report`: the answer is what was sent last."""
+        """See `Ledger.take_report`: the answer is what was sent last, or is to be sent now."""
         if elapsed_s < 1:
             # The bucket may be a new one: what the old one was told must not be told it.
             self._sent.pop(envoy, None)
         sent = self._sent.get(envoy)
-        if envoy in self._ready or not self._may_reply(now_s):
+        if sent is not None and envoy in self._ready:
+            sent = self._ready[envoy]
+            if isinstance(sent.action, Assign):
+                self._sent[envoy] = self._ready.pop(envoy)
+            else:
+                sent = None
+        elif not self._may_reply(now_s):
             sent = None
         event = Event("take_report", envoy, (allowed, denied, elapsed_s), now_s, sent is not None)
         self._news.append(event)
