@@ -26,10 +26,11 @@ from ratelimit.quota.assignment import Abandon, Assign, Push
 from ratelimit.quota.head import Head
 from ratelimit.quota.ledger import GAP_S
 from ratelimit.quota.ledger_copy import LedgerCopy
-from ratelimit.quota.ledger_store import ANSWER_S, NOTHING, Commit, CommitResult, LedgerStore, Outdated
+from ratelimit.quota.ledger_store import NOTHING, Commit, CommitResult, LedgerStore, Outdated
 from ratelimit.quota.options import LedgerOptions
 from ratelimit.quota.row import Row
 from ratelimit.quota.shares import BucketShares, Totals
+from ratelimit.quota.store_clock import StoreClock
 
 # Tries on fresh rows in a row; then the next synchronisation's time is waited for.
 TRIES_MAX = 3
@@ -37,8 +38,6 @@ TRIES_MAX = 3
 EVENTS_MAX = 1_000
 RETRY_S = 1.0
 CLOCK_BACK_S = 5.0
-# The store's clock and ours may differ by the time of a round trip; beyond this, somebody set one of them.
-CLOCK_STEP_S = 0.25
 # Who heard nothing of the store for so long may be the one that was away: others may have released what it sent.
 OUT_OF_TOUCH_S = 7.0
 # How seldom a plan may be, what happened here is in the store no later than this.
@@ -97,11 +96,10 @@ class SharedLedger:
         self._version = NOTHING
         self._rows: dict[str, bytes] = {}
         self._head = b""
-        # How far the store's clock is ahead of ours; None before the first answer.
-        self._ahead_s: float | None = None
+        self._clock = StoreClock()
         self._now = self._asked_at = 0.0
-        # Since the last commit the store's clock was set, or an answer of the store was missed.
-        self._clock_stepped = self._failed = False
+        # An answer of the store was missed since the last commit.
+        self._failed = False
         # What happened and is not committed, and what came since the last commit went out.
         self._events: list[Event] = []
         self._news: list[Event] = []
@@ -161,9 +159,11 @@ class SharedLedger:
             self.next_tick_s = now_s
         else:
             self._now = now_s
-            self._reported.pop(envoy, None)
+            if self._reported:
+                self._reported.pop(envoy, None)
             self._leased_until_s[envoy] = now_s + self._options.tuning.ttl_s
-            self.next_tick_s = self._next_tick(now_s)
+            due_s = now_s + RETRY_S if self._in_flight else self._sync_at
+            self.next_tick_s = max(now_s, due_s)
         return sent
 
     def weigh(self, envoy: str, weight: float) -> None:
@@ -212,11 +212,11 @@ class SharedLedger:
 
     def shares(self, now_s: float) -> BucketShares:
         """Who has what, with the Envoys of all replicas, as of the last commit."""
-        return self.copy.shares(self._there(now_s))
+        return self.copy.shares(self._clock.there(now_s))
 
     def totals(self, replica: str, now_s: float) -> Totals:
         """See `Ledger.totals`; as of the last commit."""
-        return self.copy.totals(replica, self._there(now_s))
+        return self.copy.totals(replica, self._clock.there(now_s))
 
     def _may_reply(self, now_s: float) -> bool:
         """Whether what was sent last may be sent again: not by whom others may have given up meanwhile."""
@@ -226,25 +226,21 @@ class SharedLedger:
         self._news.append(event)
         self.next_tick_s = min(self.next_tick_s, max(self._now, self._sync_at))
 
-    def _there(self, now_s: float) -> float:
-        """A moment of ours by the store's clock."""
-        return now_s + (self._ahead_s or 0.0)
-
     def _is_due(self, now_s: float) -> bool:
-        return bool(self._news or self._events) or self._there(now_s) >= self.copy.next_tick_s or self._shared
+        return bool(self._news or self._events) or self._clock.there(now_s) >= self.copy.next_tick_s or self._shared
 
     def _next_tick(self, now_s: float) -> float:
         if self._in_flight:
             return now_s + RETRY_S
         if self._news or self._events or self._shared:
             return max(now_s, self._sync_at)
-        return max(self.copy.next_tick_s - (self._ahead_s or 0.0), self._sync_at)
+        return max(self._clock.here(self.copy.next_tick_s), self._sync_at)
 
     def _sync(self) -> None:
         """Commit what is new. The first time ask what there is: before, the time there is not known."""
         self._sync_at = self._now + min(self.plan_every_s, SYNC_EVERY_S)
         commit = Commit(self._place.bucket, self._version)
-        if self._ahead_s is not None:
+        if self._clock.known:
             self._work()
             self._put_changes(commit)
         self._in_flight, self._asked_at = True, self._now
@@ -252,18 +248,18 @@ class SharedLedger:
 
     def _work(self) -> None:
         """Bring the copy up to date: what happened, what others decided, and a plan."""
-        copy, now_s = self.copy, self._there(self._now)
+        copy, now_s = self.copy, self._clock.there(self._now)
         self._events += self._news
         self._news.clear()
         if len(self._events) > EVENTS_MAX:
             latest = {(event.what, event.envoy): event for event in self._events}
             self._events = sorted(latest.values(), key=lambda event: event.at_s or 0.0)
         copy.plan_every_s = self.plan_every_s
-        if self._clock_stepped or not -CLOCK_BACK_S < now_s - copy.head.at < GAP_S:
+        if self._clock.stepped or not -CLOCK_BACK_S < now_s - copy.head.at < GAP_S:
             # Nobody committed for long: what others sent meanwhile is not known.
             copy.renew_leases(now_s)
         for event in self._events:
-            self._apply(event)
+            self._apply(event, event.at_s if event.at_s is None else self._clock.there(event.at_s))
         if self._failed:
             copy.distrust_ends()
         for envoy in self._overtaken:
@@ -275,12 +271,11 @@ class SharedLedger:
                 copy.answer(envoy)
         copy.advance(max(now_s, copy.head.at))
 
-    def _apply(self, event: Event) -> None:
+    def _apply(self, event: Event, at_s: float | None) -> None:
         copy, row = self.copy, self.copy.rows.get(event.envoy)
-        if event.at_s is None:
+        if at_s is None:
             getattr(copy, event.what)(event.envoy, *event.arguments)
             return
-        at_s = self._there(event.at_s)
         if row is not None and row.owner != self._place.replica and at_s < row.last:
             # It was before the Envoy went to another replica, which has heard of it since.
             return
@@ -311,12 +306,12 @@ class SharedLedger:
             self.next_tick_s = self._now
             return
         self._in_touch_at = self._now
-        first = self._ahead_s is None
-        self._hear_clock(result.now_s)
+        first = not self._clock.known
+        self._clock.hear(result.now_s, self._asked_at)
         if isinstance(result, Outdated):
             self._start_anew(result)
         elif first:
-            self.copy.head = Head(learn_until_s=self._there(self._learn_until_s))
+            self.copy.head = Head(learn_until_s=self._clock.there(self._learn_until_s))
         else:
             self._take_over(commit, result.version)
             return
@@ -325,16 +320,6 @@ class SharedLedger:
             self._sync()
         else:
             self.next_tick_s = min(self.next_tick_s, self._next_tick(self._now))
-
-    def _hear_clock(self, there_s: float) -> None:
-        """Take in the store's clock, read since the question went out."""
-        most = there_s - self._asked_at
-        if self._ahead_s is None:
-            self._ahead_s = most
-        ahead_s = min(max(self._ahead_s, most - ANSWER_S), most)
-        if abs(ahead_s - self._ahead_s) > CLOCK_STEP_S:
-            self._clock_stepped = True
-        self._ahead_s = ahead_s
 
     def _take_over(self, commit: Commit, version: int) -> None:
         """The store has what was committed: it can be sent."""
@@ -349,7 +334,7 @@ class SharedLedger:
         self._head = self._head if commit.head is None else commit.head
         self.copy.changed.clear()
         self._events.clear()
-        self._clock_stepped = self._failed = False
+        self._clock.stepped = self._failed = False
         self._ready.update((push.envoy, push) for push in self.copy.collect())
         if self._shared or self._overtaken:
             self._shared = any(row.owner != self._place.replica for row in self.copy.rows.values())
@@ -372,7 +357,9 @@ class SharedLedger:
         self._version, self._head = result.version, result.head
         self._restore(stale)
         if lost:
-            self.copy.head = Head(learn_until_s=self._there(self._now) + self.copy.options.tuning.ttl_s, shown=True)
+            self.copy.head = Head(
+                learn_until_s=self._clock.there(self._now) + self.copy.options.tuning.ttl_s, shown=True
+            )
         for envoy, packed in ours.items():
             self._put_back(Row.unpack(envoy, packed))
 
@@ -382,7 +369,7 @@ class SharedLedger:
         if until_s + self.copy.options.tuning.lease_slack_s <= self._now:
             self._sent.pop(row.envoy, None)
             return
-        row.exp = self._there(until_s)
+        row.exp = self._clock.there(until_s)
         self.copy.rows[row.envoy] = row
         self.copy.changed.add(row.envoy)
         self._overtaken.add(row.envoy)
@@ -401,6 +388,6 @@ class SharedLedger:
         try:
             head = Head.unpack(self._head)
         except ValueError:
-            head = Head(learn_until_s=self._there(self._learn_until_s))
+            head = Head(learn_until_s=self._clock.there(self._learn_until_s))
         self.copy.restore(rows, head)
         self._overtaken.update(rows)
