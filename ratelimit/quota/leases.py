@@ -61,14 +61,14 @@ def has_learnt(head: Head, rows: Collection[Row], options: LedgerOptions, now_s:
     return now_s >= head.learn_until_s - (0 if head.shown else early_s)
 
 
-def renew(rows: Collection[Row], head: Head, now_s: float, tuning: Tuning) -> None:
+def renew(rows: Collection[Row], head: Head, now_s: float, lease_s: float) -> None:
     """Take all leases to begin now, and the moments before to be this one."""
     head.at = head.next_plan_s = now_s
     head.spent = [(now_s, tokens) for _, tokens in head.spent]
     if head.learn_until_s > -inf:
-        head.learn_until_s = now_s + tuning.ttl_s
+        head.learn_until_s = now_s + lease_s
     for row in rows:
         row.last = row.since = now_s
-        row.exp = now_s + tuning.ttl_s
+        row.exp = now_s + lease_s
         row.back, row.probed = inf, -inf
         row.pend = now_s if row.pend < inf else inf

@@ -33,19 +33,19 @@ ABANDON_AFTER = 2
 _NEAR_FULL = 0.3
 # One newcomer in the learning phase gets at most this part of what is left for all.
 _LEARNING_EACH = 0.25
-_SLOTS = (
-    "changed head next_tick_s options plan_every_s replica rows _live _notes _out _reported _to_answer _wanted _watch"
-)
+_SLOTS = "changed head lease_s next_tick_s options plan_every_s replica rows"
+_INSIDE = "_live _notes _out _reported _to_answer _wanted _watch"
 
 
 class Ledger:
     """The ledger of one bucket, in this process. It names its own rows by `replica`, where several share them.
 
     `plan_every_s` may be raised where many buckets are active. `next_tick_s` is when `tick` has something to do.
+    `lease_s` is how long rows are taken to hold what they were told.
     """
 
     # Each report is for another ledger than the last, of which little is in the processor's caches.
-    __slots__ = tuple(_SLOTS.split())
+    __slots__ = (*_SLOTS.split(), *_INSIDE.split())
 
     def __init__(self, options: LedgerOptions, learn_until_s: float = -inf, *, replica: str = "") -> None:
         self.options = options
@@ -53,6 +53,7 @@ class Ledger:
         self.rows: dict[str, Row] = {}
         self.head = Head(learn_until_s=learn_until_s)
         self.plan_every_s = options.tuning.plan_every_s
+        self.lease_s: float = options.tuning.ttl_s
         self.next_tick_s = inf
         # Envoys whose row changed since somebody emptied this.
         self.changed: set[str] = set()
@@ -121,7 +122,7 @@ class Ledger:
         del self._to_answer[envoy]
         self.next_tick_s = min(self.head.next_plan_s, self._watch.next_s)
         self._reported.append(row)
-        row.exp = now_s + self.options.tuning.ttl_s
+        row.exp = now_s + self.lease_s
         if row.pend < inf or row.unknown:
             return Push(envoy, row.seq, row.assignment(self.options.tuning.ttl_s))
         if row.renewal is None:
@@ -168,7 +169,7 @@ class Ledger:
     def renew_leases(self, now_s: float) -> None:
         """Take all leases to be new: what happened since the last moment, or how long that is, is not known."""
         self._reckon()
-        renew(self.rows.values(), self.head, now_s, self.options.tuning)
+        renew(self.rows.values(), self.head, now_s, self.lease_s)
         self.changed.update(self.rows)
         self._watch.begin_anew(self.rows.values(), now_s + self.options.tuning.watch_every_s)
 
@@ -251,7 +252,7 @@ class Ledger:
     def _reckon(self) -> None:
         """Take in what was only noted: nothing that it says depends on more than its row."""
         if self._notes:
-            rows = self._notes.reckon(self.options.tuning)
+            rows = self._notes.reckon(self.options.tuning, self.lease_s)
             self.changed.update([row.envoy for row in rows])
             self._reported += rows
             self._wanted = True
@@ -390,7 +391,7 @@ class Ledger:
             row.offered += gift
 
     def _renew(self, row: Row) -> None:
-        row.exp = self.head.at + self.options.tuning.ttl_s
+        row.exp = self.head.at + self.lease_s
         self._send(row, row.assignment(self.options.tuning.ttl_s))
 
     def _send(self, row: Row, action: Action) -> None:

@@ -39,14 +39,14 @@ class Notes:
             row.noted = False
         self._rows, self._fields = [], []
 
-    def reckon(self, tuning: Tuning) -> list[Row]:
+    def reckon(self, tuning: Tuning, lease_s: float) -> list[Row]:
         """Take them in, each as of when it came; whose they are. Nothing about these rows may have changed since."""
         rows, fields = self._rows, iter(self._fields)
         for row, allowed, denied, elapsed_s, at_s in zip(rows, fields, fields, fields, fields, strict=True):
             row.offered += row.tokens / FILL_INTERVAL_S * (at_s - row.since)
             observe(row, allowed, denied, duration(elapsed_s, at_s - row.last), tuning)
             row.last = row.since = at_s
-            row.exp = at_s + tuning.ttl_s
+            row.exp = at_s + lease_s
             row.offered, row.noted = 0.0, False
         self._rows, self._fields = [], []
         return rows

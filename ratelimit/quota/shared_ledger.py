@@ -17,7 +17,7 @@ Moments inside are those of the store's clock, which all replicas share.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 from typing import Any
 
@@ -28,6 +28,7 @@ from ratelimit.quota.ledger import GAP_S
 from ratelimit.quota.ledger_copy import LedgerCopy
 from ratelimit.quota.ledger_store import NOTHING, Commit, CommitResult, LedgerStore, Outdated
 from ratelimit.quota.options import LedgerOptions
+from ratelimit.quota.pace import Pace
 from ratelimit.quota.row import Row
 from ratelimit.quota.shares import BucketShares, Totals
 from ratelimit.quota.store_clock import StoreClock
@@ -40,10 +41,6 @@ RETRY_S = 1.0
 CLOCK_BACK_S = 5.0
 # Who heard nothing of the store for so long may be the one that was away: others may have released what it sent.
 OUT_OF_TOUCH_S = 7.0
-# How seldom a plan may be, what happened here is in the store no later than this.
-SYNC_EVERY_S = 1.0
-# How long a renewed lease may be unknown to the other replicas: until the next synchronisation, and its round trip.
-UNSEEN_S = SYNC_EVERY_S + 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +94,7 @@ class SharedLedger:
         self._rows: dict[str, bytes] = {}
         self._head = b""
         self._clock = StoreClock()
+        self._pace = Pace(self.plan_every_s)
         self._now = self._asked_at = 0.0
         # An answer of the store was missed since the last commit.
         self._failed = False
@@ -127,8 +125,7 @@ class SharedLedger:
     @options.setter
     def options(self, options: LedgerOptions) -> None:
         self._options = options
-        slack_s = options.tuning.lease_slack_s + UNSEEN_S
-        self.copy.options = replace(options, tuning=replace(options.tuning, lease_slack_s=slack_s))
+        self.copy.options = options
 
     @property
     def empty(self) -> bool:
@@ -148,7 +145,7 @@ class SharedLedger:
                 self._sent[envoy] = self._ready.pop(envoy)
             else:
                 sent = None
-        elif not self._may_reply(now_s):
+        elif not self._may_renew(envoy, now_s):
             sent = None
         event = Event("take_report", envoy, (allowed, denied, elapsed_s), now_s, sent is not None)
         self._news.append(event)
@@ -195,12 +192,13 @@ class SharedLedger:
             self._sync()
         pushes = dict(self._ready)
         self._ready.clear()
-        if self._may_reply(now_s):
-            for envoy, event in self._reported.items():
-                if envoy in self._sent and envoy not in pushes:
-                    pushes[envoy] = self._sent[envoy]
-                    event.answered = True
-            self._reported.clear()
+        for envoy, event in list(self._reported.items()):
+            if envoy in pushes:
+                del self._reported[envoy]
+            elif envoy in self._sent and self._may_renew(envoy, now_s):
+                pushes[envoy] = self._sent[envoy]
+                event.answered = True
+                del self._reported[envoy]
         for envoy, push in pushes.items():
             if isinstance(push.action, Assign):
                 self._sent[envoy] = push
@@ -218,9 +216,10 @@ class SharedLedger:
         """See `Ledger.totals`; as of the last commit."""
         return self.copy.totals(replica, self._clock.there(now_s))
 
-    def _may_reply(self, now_s: float) -> bool:
-        """Whether what was sent last may be sent again: not by whom others may have given up meanwhile."""
-        return self._in_touch_at is None or now_s - self._in_touch_at < OUT_OF_TOUCH_S
+    def _may_renew(self, envoy: str, now_s: float) -> bool:
+        """Whether what was sent last may be sent again: not what is over, nor by whom others may have given up."""
+        in_touch = self._in_touch_at is None or now_s - self._in_touch_at < OUT_OF_TOUCH_S
+        return in_touch and now_s < self._leased_until_s.get(envoy, -inf)
 
     def _note(self, event: Event) -> None:
         self._news.append(event)
@@ -238,7 +237,10 @@ class SharedLedger:
 
     def _sync(self) -> None:
         """Commit what is new. The first time ask what there is: before, the time there is not known."""
-        self._sync_at = self._now + min(self.plan_every_s, SYNC_EVERY_S)
+        ttl_s = self._options.tuning.ttl_s
+        self._pace.follow(self.plan_every_s, ttl_s, self._now)
+        self.copy.lease_s = ttl_s + self._pace.unseen_s
+        self._sync_at = self._now + self._pace.sync_every_s
         commit = Commit(self._place.bucket, self._version)
         if self._clock.known:
             self._work()
@@ -369,7 +371,7 @@ class SharedLedger:
         if until_s + self.copy.options.tuning.lease_slack_s <= self._now:
             self._sent.pop(row.envoy, None)
             return
-        row.exp = self._clock.there(until_s)
+        row.exp = self._clock.there(until_s) + self._pace.unseen_s
         self.copy.rows[row.envoy] = row
         self.copy.changed.add(row.envoy)
         self._overtaken.add(row.envoy)

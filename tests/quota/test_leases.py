@@ -50,7 +50,7 @@ def test_renewed_leases_begin_now() -> None:
     """Whatever the moments were."""
     head = Head(5.0, 6.0, learn_until_s=7.0, spent=[(1.0, 2.0)])
     rows = [Row("e", exp=3.0, last=2.0, pend=2.5), Row("f", exp=900.0, pend=inf)]
-    renew(rows, head, 100.0, TUNING)
+    renew(rows, head, 100.0, 12.0)
     assert [(row.exp, row.last, row.pend) for row in rows] == [(112.0, 100.0, 100.0), (112.0, 100.0, inf)]
     assert head == Head(100.0, 100.0, learn_until_s=112.0, spent=[(100.0, 2.0)])
-    renew(rows, Head(), 100.0, TUNING)
+    renew(rows, Head(), 100.0, 12.0)

@@ -20,10 +20,10 @@ def test_a_note_is_reckoned_as_of_when_it_came() -> None:
     notes.take(row, 40, 10, 5, 6.0)
     assert notes
     assert row.noted
-    assert notes.reckon(TUNING) == [row]
+    assert notes.reckon(TUNING, 12.0) == [row]
     assert (row.estimate, row.denied, row.fresh, row.noted) == (10.0, 2.0, False, False)
     assert (row.last, row.since, row.offered, row.exp) == (6.0, 6.0, 0.0, 18.0)
-    assert notes.reckon(TUNING) == []
+    assert notes.reckon(TUNING, 12.0) == []
 
 
 def test_what_is_forgotten_was_not_said() -> None:
