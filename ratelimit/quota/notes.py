@@ -44,7 +44,9 @@ class Notes:
         rows, fields = self._rows, iter(self._fields)
         for row, allowed, denied, elapsed_s, at_s in zip(rows, fields, fields, fields, fields, strict=True):
             row.offered += row.tokens / FILL_INTERVAL_S * (at_s - row.since)
-            observe(row, allowed, denied, duration(elapsed_s, at_s - row.last), tuning)
+            since_s = at_s - row.last
+            took_s = since_s if elapsed_s <= since_s <= elapsed_s + 1 else duration(elapsed_s, since_s)
+            observe(row, allowed, denied, took_s, tuning)
             row.last = row.since = at_s
             row.exp = at_s + lease_s
             row.offered, row.noted = 0.0, False

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping
+from math import inf
 from typing import Any, Protocol
 
 import structlog
@@ -19,6 +20,8 @@ from ratelimit.service.rlqs.limits import Divided, find
 from ratelimit.service.rlqs.messages import Blanket, assigned, entries_of
 from ratelimit.settings import QuotaSettings
 
+# Who reports nothing for so long has nothing left of what it was told.
+TTL_S = TUNING.ttl_s
 # What is told without a ledger holds for so long, and is told again when a part of that has passed.
 BLANKET_TTL_S, BLANKET_RENEWED_S, ABANDONED_AGAIN_S = 60, 20.0, 1.0
 TOLD_MAX = 50
@@ -53,6 +56,7 @@ class Binding:
     """
 
     __slots__ = (
+        "_per_s",
         "bucket",
         "generation",
         "given",
@@ -76,12 +80,14 @@ class Binding:
         self.generation = -1
         self.weight = 1.0
         self.seq = 0
-        self.pushed_s = float("inf")
+        self.pushed_s = inf
         self.given: Given | None = None
         self.listens = False
-        self.reported_s = float("-inf")
+        self.reported_s = -inf
         self.told: Action | None = None
         self.part = b""
+        # What it may let pass, in requests per second.
+        self._per_s = inf
 
     def push(self, push: Push) -> None:
         """Send a push of its ledger."""
@@ -93,12 +99,16 @@ class Binding:
             if action != self.told:
                 self.part = assigned(self.bucket, action)
             self.told = action
+            self._per_s = action.tokens_per_fill / action.fill_interval_s if isinstance(action, Assign) else inf
         return self.part
 
     def contradicts(self, allowed: int, elapsed_s: float, now_s: float) -> bool:
         """Whether a report of so much shows that what was told did not arrive, although a PING behind it did."""
         given, before_s, self.reported_s = self.given, self.reported_s, now_s
-        if elapsed_s < 1 or now_s - before_s > TUNING.ttl_s:
+        is_known = elapsed_s >= 1 and now_s - before_s <= TTL_S
+        if is_known and given is None and allowed <= self._per_s * elapsed_s:
+            return False  # as nearly all
+        if not is_known:
             # A new bucket, or one that had to do without us: nothing is in force there.
             given, self.told = Given(None, now_s), None
             self.given = given

@@ -1,22 +1,18 @@
-"""One stream of an Envoy: its reports to ledgers, and what ledgers say back to it.
-
-What waits to be sent is one entry for each bucket, so an Envoy that does not read holds no more than its buckets.
-"""
+"""One stream of an Envoy: its reports to ledgers, and what ledgers say back to it."""
 
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.lifetime import end_tasks
-from ratelimit.quota.assignment import Abandon, Probe, Push
+from ratelimit.quota.assignment import Abandon, Assign, Push
 from ratelimit.quota.options import AckMode
 from ratelimit.service.rlqs.acks import came_through_a_proxy
 from ratelimit.service.rlqs.bindings import BLANKET_TTL_S, Binding, Bindings, Shared
 from ratelimit.service.rlqs.messages import Reports, Usage, blanket, read_reports, response
+from ratelimit.service.rlqs.outbox import Outbox, Waiting
 
 USAGES_AT_ONCE = 100
 ACTIONS_AT_ONCE = 500
@@ -45,7 +41,7 @@ class QuotaStream:
         self._bindings = Bindings(shared, self, AckMode.PING if self._can_ping else AckMode.REPORT)
         self._bindings.name = _name(metadata, settings.rlqs_envoy_metadata) or unnamed
         self._bindings.kind = metadata.get(settings.rlqs_class_metadata, "") if settings.rlqs_class_metadata else ""
-        self._out: dict[bytes, tuple[Binding, Push] | bytes] = {}
+        self._outbox = Outbox(self._tell)
         self._wake = asyncio.Event()
         self._waking: asyncio.TimerHandle | None = None
         self._written_s = float("-inf")
@@ -80,21 +76,14 @@ class QuotaStream:
         self._push(binding, push, self._loop.time())
 
     def _push(self, binding: Binding, push: Push, now_s: float) -> None:
-        """Put it where it is written from; the last one of a bucket is what counts."""
-        bucket, action = binding.bucket, push.action
+        """Put it where it is written from."""
         if push.seq != binding.seq:
             binding.seq, binding.pushed_s = push.seq, now_s
-        if isinstance(action, Probe) and bucket in self._out:
-            waiting = self._out[bucket]  # which is asked about as well, where a ledger says it
-            told = waiting[1].action if isinstance(waiting, tuple) else binding.told
-            if told is not None and (isinstance(waiting, tuple) or waiting is binding.part):
-                self._out[bucket] = (binding, replace(push, action=told))
-            return
-        self._out[bucket] = (binding, push)
+        self._outbox.put(binding, push)
         if not self._taking:
             self._wake_soon(now_s)
-        if isinstance(action, Abandon):
-            self._bindings.forget(bucket)
+        if isinstance(push.action, Abandon):
+            self._bindings.forget(binding.bucket)
 
     def close(self) -> None:
         """The stream is over."""
@@ -132,7 +121,7 @@ class QuotaStream:
             self._used(reports.usages[start : start + USAGES_AT_ONCE], self._loop.time())
             await asyncio.sleep(0)
         self._taking = False
-        if self._out:
+        if self._outbox:
             self._wake.set()
         await self._slow_down(1 + len(reports.usages))
 
@@ -166,7 +155,7 @@ class QuotaStream:
                 ledger.acked(binding.row, binding.seq, now_s)
             if answer is not None:
                 if answer.action is binding.told and not answer.asks:
-                    self._out[bucket] = binding.part
+                    self._outbox.repeat(bucket, binding.part)
                 else:
                     self._push(binding, answer, now_s)
             if ledger.next_tick_s < binding.ledger.due_s:
@@ -179,7 +168,7 @@ class QuotaStream:
     def _tell_rule(self, bucket: bytes, requests: int, now_s: float) -> None:
         rule = self._bindings.rule(bucket, requests, now_s)
         if rule is not None:
-            self._out[bucket] = blanket(bucket, rule, BLANKET_TTL_S)
+            self._outbox.repeat(bucket, blanket(bucket, rule, BLANKET_TTL_S))
 
     def _take_over(self, binding: Binding) -> Binding | None:
         """Be who is told of this row: it is new, or its Envoy was on another stream before."""
@@ -218,8 +207,8 @@ class QuotaStream:
             await self._wake.wait()
             self._wake.clear()
             self._wake_no_more()
-            while self._out:
-                parts, asked = self._next_parts()
+            while self._outbox:
+                parts, asked = self._outbox.take(ACTIONS_AT_ONCE)
                 try:
                     if parts:
                         async with asyncio.timeout(timeout_s):
@@ -240,30 +229,15 @@ class QuotaStream:
             self._waking.cancel()
             self._waking = None
 
-    def _next_parts(self) -> tuple[list[bytes], list[tuple[Binding, Push]]]:
-        """What goes into the next response, and what is asked about behind it."""
-        parts: list[bytes] = []
-        asked: list[tuple[Binding, Push]] = []
-        now_s = self._loop.time()
-        batch, self._out = self._out, {}
-        if len(batch) > ACTIONS_AT_ONCE:
-            self._out = dict(islice(batch.items(), ACTIONS_AT_ONCE, None))
-            batch = dict(islice(batch.items(), ACTIONS_AT_ONCE))
-        for told in batch.values():
-            if isinstance(told, bytes):
-                parts.append(told)
-                continue
-            binding, push = told
-            if push.asks:
-                asked.append(told)
-            if not isinstance(push.action, Probe):
-                before = binding.told
-                parts.append(binding.tell(push.action))
-                if self._detects and push.action != before:
-                    binding.written(before, push.action, now_s)
-        return parts, asked
+    def _tell(self, binding: Binding, action: Assign | Abandon) -> bytes:
+        """The part of a response that is written now."""
+        before = binding.told
+        part = binding.tell(action)
+        if self._detects and action != before:
+            binding.written(before, action, self._loop.time())
+        return part
 
-    def _ask(self, asked: list[tuple[Binding, Push]]) -> None:
+    def _ask(self, asked: list[Waiting]) -> None:
         now_s = self._loop.time()
         if not self._can_ping or not (asked or now_s - self._asked_s >= ASK_EVERY_S):
             return
@@ -272,7 +246,7 @@ class QuotaStream:
         self._unread.append((now_s, read))
         read.add_done_callback(lambda done: self._obeyed(asked, done))
 
-    def _obeyed(self, asked: list[tuple[Binding, Push]], done: "asyncio.Future[None]") -> None:
+    def _obeyed(self, asked: list[Waiting], done: "asyncio.Future[None]") -> None:
         """What was asked about has been read; what a proxy has read says nothing."""
         while self._unread and self._unread[0][1].done():
             self._unread.popleft()

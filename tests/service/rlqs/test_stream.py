@@ -116,7 +116,7 @@ async def test_the_last_word_on_a_bucket_is_what_is_sent() -> None:
     row, listener = listener_of(service)
     before = stats.pushes
     listener.push(Push(row, 7, Probe()))
-    await until(lambda: not listener.stream._out)
+    await until(lambda: not listener.stream._outbox)
     assert stats.pushes == before
     listener.push(Push(row, 8, Assign(1, 1, 12)))
     listener.push(Push(row, 8, Probe()))
@@ -199,9 +199,9 @@ async def test_what_is_renewed_is_not_asked_about() -> None:
     await until(lambda: envoy._readers)
     envoy.answer()
     await until(lambda: stats.acks == 2)
-    stream._out[BUCKET] = b""
+    stream._outbox.repeat(BUCKET, b"rule")
     listener.push(Push(row, 8, Probe()))
-    assert stream._out.pop(BUCKET) == b""
+    assert stream._outbox.parts.pop(BUCKET) == b"rule"
     await envoy.end()
     service.close()
 
