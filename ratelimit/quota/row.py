@@ -28,7 +28,8 @@ class Row:
     `hungry`: it refused a part that counts. `fresh`: no full report yet. `silent`: it may not be there. `gone`: its
     stream ended. `abandoned`: it was told to forget the bucket. `unknown`: it holds an assignment that is not here.
     `renewal` is the push of the assignment while that is acknowledged and nothing stands in the way of saying it again,
-    made once; `noted`: a report was answered by that and is not reckoned yet (notes.py). Both are no part of the value.
+    made once; `noted`: a report was answered by that and is not reckoned yet (notes.py). `made`
+    is the assignment as it was made last. They are no part of the value.
     """
 
     envoy: str
@@ -58,6 +59,7 @@ class Row:
     unknown: bool = False
     renewal: Push | None = None
     noted: bool = False
+    made: Assign | None = None
 
     @property
     def rate(self) -> float:
@@ -70,8 +72,11 @@ class Row:
         return not (self.silent or self.abandoned)
 
     def assignment(self, ttl_s: int) -> Assign:
-        """What it is told, for so long."""
-        return Assign(self.burst or 1, self.tokens, ttl_s)
+        """What it is told, for so long: the same object while it is the same."""
+        made, burst = self.made, self.burst or 1
+        if made is None or (made.max_tokens, made.tokens_per_fill, made.ttl_s) != (burst, self.tokens, ttl_s):
+            made = self.made = Assign(burst, self.tokens, ttl_s)
+        return made
 
     def reckon(self, now_s: float) -> None:
         """Add up what came to it until now."""
