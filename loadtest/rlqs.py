@@ -113,7 +113,8 @@ async def simulated(envoys: int, seconds: int, *, named: bool = True, killed: bo
     name = f"{envoys} simulated, {'named' if named else 'nameless'}{', a replica killed' if killed else ''}"
     worst, used = settled(fleet.admitted, limit, fleet.span(SIMULATED_SETTLED_S))
     beside = f"{1 + wanted.overshoot:.1%} {wanted.use:.1%}"
-    return Outcome(name, worst, used, 1 + wanted.overshoot + APART, wanted.use - APART, beside)
+    # Nobody complains of what is within the limit, however little the simulation admitted.
+    return Outcome(name, worst, used, max(1.0, 1 + wanted.overshoot + APART), wanted.use - APART, beside)
 
 
 async def main() -> int:

@@ -13,36 +13,38 @@ from ratelimit.quota.demand import duration, observe
 from ratelimit.quota.options import Tuning
 from ratelimit.quota.row import Row
 
+_FIELDS = 5
+
 
 class Notes:
     """In the order in which they came; at most one of a row."""
 
-    __slots__ = ("_fields", "_rows")
+    __slots__ = ("_noted",)
 
     def __init__(self) -> None:
-        self._rows: list[Row] = []
-        # One after the other, no tuples: a hundred thousand of them would be the garbage collector's to look at.
-        self._fields: list[Any] = []
+        # Row, allowed, denied, seconds, moment, and so on: one list, since each thing more that a report touches is
+        # waited for, and no tuples, since a hundred thousand of them would be the garbage collector's to look at.
+        self._noted: list[Any] = []
 
     def __bool__(self) -> bool:
-        return bool(self._rows)
+        return bool(self._noted)
 
     def take(self, row: Row, allowed: int, denied: int, elapsed_s: float, now_s: float) -> None:
         """Note a report of a row that has none here."""
         row.noted = True
-        self._rows.append(row)
-        self._fields += (allowed, denied, elapsed_s, now_s)
+        self._noted += (row, allowed, denied, elapsed_s, now_s)
 
     def clear(self) -> None:
         """Forget them."""
-        for row in self._rows:
+        for row in self._noted[::_FIELDS]:
             row.noted = False
-        self._rows, self._fields = [], []
+        self._noted.clear()
 
     def reckon(self, tuning: Tuning, lease_s: float) -> list[Row]:
         """Take them in, each as of when it came; whose they are. Nothing about these rows may have changed since."""
-        rows, fields = self._rows, iter(self._fields)
-        for row, allowed, denied, elapsed_s, at_s in zip(rows, fields, fields, fields, fields, strict=True):
+        rows: list[Row] = self._noted[::_FIELDS]
+        fields = iter(self._noted)
+        for row, allowed, denied, elapsed_s, at_s in zip(*(fields,) * _FIELDS, strict=True):
             row.offered += row.tokens / FILL_INTERVAL_S * (at_s - row.since)
             since_s = at_s - row.last
             took_s = since_s if elapsed_s <= since_s <= elapsed_s + 1 else duration(elapsed_s, since_s)
@@ -50,5 +52,5 @@ class Notes:
             row.last = row.since = at_s
             row.exp = at_s + lease_s
             row.offered, row.noted = 0.0, False
-        self._rows, self._fields = [], []
+        self._noted.clear()
         return rows
