@@ -17,8 +17,8 @@ from ratelimit.stores.redis.commands import is_unknown, odd, read_script, refusa
 from ratelimit.stores.redis.pipeline import RedisPipeline
 from ratelimit.stores.redis.topology import Topology
 
-# The number grows when rows or heads look different: replicas of two releases then do not share a ledger.
-KEY = "{prefix}rlqs1:"
+# The number grows when rows or heads look or mean something else: replicas of two releases then do not share a ledger.
+KEY = "{prefix}rlqs2:"
 _SCRIPT, _SHA = read_script("quota_ledger")
 _KEPT_MS = b"%d" % (KEPT_S * 1000)
 

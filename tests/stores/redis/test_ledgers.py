@@ -78,7 +78,7 @@ async def test_a_bucket_is_one_hash_that_expires(held: Store, server_port: int) 
     await committed(ledgers, NOTHING, {"a": b"1"}, b"head")
     async with redis.asyncio.Redis(port=server_port) as client:
         (key,) = await client.keys("team:*")
-        assert key == b"team:rlqs1:" + BUCKET
+        assert key == b"team:rlqs2:" + BUCKET
         assert KEPT_S - 10 < await client.ttl(key) <= KEPT_S
 
 
@@ -86,7 +86,7 @@ async def test_a_bucket_is_one_hash_that_expires(held: Store, server_port: int) 
 async def test_a_key_of_another_type_is_an_error(held: Store, server_port: int) -> None:
     """It is told, and nothing is lost of it."""
     async with redis.asyncio.Redis(port=server_port) as client:
-        await client.set(b"rlqs1:" + BUCKET, "text")
+        await client.set(b"rlqs2:" + BUCKET, "text")
     result = await result_of(RedisLedgers(held.store.topology), Commit(BUCKET, NOTHING, {"a": b"1"}))
     assert isinstance(result, StoreError)
     assert "WRONGTYPE" in result.reason
