@@ -35,6 +35,14 @@ def duration(elapsed_s: float, since_last_s: float) -> float:
     return max(elapsed_s, min(since_last_s, elapsed_s + 1), _DURATION_S_MIN)
 
 
+def take_in(row: Row, counts: tuple[int, int, float], at_s: float, tuning: Tuning) -> None:
+    """Take in a report that came at `at_s`: allowed, denied, and the seconds that it tells."""
+    allowed, denied, elapsed_s = counts
+    row.reckon(at_s)
+    observe(row, allowed, denied, duration(elapsed_s, at_s - row.last), tuning)
+    row.last, row.offered = at_s, 0.0
+
+
 def observe(row: Row, allowed: int, denied: int, duration_s: float, tuning: Tuning) -> None:
     """Take in the counts of an interval in which `row.offered` tokens came."""
     requests = allowed + denied

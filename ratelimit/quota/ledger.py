@@ -9,7 +9,7 @@ from math import inf
 
 from ratelimit.quota.assignment import FILL_INTERVAL_S, Abandon, Action, Probe, Push
 from ratelimit.quota.bursts import GROWTH, burst, cut_burst, small
-from ratelimit.quota.demand import COUNT_MAX, ELAPSED_S_MAX, bounded, duration, observe
+from ratelimit.quota.demand import COUNT_MAX, ELAPSED_S_MAX, bounded, take_in
 from ratelimit.quota.division import divide, prior
 from ratelimit.quota.head import Head
 from ratelimit.quota.leases import back_by, has_learnt, may_hold, released_at, renew
@@ -125,9 +125,7 @@ class Ledger:
         row.exp = now_s + self.lease_s
         if row.pend < inf or row.unknown:
             return Push(envoy, row.seq, row.assignment(self.options.tuning.ttl_s))
-        if row.renewal is None:
-            row.renewal = Push(envoy, row.seq, row.assignment(self.options.tuning.ttl_s), asks=False)
-        return row.renewal
+        return row.renewed(self.options.tuning.ttl_s)
 
     def weigh(self, envoy: str, weight: float) -> None:
         """Give an Envoy that has reported a share of so many Envoys; 1 until it is said."""
@@ -259,10 +257,9 @@ class Ledger:
 
     def _observe(self, row: Row, allowed: int, denied: int, elapsed_s: float) -> None:
         now_s, options = self.head.at, self.options
-        row.reckon(now_s)
         if row.unknown:
             row.unknown = self.head.learning or may_hold(self.rows.values(), row, allowed / (elapsed_s + 1), None)
-        observe(row, allowed, denied, duration(elapsed_s, now_s - row.last), options.tuning)
+        take_in(row, (allowed, denied, elapsed_s), now_s, options.tuning)
         if options.ack is AckMode.REPORT and now_s - row.pend >= options.tuning.report_acks_after_s:
             self._acknowledge(row)
 
@@ -276,7 +273,7 @@ class Ledger:
         if row.abandoned:
             self._forget(row)
         elif row.tokens and row.zero < ABANDON_AFTER and not (row.silent or self.head.learning):
-            row.renewal = Push(row.envoy, row.seq, row.assignment(self.options.tuning.ttl_s), asks=False)
+            row.renewed(self.options.tuning.ttl_s)  # reports are answered by it from now on
         self.next_tick_s = min(self.next_tick_s, max(self.head.at, self.head.next_plan_s))
 
     def _forget(self, row: Row) -> None:

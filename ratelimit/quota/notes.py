@@ -8,8 +8,7 @@ than the last, and what it touches is in no cache.
 
 from typing import Any
 
-from ratelimit.quota.assignment import FILL_INTERVAL_S
-from ratelimit.quota.demand import duration, observe
+from ratelimit.quota.demand import take_in
 from ratelimit.quota.options import Tuning
 from ratelimit.quota.row import Row
 
@@ -45,12 +44,7 @@ class Notes:
         rows: list[Row] = self._noted[::_FIELDS]
         fields = iter(self._noted)
         for row, allowed, denied, elapsed_s, at_s in zip(*(fields,) * _FIELDS, strict=True):
-            row.offered += row.tokens / FILL_INTERVAL_S * (at_s - row.since)
-            since_s = at_s - row.last
-            took_s = since_s if elapsed_s <= since_s <= elapsed_s + 1 else duration(elapsed_s, since_s)
-            observe(row, allowed, denied, took_s, tuning)
-            row.last = row.since = at_s
-            row.exp = at_s + lease_s
-            row.offered, row.noted = 0.0, False
+            take_in(row, (allowed, denied, elapsed_s), at_s, tuning)
+            row.exp, row.noted = at_s + lease_s, False
         self._noted.clear()
         return rows

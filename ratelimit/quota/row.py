@@ -28,8 +28,8 @@ class Row:
     `hungry`: it refused a part that counts. `fresh`: no full report yet. `silent`: it may not be there. `gone`: its
     stream ended. `abandoned`: it was told to forget the bucket. `unknown`: it holds an assignment that is not here.
     `renewal` is the push of the assignment while that is acknowledged and nothing stands in the way of saying it again,
-    made once; `noted`: a report was answered by that and is not reckoned yet (notes.py). `made`
-    is the assignment as it was made last. They are no part of the value.
+    made once; `noted`: a report was answered by that and is not reckoned yet (notes.py); `made` is the assignment as it
+    was made last. These are no part of the value.
     """
 
     envoy: str
@@ -77,6 +77,12 @@ class Row:
         if made is None or (made.max_tokens, made.tokens_per_fill, made.ttl_s) != (burst, self.tokens, ttl_s):
             made = self.made = Assign(burst, self.tokens, ttl_s)
         return made
+
+    def renewed(self, ttl_s: int) -> Push:
+        """What says the same again, of an assignment that is acknowledged."""
+        if self.renewal is None:
+            self.renewal = Push(self.envoy, self.seq, self.assignment(ttl_s), asks=False)
+        return self.renewal
 
     def reckon(self, now_s: float) -> None:
         """Add up what came to it until now."""

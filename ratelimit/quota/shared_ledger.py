@@ -88,7 +88,6 @@ class SharedLedger:
         self.plan_every_s = options.tuning.plan_every_s
         self.next_tick_s = inf
         self.copy = LedgerCopy(options, replica=place.replica)
-        self.options = options
         # What the store has, as far as is known.
         self._version = NOTHING
         self._rows: dict[str, bytes] = {}
@@ -120,11 +119,10 @@ class SharedLedger:
     @property
     def options(self) -> LedgerOptions:
         """What it is made for."""
-        return self._options
+        return self.copy.options
 
     @options.setter
     def options(self, options: LedgerOptions) -> None:
-        self._options = options
         self.copy.options = options
 
     @property
@@ -156,11 +154,9 @@ class SharedLedger:
             self.next_tick_s = now_s
         else:
             self._now = now_s
-            if self._reported:
-                self._reported.pop(envoy, None)
-            self._leased_until_s[envoy] = now_s + self._options.tuning.ttl_s
-            due_s = now_s + RETRY_S if self._in_flight else self._sync_at
-            self.next_tick_s = max(now_s, due_s)
+            self._reported.pop(envoy, None)
+            self._leased_until_s[envoy] = now_s + self.options.tuning.ttl_s
+            self.next_tick_s = self._next_tick(now_s)
         return sent
 
     def weigh(self, envoy: str, weight: float) -> None:
@@ -237,7 +233,7 @@ class SharedLedger:
 
     def _sync(self) -> None:
         """Commit what is new. The first time ask what there is: before, the time there is not known."""
-        ttl_s = self._options.tuning.ttl_s
+        ttl_s = self.options.tuning.ttl_s
         self._pace.follow(self.plan_every_s, ttl_s, self._now)
         self.copy.lease_s = ttl_s + self._pace.unseen_s
         self._sync_at = self._now + self._pace.sync_every_s
@@ -261,7 +257,7 @@ class SharedLedger:
             # Nobody committed for long: what others sent meanwhile is not known.
             copy.renew_leases(now_s)
         for event in self._events:
-            self._apply(event, event.at_s if event.at_s is None else self._clock.there(event.at_s))
+            self._apply(event)
         if self._failed:
             copy.distrust_ends()
         for envoy in self._overtaken:
@@ -273,11 +269,12 @@ class SharedLedger:
                 copy.answer(envoy)
         copy.advance(max(now_s, copy.head.at))
 
-    def _apply(self, event: Event, at_s: float | None) -> None:
+    def _apply(self, event: Event) -> None:
         copy, row = self.copy, self.copy.rows.get(event.envoy)
-        if at_s is None:
+        if event.at_s is None:
             getattr(copy, event.what)(event.envoy, *event.arguments)
             return
+        at_s = self._clock.there(event.at_s)
         if row is not None and row.owner != self._place.replica and at_s < row.last:
             # It was before the Envoy went to another replica, which has heard of it since.
             return
@@ -359,16 +356,14 @@ class SharedLedger:
         self._version, self._head = result.version, result.head
         self._restore(stale)
         if lost:
-            self.copy.head = Head(
-                learn_until_s=self._clock.there(self._now) + self.copy.options.tuning.ttl_s, shown=True
-            )
+            self.copy.head = Head(learn_until_s=self._clock.there(self._now) + self.options.tuning.ttl_s, shown=True)
         for envoy, packed in ours.items():
             self._put_back(Row.unpack(envoy, packed))
 
     def _put_back(self, row: Row) -> None:
         """What was sent is in force until its lease is over, whatever the store says."""
         until_s = self._leased_until_s.get(row.envoy, -inf)
-        if until_s + self.copy.options.tuning.lease_slack_s <= self._now:
+        if until_s + self.options.tuning.lease_slack_s <= self._now:
             self._sent.pop(row.envoy, None)
             return
         row.exp = self._clock.there(until_s) + self._pace.unseen_s

@@ -37,7 +37,7 @@ def came_through_a_proxy(metadata: Iterable[tuple[str, Any]]) -> bool:
 def is_more_than(assigned: Assign, allowed: int, elapsed_s: float) -> bool:
     """Whether so much was allowed in this time that an Envoy which had nothing but this cannot have obeyed it."""
     given = assigned.tokens_per_fill / assigned.fill_interval_s * (elapsed_s + 1)  # whole seconds are told
-    return allowed > given and _is_beyond(allowed, given, assigned.max_tokens)
+    return _is_beyond(allowed, given, assigned.max_tokens)
 
 
 class Given:
@@ -77,9 +77,7 @@ class Given:
             return False
         known, self._known = self._known, True
         self._left -= 1
-        if allowed <= given or not known:
-            return False
-        return _is_beyond(allowed, given, assigned.max_tokens)
+        return known and _is_beyond(allowed, given, assigned.max_tokens)
 
     def _reckon(self, now_s: float) -> None:
         """Add up what came to it until now."""
@@ -88,4 +86,5 @@ class Given:
 
 
 def _is_beyond(allowed: int, given: float, burst: int) -> bool:
-    return allowed > _MORE * given + 2 * burst + _DEVIATIONS * sqrt(given) + _LEAST
+    # Nearly all allow less than they were given.
+    return allowed > given and allowed > _MORE * given + 2 * burst + _DEVIATIONS * sqrt(given) + _LEAST

@@ -56,7 +56,6 @@ class Binding:
     """
 
     __slots__ = (
-        "_per_s",
         "bucket",
         "generation",
         "given",
@@ -86,8 +85,6 @@ class Binding:
         self.reported_s = -inf
         self.told: Action | None = None
         self.part = b""
-        # What it may let pass, in requests per second.
-        self._per_s = inf
 
     def push(self, push: Push) -> None:
         """Send a push of its ledger."""
@@ -99,16 +96,12 @@ class Binding:
             if action != self.told:
                 self.part = assigned(self.bucket, action)
             self.told = action
-            self._per_s = action.tokens_per_fill / action.fill_interval_s if isinstance(action, Assign) else inf
         return self.part
 
     def contradicts(self, allowed: int, elapsed_s: float, now_s: float) -> bool:
         """Whether a report of so much shows that what was told did not arrive, although a PING behind it did."""
         given, before_s, self.reported_s = self.given, self.reported_s, now_s
-        is_known = elapsed_s >= 1 and now_s - before_s <= TTL_S
-        if is_known and given is None and allowed <= self._per_s * elapsed_s:
-            return False  # as nearly all
-        if not is_known:
+        if elapsed_s < 1 or now_s - before_s > TTL_S:
             # A new bucket, or one that had to do without us: nothing is in force there.
             given, self.told = Given(None, now_s), None
             self.given = given

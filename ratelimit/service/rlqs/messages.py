@@ -139,7 +139,8 @@ def _read(reports: usage_reports_pb2.UsageReports, known: Container[bytes]) -> R
     absurd = 0
     for usage in reports.bucket_quota_usages:
         bucket, allowed, denied = usage.bucket_id, usage.num_requests_allowed, usage.num_requests_denied
-        elapsed_s = _seconds(usage.time_elapsed)
+        elapsed = usage.time_elapsed
+        elapsed_s = _short_seconds(elapsed) if len(elapsed) <= _DURATION_BYTES_MAX else _seconds(elapsed)
         if bucket not in known:
             bucket_id = rlqs_pb2.BucketId.FromString(bucket)
             if not _is_sound(bucket_id.bucket):
@@ -154,14 +155,13 @@ def _read(reports: usage_reports_pb2.UsageReports, known: Container[bytes]) -> R
 
 
 def _seconds(elapsed: bytes) -> float:
-    """What a serialised Duration comes to. Nearly all reports say the same. Raises DecodeError."""
-    return _short_seconds(elapsed) if len(elapsed) <= _DURATION_BYTES_MAX else _short_seconds.__wrapped__(elapsed)
-
-
-@lru_cache(256)
-def _short_seconds(elapsed: bytes) -> float:
+    """What a serialised Duration comes to. Raises DecodeError."""
     duration = Duration.FromString(elapsed)
     return duration.seconds + duration.nanos / 1e9
+
+
+# Nearly all reports say the same.
+_short_seconds = lru_cache(256)(_seconds)
 
 
 def _is_sound(bucket_id: Mapping[str, str]) -> bool:

@@ -31,8 +31,7 @@ class Outbox:
 
     def repeat(self, bucket: bytes, part: bytes) -> None:
         """Say this of a bucket."""
-        if self.pushes:
-            self.pushes.pop(bucket, None)
+        self.pushes.pop(bucket, None)
         self.parts[bucket] = part
 
     def put(self, binding: Binding, push: Push) -> None:
