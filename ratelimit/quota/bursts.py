@@ -1,7 +1,8 @@
 """How many tokens a bucket holds. It starts full, so each changed assignment gives them away.
 
 Of a Poisson stream of x times the rate, x to the power of the size overflow of the bucket, or lack where x is above 1:
-few tokens are enough where demand and rate differ, and only near balance it takes many.
+few tokens are enough where demand and rate differ, and only near balance it takes many. Who refused requests is near
+balance as soon as it is given what it wants: the size for that at once saves a second change.
 """
 
 # ruff: noqa: FURB136 - `min` and `max` cost more than all else here, with every report
@@ -28,7 +29,8 @@ def small(rows: Iterable[Row], live: int, options: LedgerOptions) -> list[Row]:
     hungry = min(tuning.burst_part_hungry * window, tuning.burst_most)
     found = []
     for row in rows:
-        least, room = tuning.burst_s * row.rate, hungry if row.hungry else calm
+        rate = row.rate
+        least, room = tuning.burst_s * rate, hungry if row.hungry and rate < row.estimate else calm
         if GROWTH * row.burst < (least if least > room else room) + 1:
             found.append(row)
     return found
@@ -38,7 +40,8 @@ def burst(row: Row, rate: float, live: int, options: LedgerOptions) -> int:
     """The size for `row` at a rate, where `live` Envoys share the window."""
     tuning = options.tuning
     estimate, fresh = row.estimate, row.fresh
-    part = tuning.burst_part_hungry if row.hungry or fresh else tuning.burst_part
+    refuses = fresh or (row.hungry and rate < estimate)
+    part = tuning.burst_part_hungry if refuses else tuning.burst_part
     room = part * options.limit_per_s * tuning.window_s / (live or 1)
     room = room if room < tuning.burst_most else tuning.burst_most
     if not fresh and rate > 0 and estimate > 0:

@@ -10,6 +10,7 @@ lacks beyond that. A change costs the tokens of a fresh bucket, so it must be wo
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
+from operator import itemgetter
 
 from ratelimit.quota.assignment import FILL_INTERVAL_S
 from ratelimit.quota.max_min import max_min
@@ -18,7 +19,7 @@ from ratelimit.quota.row import Row
 
 # How the spare goes while some refuse: this part evenly, the rest to them by what they refuse.
 _SPARE_EVEN = 0.2
-# A cut of more than half of all surplus cuts all of it: two changes cost more tokens than one.
+# A cut of more than half of a surplus cuts all of it: two changes cost more tokens than one.
 _CUT_WHOLE = 0.5
 # Who lacks more than this part of its target gets also what others have within their band.
 _STARVED = 0.1
@@ -116,21 +117,32 @@ def _changes(
             surplus -= gap
         elif -gap > band / 4:
             small.append((row, rate, -gap))
-    changes = []
     take = lack - free - freeing
     if take > surplus and starved > _STARVED:
         # All others a little above their target can leave one with nothing.
         cuts += small
-        surplus += sum(gap for _, _, gap in small)
-    if take > 0 and cuts:
-        part = min(1.0, take / surplus)
-        part = 1.0 if part > _CUT_WHOLE else part
-        changes = [Change(row, rate - part * gap) for row, rate, gap in cuts]
+    changes = _cut(cuts, take)
     if free > 0 and press:
         part = min(1.0, free / lack)
         changes += [
             Change(row, rate + part * gap) for row, rate, gap, band in press if _is_worth(row, part, rate, (gap, band))
         ]
+    return changes
+
+
+def _cut(cuts: list[tuple[Row, float, float]], take: float) -> list[Change]:
+    """Take so much from a few, the largest surplus first: a change costs a bucket's tokens, however small it is.
+
+    A part of each surplus, for one small Envoy whose estimate jumped, was most of all changes where nothing happened.
+    """
+    changes: list[Change] = []
+    if take > 0:
+        cuts.sort(key=itemgetter(2), reverse=True)
+    for row, rate, gap in cuts:
+        if take <= 0:
+            break
+        changes.append(Change(row, rate - (gap if take > _CUT_WHOLE * gap else take)))
+        take -= gap
     return changes
 
 

@@ -62,6 +62,22 @@ def test_many_small_surpluses_feed_one_who_starves() -> None:
     assert planned(*rows, starved) == [*[pytest.approx(10)] * 9, None]
 
 
+def evenly(*rates: float) -> list[float | None]:
+    """The plan for some who refuse, each of whom should have 20."""
+    return planned(*[hungry(rate, 90) for rate in rates], options=LedgerOptions(20.0 * len(rates)))
+
+
+def test_few_are_cut_and_whole() -> None:
+    """What one lacks is taken from the largest surplus, of which no more than it lacks where it is half or less."""
+    assert evenly(22.5, 24, *[19.3] * 4, 16.3) == [None, pytest.approx(20), *[None] * 5]
+    assert evenly(30, *[19.3] * 8, 15.6) == [pytest.approx(25.6), *[None] * 9]
+
+
+def test_one_who_starves_changes_few_of_those_within_their_band() -> None:
+    """As many as have together what it lacks."""
+    assert evenly(*[20.8] * 6, *[19.35] * 4, 17.8) == [*[pytest.approx(20)] * 3, *[None] * 8]
+
+
 def test_what_bursts_took_is_paid_back() -> None:
     """In rate, by those who have more than they need."""
     assert planned(hungry(50, 90), hungry(50, 90)) == [None, None]
