@@ -7,14 +7,14 @@ interval a step came is seen from the two counts together: before it the Envoy w
 
 # ruff: noqa: FURB136 - `min` and `max` cost more than all else here, with every report
 
+from collections.abc import Iterable
 from math import sqrt
 
+from ratelimit.quota.assignment import FILL_INTERVAL_S
 from ratelimit.quota.options import Tuning
 from ratelimit.quota.row import Row
+from ratelimit.quota.usage_sheet import COUNT_MAX, ELAPSED_S_MAX, NOTED, OPEN
 
-# What a report can tell; beyond, somebody errs.
-COUNT_MAX = 10**12
-ELAPSED_S_MAX = 3600
 # Below so many expected requests the noise of a count is not that of a Poisson variable any more.
 _EXPECTED_MIN = 4.0
 _DURATION_S_MIN = 0.5
@@ -41,6 +41,27 @@ def take_in(row: Row, counts: tuple[int, int, float], at_s: float, tuning: Tunin
     row.reckon(at_s)
     observe(row, allowed, denied, duration(elapsed_s, at_s - row.last), tuning)
     row.last, row.offered = at_s, 0.0
+
+
+def reckon(rows: Iterable[Row], tuning: Tuning, lease_s: float) -> list[Row]:
+    """Take in what is noted of these rows, each as of when it came; of which something was.
+
+    Such a report was answered by the row's renewal. Nothing about the row may have changed since.
+    """
+    found = []
+    for row in rows:
+        sheet, place = row.sheet, row.place
+        if sheet is None or sheet.states[place] != NOTED:
+            continue
+        at_s, elapsed_s, tokens = sheet.at_s[place], sheet.elapsed_s[place], row.tokens
+        row.offered += tokens / FILL_INTERVAL_S * (at_s - row.since)
+        observe(row, sheet.allowed[place], sheet.denied[place], duration(elapsed_s, at_s - row.last), tuning)
+        row.last = row.since = at_s
+        row.offered = 0.0
+        row.exp = at_s + lease_s
+        sheet.states[place] = OPEN
+        found.append(row)
+    return found
 
 
 def observe(row: Row, allowed: int, denied: int, duration_s: float, tuning: Tuning) -> None:

@@ -5,18 +5,19 @@ when the push is acknowledged or the lease of whoever cannot be reached is over.
 never exceed the limit. What else is promised, and why: docs/decisions/0010-rlqs-ledger.md.
 """
 
+from collections.abc import Iterable
 from math import inf
 
 from ratelimit.quota.assignment import FILL_INTERVAL_S, Abandon, Action, Probe, Push
 from ratelimit.quota.bursts import GROWTH, burst, cut_burst, small
-from ratelimit.quota.demand import COUNT_MAX, ELAPSED_S_MAX, bounded, take_in
+from ratelimit.quota.demand import bounded, reckon, take_in
 from ratelimit.quota.division import divide, prior
 from ratelimit.quota.head import Head
 from ratelimit.quota.leases import back_by, has_learnt, may_hold, released_at, renew
-from ratelimit.quota.notes import Notes
-from ratelimit.quota.options import AckMode, LedgerOptions
+from ratelimit.quota.options import GAP_S, AckMode, LedgerOptions
 from ratelimit.quota.row import Row
 from ratelimit.quota.shares import BucketShares, Totals, shares_of, totals_of
+from ratelimit.quota.usage_sheet import UsageSheet
 from ratelimit.quota.watch import Watch
 
 # Envoy's fields have 32 bits.
@@ -24,8 +25,6 @@ TOKENS_MAX = 2**32 - 1
 WEIGHT_MIN, WEIGHT_MAX = 0.01, 100.0
 # A report of one request, at once, from an Envoy that reported longer ago than this: its bucket is a new one.
 _REBORN_AFTER_S = 1.5
-# A ledger that saw no moment for so long, or one before the last, does not know what happened: all leases run anew.
-GAP_S = 7.0
 _STEP_BACK_S = 0.5
 _LOOK_EVERY_S = 5.0
 # An Envoy that reports nothing so often is told to forget the bucket.
@@ -34,7 +33,7 @@ _NEAR_FULL = 0.3
 # One newcomer in the learning phase gets at most this part of what is left for all.
 _LEARNING_EACH = 0.25
 _SLOTS = "changed head lease_s next_tick_s options plan_every_s replica rows"
-_INSIDE = "_live _notes _out _reported _to_answer _wanted _watch"
+_INSIDE = "_live _out _reported _to_answer _wanted _watch"
 
 
 class Ledger:
@@ -44,7 +43,6 @@ class Ledger:
     `lease_s` is how long rows are taken to hold what they were told.
     """
 
-    # Each report is for another ledger than the last, of which little is in the processor's caches.
     __slots__ = (*_SLOTS.split(), *_INSIDE.split())
 
     def __init__(self, options: LedgerOptions, learn_until_s: float = -inf, *, replica: str = "") -> None:
@@ -57,7 +55,6 @@ class Ledger:
         self.next_tick_s = inf
         # Envoys whose row changed since somebody emptied this.
         self.changed: set[str] = set()
-        self._notes = Notes()
         # Rows that were answered by what they have, without a look at whether they need a larger bucket.
         self._reported: list[Row] = []
         self._to_answer: dict[str, None] = {}
@@ -73,31 +70,30 @@ class Ledger:
         return not self.rows
 
     def take_report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> Push | None:
-        """`report` and `reply`. One that finds all as it should be, as nearly all do, is only noted (notes.py)."""
-        row, head = self.rows.get(envoy), self.head
-        if (
-            row is None
-            or row.renewal is None
-            or row.noted
-            or not (0 <= allowed <= COUNT_MAX and 0 <= denied <= COUNT_MAX and 1 <= elapsed_s <= ELAPSED_S_MAX)
-            or allowed == denied == 0
-            or not 0 <= now_s - head.at < GAP_S
-        ):
-            self.report(envoy, allowed, denied, elapsed_s, now_s)
-            return self.reply(envoy, now_s)
-        head.at = now_s
-        self._notes.take(row, allowed, denied, elapsed_s, now_s)
-        plan_s, watch_s = head.next_plan_s, self._watch.next_s
-        self.next_tick_s = plan_s if plan_s < watch_s else watch_s  # noqa: FURB136 - `min` costs more
-        return row.renewal
+        """`report` and `reply`."""
+        self.report(envoy, allowed, denied, elapsed_s, now_s)
+        return self.reply(envoy, now_s)
+
+    def sit(self, envoy: str, sheet: UsageSheet, place: int, now_s: float) -> None:
+        """Reports of an Envoy, which has just reported here, may be noted there from now on."""
+        if row := self.rows.get(envoy):
+            self._reckon((row,))
+            row.sit(sheet, place)
+            sheet.at_s[place] = now_s
+
+    def heard(self, now_s: float) -> None:
+        """Take in that reports were noted since the last tick: the next plan asks for them."""
+        self._see(now_s)
+        self._wanted = True
+        self.next_tick_s = min(self.next_tick_s, self.head.next_plan_s)
 
     def report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> None:
         """Take in what an Envoy counted in the `elapsed_s` (whole seconds, often 0) since its last report."""
         self._see(now_s)
-        self._reckon()
-        if not (0 <= allowed <= COUNT_MAX and 0 <= denied <= COUNT_MAX and 0 <= elapsed_s <= ELAPSED_S_MAX):
-            allowed, denied, elapsed_s = bounded(allowed, denied, elapsed_s)
+        allowed, denied, elapsed_s = bounded(allowed, denied, elapsed_s)
         row = self.rows.get(envoy)
+        if row is not None:
+            self._reckon((row,))
         if row is None:
             row = self._join(envoy, allowed, denied, elapsed_s)
         elif elapsed_s == 0 and allowed + denied == 1 and now_s - row.last > _REBORN_AFTER_S:
@@ -153,8 +149,9 @@ class Ledger:
         row = self.rows.get(envoy)
         if row is None or row.owner != self.replica:
             return
-        self._reckon()
+        self._reckon((row,))
         row.fall_silent()
+        row.stand_up()
         row.gone = True
         row.back = back_by(row, now_s, self.options.tuning) if self.options.close_frees else inf
         self.changed.add(envoy)
@@ -166,7 +163,7 @@ class Ledger:
 
     def renew_leases(self, now_s: float) -> None:
         """Take all leases to be new: what happened since the last moment, or how long that is, is not known."""
-        self._reckon()
+        self._reckon(self.rows.values())
         renew(self.rows.values(), self.head, now_s, self.lease_s)
         self.changed.update(self.rows)
         self._watch.begin_anew(self.rows.values(), now_s + self.options.tuning.watch_every_s)
@@ -179,10 +176,11 @@ class Ledger:
     def advance(self, now_s: float) -> None:
         """Look after the silent, plan if it is time, and answer reports; `collect` has what is to be sent."""
         self._see(now_s)
-        self._reckon()
         head = self.head
+        if plans := self._wanted and now_s >= head.next_plan_s:
+            self._reckon(self.rows.values())
         # A plan looks at all rows, so whoever is overdue is best looked for beside it.
-        if now_s >= self._watch.next_s or (self._wanted and now_s >= head.next_plan_s):
+        if plans or now_s >= self._watch.next_s:
             self._look(now_s)
         if head.learn_until_s > -inf and has_learnt(head, self.rows.values(), self.options, now_s):
             head.learn_until_s, self._wanted = -inf, True
@@ -190,11 +188,14 @@ class Ledger:
             self._plan(now_s)
         for row in map(self.rows.get, self._to_answer):
             if row is not None and row.live and row.envoy not in self._out:
+                self._reckon((row,))
                 self._answer(row, now_s)
         self._to_answer.clear()
         for row in small(self._reported, self._live, self.options):
-            if row.live and row.envoy not in self._out and self.rows.get(row.envoy) is row and self._grow(row, now_s):
-                self._renew(row)
+            if row.live and row.envoy not in self._out and self.rows.get(row.envoy) is row:
+                self._reckon((row,))
+                if self._grow(row, now_s):
+                    self._renew(row)
         self._reported.clear()
         self.next_tick_s = self._next_tick(now_s)
 
@@ -207,12 +208,11 @@ class Ledger:
 
     def shares(self, now_s: float) -> BucketShares:
         """Who has what."""
-        self._reckon()
+        self._reckon(self.rows.values())
         return shares_of(list(self.rows.values()), self.head, self.options, now_s)
 
     def totals(self, replica: str, now_s: float) -> Totals:
-        """What the Envoys of one replica have together."""
-        self._reckon()
+        """What the Envoys of one replica have together; their demand as of the last plan."""
         return totals_of(self.rows.values(), self.head, self.options, now_s, replica)
 
     def _next_tick(self, now_s: float) -> float:
@@ -247,13 +247,11 @@ class Ledger:
                 self.head.shown = True
         return row
 
-    def _reckon(self) -> None:
-        """Take in what was only noted: nothing that it says depends on more than its row."""
-        if self._notes:
-            rows = self._notes.reckon(self.options.tuning, self.lease_s)
-            self.changed.update([row.envoy for row in rows])
-            self._reported += rows
-            self._wanted = True
+    def _reckon(self, rows: Iterable[Row]) -> None:
+        """Take in what was noted of these rows: nothing that it says depends on more than its own."""
+        reckoned = reckon(rows, self.options.tuning, self.lease_s)
+        self._reported += reckoned
+        self._wanted |= bool(reckoned)
 
     def _observe(self, row: Row, allowed: int, denied: int, elapsed_s: float) -> None:
         now_s, options = self.head.at, self.options
@@ -278,6 +276,7 @@ class Ledger:
 
     def _forget(self, row: Row) -> None:
         del self.rows[row.envoy]
+        row.stand_up()
         row.pend = inf
         self.changed.add(row.envoy)
         self._to_answer.pop(row.envoy, None)
@@ -286,10 +285,13 @@ class Ledger:
 
     def _look(self, now_s: float) -> None:
         """Ask whoever is overdue, give up whoever does not answer, release what leases that are over held."""
+        if self._watch.looks_at_all(now_s):
+            self._reckon(self.rows.values())
         quiet_s = self._watch.quiet_until(self.rows.values(), now_s, self.options)
         if now_s < quiet_s:
             self._watch.next_s = max(quiet_s, now_s + self.options.tuning.watch_every_s, now_s + self.plan_every_s)
             return
+        self._reckon(self.rows.values())
         for row in self._watch.due(self.rows, now_s, self.options, self.replica):
             if row.silent:
                 self._forget(row)
@@ -331,6 +333,7 @@ class Ledger:
             row.abandoned = True
             row.seq += 1
             self._watch.ask(row, now_s, self.options)
+            row.stand_up()
             self._send(row, Abandon())
             return
         self._grow(row, now_s)

@@ -3,15 +3,32 @@
 from collections.abc import Mapping
 from math import inf
 
+from ratelimit.quota.assignment import Push
+from ratelimit.quota.demand import take_in
 from ratelimit.quota.head import Head
 from ratelimit.quota.ledger import Ledger
 from ratelimit.quota.row import Row
+from ratelimit.quota.usage_sheet import is_plain
 
 
 class LedgerCopy(Ledger):
     """A ledger whose rows are put back to what the store has, where that is something else than was decided here."""
 
     __slots__ = ()
+
+    def take_report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> Push | None:
+        """The same as a ledger's; most were only noted when they came."""
+        row, head = self.rows.get(envoy), self.head
+        if row is None or row.renewal is None or not is_plain(allowed, denied, elapsed_s, now_s - head.at):
+            return super().take_report(envoy, allowed, denied, elapsed_s, now_s)
+        head.at = now_s
+        take_in(row, (allowed, denied, elapsed_s), now_s, self.options.tuning)
+        row.exp = now_s + self.lease_s
+        self.changed.add(envoy)
+        self._reported.append(row)
+        self._wanted = True
+        self.next_tick_s = min(head.next_plan_s, self._watch.next_s)
+        return row.renewal
 
     def restore(self, rows: Mapping[str, Row | None], head: Head) -> None:
         """Take over rows that others changed; what was decided here since the last `collect` is void."""
@@ -24,7 +41,6 @@ class LedgerCopy(Ledger):
         self.changed.clear()
         self._out.clear()
         self._to_answer.clear()
-        self._notes.clear()
         self._reported.clear()
         self._wanted = True
         self._watch.begin_anew(self.rows.values(), -inf)

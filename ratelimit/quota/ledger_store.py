@@ -67,3 +67,15 @@ class LedgerStore(Protocol):
     """
 
     def commit(self, commit: Commit, done: Callable[[CommitResult], None]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SharedPlace:
+    """Where a bucket's ledger is shared: the store, the bucket's name in it, and the name of this replica.
+
+    No other replica has that name, now or ever.
+    """
+
+    store: LedgerStore
+    bucket: bytes
+    replica: str

@@ -65,6 +65,9 @@ class Tuning:
 # One object for all ledgers.
 TUNING = Tuning()
 
+# Whoever saw no moment for so long, or one before the last, does not know what happened meanwhile.
+GAP_S = 7.0
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerOptions:

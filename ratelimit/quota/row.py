@@ -6,6 +6,7 @@ from math import inf
 from operator import attrgetter
 
 from ratelimit.quota.assignment import FILL_INTERVAL_S, Assign, Push
+from ratelimit.quota.usage_sheet import CLOSED, NOTED, OPEN, UsageSheet
 
 _FLAGS = ("hungry", "fresh", "silent", "gone", "abandoned", "unknown")
 _NUMBERS = ("tokens", "burst", "seq", "zero")
@@ -28,8 +29,8 @@ class Row:
     `hungry`: it refused a part that counts. `fresh`: no full report yet. `silent`: it may not be there. `gone`: its
     stream ended. `abandoned`: it was told to forget the bucket. `unknown`: it holds an assignment that is not here.
     `renewal` is the push of the assignment while that is acknowledged and nothing stands in the way of saying it again,
-    made once; `noted`: a report was answered by that and is not reckoned yet (notes.py); `made` is the assignment as it
-    was made last. These are no part of the value.
+    made once; `made` is the assignment as it was made last. In `sheet`, at `place`, are the reports of the Envoy that
+    were answered by the renewal and are not reckoned yet. These are no part of the value.
     """
 
     envoy: str
@@ -58,8 +59,9 @@ class Row:
     abandoned: bool = False
     unknown: bool = False
     renewal: Push | None = None
-    noted: bool = False
     made: Assign | None = None
+    sheet: UsageSheet | None = None
+    place: int = 0
 
     @property
     def rate(self) -> float:
@@ -82,7 +84,25 @@ class Row:
         """What says the same again, of an assignment that is acknowledged."""
         if self.renewal is None:
             self.renewal = Push(self.envoy, self.seq, self.assignment(ttl_s), asks=False)
+            self._let(OPEN)
         return self.renewal
+
+    @property
+    def noted(self) -> bool:
+        """Whether a report of it waits to be reckoned."""
+        return self.sheet is not None and self.sheet.states[self.place] == NOTED
+
+    def sit(self, sheet: UsageSheet, place: int) -> None:
+        """Its reports are noted there, from now on."""
+        if self.sheet is not sheet or self.place != place:
+            self.stand_up()
+            self.sheet, self.place = sheet, place
+        self._let(CLOSED if self.renewal is None else OPEN)
+
+    def stand_up(self) -> None:
+        """Its reports are noted nowhere."""
+        self._let(CLOSED)
+        self.sheet = None
 
     def reckon(self, now_s: float) -> None:
         """Add up what came to it until now."""
@@ -91,21 +111,31 @@ class Row:
 
     def await_ack(self, now_s: float) -> None:
         """Its Envoy is asked whether it obeys, or whether it is there."""
-        self.pend, self.renewal = now_s, None
+        self.pend = now_s
+        self._renew_no_more()
 
     def fall_silent(self) -> None:
         """It may not be there."""
-        self.silent, self.renewal = True, None
+        self.silent = True
+        self._renew_no_more()
 
     def begin_anew(self) -> None:
         """Its bucket is a new one: nothing is in force, but what is on its way there may come to be."""
-        self.renewal = None
+        self._renew_no_more()
         if self.pend == inf:
             self.hold = 0.0
         self.tokens, self.burst, self.zero = 0, 0, 0
         self.seq += 1  # an acknowledgement of what was before tells nothing of what is now
         self.fresh, self.hungry, self.abandoned = True, False, False
         self.denied = 0.0
+
+    def _renew_no_more(self) -> None:
+        self.renewal = None
+        self._let(CLOSED)
+
+    def _let(self, state: int) -> None:
+        if self.sheet is not None:
+            self.sheet.states[self.place] = state
 
     def pack(self) -> bytes:
         """The row but for its Envoy's name."""

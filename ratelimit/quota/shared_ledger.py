@@ -17,56 +17,28 @@ Moments inside are those of the store's clock, which all replicas share.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from math import inf
-from typing import Any
 
 from ratelimit.errors import StoreError
 from ratelimit.quota.assignment import Abandon, Assign, Push
+from ratelimit.quota.events import Event, Events
 from ratelimit.quota.head import Head
-from ratelimit.quota.ledger import GAP_S
 from ratelimit.quota.ledger_copy import LedgerCopy
-from ratelimit.quota.ledger_store import NOTHING, Commit, CommitResult, LedgerStore, Outdated
-from ratelimit.quota.options import LedgerOptions
+from ratelimit.quota.ledger_store import NOTHING, Commit, CommitResult, Outdated, SharedPlace
+from ratelimit.quota.options import GAP_S, LedgerOptions
 from ratelimit.quota.pace import Pace
 from ratelimit.quota.row import Row
+from ratelimit.quota.seats import Counts, Seats
 from ratelimit.quota.shares import BucketShares, Totals
 from ratelimit.quota.store_clock import StoreClock
+from ratelimit.quota.usage_sheet import UsageSheet
 
 # Tries on fresh rows in a row; then the next synchronisation's time is waited for.
 TRIES_MAX = 3
-# What happened while the store is away, for when it is back.
-EVENTS_MAX = 1_000
 RETRY_S = 1.0
 CLOCK_BACK_S = 5.0
 # Who heard nothing of the store for so long may be the one that was away: others may have released what it sent.
 OUT_OF_TOUCH_S = 7.0
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a bucket's ledger is shared: the store, the bucket's name in it, and the name of this replica.
-
-    No other replica has that name, now or ever.
-    """
-
-    store: LedgerStore
-    bucket: bytes
-    replica: str
-
-
-@dataclass(slots=True)
-class Event:
-    """Something that happened: a method of `Ledger`, its arguments, and when, None for what has no moment.
-
-    `answered`: it was a report, and its Envoy was told what was sent last.
-    """
-
-    what: str
-    envoy: str
-    arguments: tuple[Any, ...]
-    at_s: float | None
-    answered: bool = False
 
 
 class SharedLedger:
@@ -78,7 +50,7 @@ class SharedLedger:
     def __init__(
         self,
         options: LedgerOptions,
-        place: Place,
+        place: SharedPlace,
         learn_until_s: float = -inf,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
@@ -97,9 +69,7 @@ class SharedLedger:
         self._now = self._asked_at = 0.0
         # An answer of the store was missed since the last commit.
         self._failed = False
-        # What happened and is not committed, and what came since the last commit went out.
-        self._events: list[Event] = []
-        self._news: list[Event] = []
+        self._events = Events()
         # Reports that were not answered yet.
         self._reported: dict[str, Event] = {}
         # Rows that may be different from what was decided here.
@@ -115,6 +85,9 @@ class SharedLedger:
         # When the store last answered; an error since then is None.
         self._in_touch_at: float | None = -inf
         self._ready: dict[str, Push] = {}
+        # Where reports are noted that are answered by what was sent last; whether some were, since the last tick.
+        self._seats = Seats(self._take_note)
+        self._heard = False
 
     @property
     def options(self) -> LedgerOptions:
@@ -129,10 +102,11 @@ class SharedLedger:
     def empty(self) -> bool:
         """Whether no Envoy of this replica has a row, and nothing waits for the store."""
         ours = any(row.owner == self._place.replica for row in self.copy.rows.values())
-        return not (ours or self._events or self._news or self._in_flight)
+        return not (ours or self._events or self._in_flight)
 
     def take_report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> Push | None:
         """See `Ledger.take_report`: the answer is what was sent last, or is to be sent now."""
+        self._seats.take(envoy)
         if elapsed_s < 1:
             # The bucket may be a new one: what the old one was told must not be told it.
             self._sent.pop(envoy, None)
@@ -146,7 +120,7 @@ class SharedLedger:
         elif not self._may_renew(envoy, now_s):
             sent = None
         event = Event("take_report", envoy, (allowed, denied, elapsed_s), now_s, sent is not None)
-        self._news.append(event)
+        self._events.add(event)
         if sent is None:
             self._reported[envoy] = event
             if envoy not in self._sent and self._tries == 0:
@@ -163,18 +137,31 @@ class SharedLedger:
         """See `Ledger.weigh`."""
         row = self.copy.rows.get(envoy)
         if row is None or row.weight != weight:
-            self._note(Event("weigh", envoy, (weight,), None))
+            # Right after its report.
+            self._note(Event("weigh", envoy, (weight,), self._events.latest_s(self._now), timed=False))
+
+    def sit(self, envoy: str, sheet: UsageSheet, place: int, now_s: float) -> None:
+        """See `Ledger.sit`."""
+        self._seats.sit(envoy, sheet, place, now_s)
+        self._let(envoy)
+
+    def heard(self, now_s: float) -> None:
+        """See `Ledger.heard`."""
+        self._now, self._heard = now_s, True
+        self.next_tick_s = min(self.next_tick_s, max(now_s, self._sync_at))
 
     def acked(self, envoy: str, seq: int, now_s: float) -> None:
         """See `Ledger.acked`."""
         row, sent = self.copy.rows.get(envoy), self._sent.get(envoy)
         if sent is not None and sent.asks and sent.seq == seq:
             self._sent[envoy] = Push(envoy, seq, sent.action, asks=False)
+            self._let(envoy)
         if row is None or row.pend < inf or row.silent:  # that of a renewal tells nothing new
             self._note(Event("acked", envoy, (seq,), now_s))
 
     def closed(self, envoy: str, now_s: float) -> None:
         """See `Ledger.closed`."""
+        self._seats.stand_up(envoy)
         self._sent.pop(envoy, None)
         self._ready.pop(envoy, None)
         self._reported.pop(envoy, None)
@@ -185,6 +172,7 @@ class SharedLedger:
         self._now = now_s
         if not self._in_flight and now_s >= self._sync_at and self._is_due(now_s):
             self._tries = 0
+            self._heard = False
             self._sync()
         pushes = dict(self._ready)
         self._ready.clear()
@@ -199,8 +187,10 @@ class SharedLedger:
             if isinstance(push.action, Assign):
                 self._sent[envoy] = push
                 self._leased_until_s[envoy] = now_s + push.action.ttl_s
+                self._let(envoy)
             elif isinstance(push.action, Abandon):
                 self._sent.pop(envoy, None)
+                self._seats.stand_up(envoy)
         self.next_tick_s = self._next_tick(now_s)
         return list(pushes.values())
 
@@ -218,16 +208,27 @@ class SharedLedger:
         return in_touch and now_s < self._leased_until_s.get(envoy, -inf)
 
     def _note(self, event: Event) -> None:
-        self._news.append(event)
+        self._events.add(event)
         self.next_tick_s = min(self.next_tick_s, max(self._now, self._sync_at))
 
+    def _let(self, envoy: str) -> None:
+        """Have its reports noted as long as they are answered by what was sent last, and that is obeyed."""
+        sent = self._sent.get(envoy)
+        waits = sent is None or sent.asks or envoy in self._ready or envoy in self._reported
+        self._seats.let(envoy, opens=not waits)
+
+    def _take_note(self, envoy: str, counts: Counts, at_s: float) -> None:
+        self._leased_until_s[envoy] = at_s + self.options.tuning.ttl_s
+        self._events.add(Event("take_report", envoy, counts, at_s, answered=True))
+
     def _is_due(self, now_s: float) -> bool:
-        return bool(self._news or self._events) or self._clock.there(now_s) >= self.copy.next_tick_s or self._shared
+        news = self._heard or self._shared or bool(self._events)
+        return news or self._clock.there(now_s) >= self.copy.next_tick_s
 
     def _next_tick(self, now_s: float) -> float:
         if self._in_flight:
             return now_s + RETRY_S
-        if self._news or self._events or self._shared:
+        if self._events or self._heard or self._shared:
             return max(now_s, self._sync_at)
         return max(self._clock.here(self.copy.next_tick_s), self._sync_at)
 
@@ -247,11 +248,8 @@ class SharedLedger:
     def _work(self) -> None:
         """Bring the copy up to date: what happened, what others decided, and a plan."""
         copy, now_s = self.copy, self._clock.there(self._now)
-        self._events += self._news
-        self._news.clear()
-        if len(self._events) > EVENTS_MAX:
-            latest = {(event.what, event.envoy): event for event in self._events}
-            self._events = sorted(latest.values(), key=lambda event: event.at_s or 0.0)
+        self._seats.take_all()
+        self._events.gather()
         copy.plan_every_s = self.plan_every_s
         if self._clock.stepped or not -CLOCK_BACK_S < now_s - copy.head.at < GAP_S:
             # Nobody committed for long: what others sent meanwhile is not known.
@@ -271,7 +269,7 @@ class SharedLedger:
 
     def _apply(self, event: Event) -> None:
         copy, row = self.copy, self.copy.rows.get(event.envoy)
-        if event.at_s is None:
+        if not event.timed:
             getattr(copy, event.what)(event.envoy, *event.arguments)
             return
         at_s = self._clock.there(event.at_s)
@@ -326,15 +324,17 @@ class SharedLedger:
         for envoy, packed in commit.rows.items():
             if packed is None:
                 self._rows.pop(envoy, None)
-                self._sent.pop(envoy, None)
+                self._unsend(envoy)
                 self._leased_until_s.pop(envoy, None)
             else:
                 self._rows[envoy] = packed
         self._head = self._head if commit.head is None else commit.head
         self.copy.changed.clear()
-        self._events.clear()
+        self._events.committed()
         self._clock.stepped = self._failed = False
-        self._ready.update((push.envoy, push) for push in self.copy.collect())
+        for push in self.copy.collect():
+            self._ready[push.envoy] = push
+            self._let(push.envoy)
         if self._shared or self._overtaken:
             self._shared = any(row.owner != self._place.replica for row in self.copy.rows.values())
         self._overtaken.clear()
@@ -344,6 +344,7 @@ class SharedLedger:
 
     def _start_anew(self, result: Outdated) -> None:
         """Make the copy from what the store has."""
+        self._seats.take_all()
         stale: dict[str, bytes | None] = {envoy: self._rows.get(envoy) for envoy in self.copy.changed}
         ours: dict[str, bytes] = {}
         if result.whole:
@@ -364,12 +365,17 @@ class SharedLedger:
         """What was sent is in force until its lease is over, whatever the store says."""
         until_s = self._leased_until_s.get(row.envoy, -inf)
         if until_s + self.options.tuning.lease_slack_s <= self._now:
-            self._sent.pop(row.envoy, None)
+            self._unsend(row.envoy)
             return
         row.exp = self._clock.there(until_s) + self._pace.unseen_s
         self.copy.rows[row.envoy] = row
         self.copy.changed.add(row.envoy)
         self._overtaken.add(row.envoy)
+
+    def _unsend(self, envoy: str) -> None:
+        """What was sent is no longer what is to be said."""
+        self._sent.pop(envoy, None)
+        self._let(envoy)
 
     def _restore(self, stale: Mapping[str, bytes | None]) -> None:
         rows: dict[str, Row | None] = {}
@@ -381,7 +387,7 @@ class SharedLedger:
             rows[envoy] = row
             if row is not None and row.owner != self._place.replica:
                 # It went to another replica, and what it was told here is no longer what it obeys.
-                self._sent.pop(envoy, None)
+                self._unsend(envoy)
         try:
             head = Head.unpack(self._head)
         except ValueError:

@@ -43,10 +43,14 @@ class Watch:
         self._asked = [row for row in rows if row.pend < inf]
         self._others_s, self.next_s = -inf, at_s
 
+    def looks_at_all(self, now_s: float) -> bool:
+        """Whether `quiet_until` looks at when each row was heard of."""
+        return now_s >= self._others_s
+
     def quiet_until(self, rows: Collection[Row], now_s: float, options: LedgerOptions) -> float:
         """A moment before which nobody is overdue; it is past where all rows have to be looked at."""
         tuning = options.tuning
-        if now_s >= self._others_s:
+        if self.looks_at_all(now_s):
             heard_s = -inf if any(map(_silent, rows)) else min(map(_last, rows), default=inf)
             self._others_s = heard_s + tuning.overdue_s + tuning.report_s
         self._asked = [row for row in self._asked if row.pend < inf]

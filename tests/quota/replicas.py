@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ratelimit.errors import StoreError
-from ratelimit.quota.ledger_store import Commit, CommitResult
+from ratelimit.quota.ledger_store import Commit, CommitResult, SharedPlace
 from ratelimit.quota.options import LedgerOptions
-from ratelimit.quota.shared_ledger import Place, SharedLedger
+from ratelimit.quota.shared_ledger import SharedLedger
+from tests.quota.noting import Noting
 from tests.quota.scenarios import Event, Outcome, Scenario, measure
 from tests.quota.world import World
 from tests.stores.memory_ledgers import MemoryLedgers
@@ -63,11 +64,12 @@ class Replicas:
         self.store = FarLedgers()
         self.options = options
         self.ledgers = [self.start("first"), self.start("second")]
-        self.of_each = [self.ledgers[at % 2] for at in range(count)]
+        self.servers = [Noting(ledger) for ledger in self.ledgers]
+        self.of_each = [self.servers[at % 2] for at in range(count)]
 
     def start(self, name: str) -> SharedLedger:
         """One more replica."""
-        return SharedLedger(self.options, Place(self.store, b"bucket", name))
+        return SharedLedger(self.options, SharedPlace(self.store, b"bucket", name))
 
 
 Events = Callable[[Replicas], Sequence[tuple[float, Event]]]
@@ -89,7 +91,7 @@ def _kill_one(replicas: Replicas) -> Event:
     def event(world: World) -> None:
         for place in range(0, world.count, 2):
             world.disconnect(place, fin=False)
-            world.servers[place] = replicas.ledgers[1]
+            world.servers[place] = replicas.servers[1]
 
     return event
 
@@ -126,7 +128,7 @@ def simulate_replicas(
 ) -> tuple[Outcome, Replicas]:
     """Run a scenario on two replicas, to which something happens beside it."""
     replicas = Replicas(count, options)
-    world = World(count, replicas.ledgers[0], scenario.demand(count, options.limit_per_s), 1)
+    world = World(count, replicas.servers[0], scenario.demand(count, options.limit_per_s), 1)
     world.servers = list(replicas.of_each)
     world.keeps_names = named
     world.before_step = replicas.store.step

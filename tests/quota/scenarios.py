@@ -9,6 +9,7 @@ import numpy as np
 from ratelimit.quota.ledger import Ledger
 from ratelimit.quota.max_min import max_min
 from ratelimit.quota.options import LedgerOptions
+from tests.quota.noting import Noting
 from tests.quota.world import STEP_S, Floats, World
 
 WINDOW_S = 10
@@ -102,11 +103,11 @@ def restart_events(*, keeps: bool) -> Callable[[int, LedgerOptions], list[tuple[
     """The server goes at 60 s and is back a second later, with its state or without."""
 
     def events(count: int, options: LedgerOptions) -> list[tuple[float, Event]]:
-        before: list[Ledger] = []
+        before: list[Noting] = []
 
         def stop(world: World) -> None:
             server = world.servers[0]
-            assert isinstance(server, Ledger)
+            assert isinstance(server, Noting)
             before.append(server)
             for place in range(count):
                 world.disconnect(place, fin=False)
@@ -114,7 +115,7 @@ def restart_events(*, keeps: bool) -> Callable[[int, LedgerOptions], list[tuple[
 
         def start(world: World) -> None:
             learn_until_s = world.now_s + options.tuning.ttl_s
-            world.servers = [before[0] if keeps else Ledger(options, learn_until_s)] * count
+            world.servers = [before[0] if keeps else Noting(Ledger(options, learn_until_s))] * count
 
         return [(60.0, stop), (61.0, start)]
 
@@ -149,7 +150,7 @@ SCENARIOS = {
 
 def simulate(scenario: Scenario, count: int, options: LedgerOptions, seed: int = 1) -> Outcome:
     """Run a scenario on one ledger, and look at each step that no more is in force than the limit."""
-    world = World(count, Ledger(options), scenario.demand(count, options.limit_per_s), seed)
+    world = World(count, Noting(Ledger(options)), scenario.demand(count, options.limit_per_s), seed)
     scenario.prepare(world)
     return measure(world, scenario, options)
 

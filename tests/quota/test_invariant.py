@@ -5,9 +5,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from ratelimit.quota.ledger import Ledger
+from ratelimit.quota.ledger_store import SharedPlace
 from ratelimit.quota.options import AckMode, LedgerOptions
-from ratelimit.quota.shared_ledger import Place, SharedLedger
+from ratelimit.quota.shared_ledger import SharedLedger
 from tests.quota.fleet import Fault, Fleet
+from tests.quota.noting import Noting
 from tests.quota.replicas import FarLedgers
 
 LIMIT = 10.0
@@ -30,7 +32,7 @@ def faults(*kinds: str) -> st.SearchStrategy[list[Fault]]:
 def test_one_ledger_never_exceeds_its_limit(ack: AckMode, keeps_names: bool, happens: list[Fault]) -> None:
     """In what the Envoys obey, and in what the ledger believes."""
     ledger = Ledger(LedgerOptions(LIMIT, ack=ack))
-    fleet = Fleet([ledger], 5, keeps_names=keeps_names)
+    fleet = Fleet([Noting(ledger)], 5, keeps_names=keeps_names)
 
     def check() -> None:
         assert sum(row.hold for row in ledger.rows.values()) <= LIMIT + 1e-9
@@ -43,7 +45,7 @@ def test_one_ledger_never_exceeds_its_limit(ack: AckMode, keeps_names: bool, hap
 @SOME
 def test_a_strict_ledger_waits_for_leases_of_ended_streams(happens: list[Fault]) -> None:
     """Even one that ends its stream and is then cut off exceeds nothing."""
-    fleet = Fleet([Ledger(LedgerOptions(LIMIT, close_frees=False))], 5, strict=True)
+    fleet = Fleet([Noting(Ledger(LedgerOptions(LIMIT, close_frees=False)))], 5, strict=True)
 
     def check() -> None:
         assert fleet.in_force() <= LIMIT + 1e-9
@@ -56,8 +58,8 @@ def test_a_strict_ledger_waits_for_leases_of_ended_streams(happens: list[Fault])
 def test_replicas_never_exceed_it_together(happens: list[Fault], store: list[Fault]) -> None:
     """While a store is away for both, or answers and its answer gets lost."""
     ledgers = FarLedgers()
-    replicas = [SharedLedger(LedgerOptions(LIMIT), Place(ledgers, b"b", name)) for name in ("one", "two")]
-    fleet = Fleet(replicas, 5)
+    replicas = [SharedLedger(LedgerOptions(LIMIT), SharedPlace(ledgers, b"b", name)) for name in ("one", "two")]
+    fleet = Fleet([Noting(each) for each in replicas], 5)
     events = sorted(store, key=lambda fault: fault.at_s)
 
     def step(now_s: float) -> None:

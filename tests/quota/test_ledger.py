@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from ratelimit.quota.assignment import Abandon, Assign, Probe, Push
-from ratelimit.quota.ledger import GAP_S, TOKENS_MAX, Ledger
-from ratelimit.quota.options import AckMode, LedgerOptions
+from ratelimit.quota.ledger import TOKENS_MAX, Ledger
+from ratelimit.quota.options import GAP_S, AckMode, LedgerOptions
 
 LIMIT = 100.0
 

@@ -28,17 +28,17 @@ def test_what_the_store_has_takes_the_place_of_what_was_decided() -> None:
     assert copy.rows["a"].rate > 10
 
 
-def test_a_report_that_was_noted_is_void_with_the_rest() -> None:
-    """It is applied again to what the store has."""
+def test_a_report_that_was_answered_when_it_came_asks_for_a_plan_only() -> None:
+    """It is reckoned at once, and nothing is to be sent for it."""
     copy = copied()
     for push in copy.collect():
         copy.acked(push.envoy, push.seq, 10.1)
-    copy.take_report("a", 50, 0, 5, 15.0)
-    row = copy.rows["a"]
-    assert row.noted
-    copy.restore({}, copy.head)
-    assert not row.noted
-    assert row.last == 10.0
+    copy.changed.clear()
+    assert copy.take_report("a", 50, 0, 5, 15.0) is copy.rows["a"].renewal
+    assert (copy.rows["a"].last, copy.rows["a"].exp, copy.changed) == (15.0, 15.0 + copy.lease_s, {"a"})
+    assert copy.next_tick_s <= 15.0 + copy.options.tuning.plan_every_s
+    assert copy.take_report("a", 0, 0, 5, 20.0) is not None
+    assert copy.rows["a"].zero == 1
 
 
 def test_ends_that_were_seen_here_may_be_over_elsewhere() -> None:

@@ -8,11 +8,12 @@ import pytest
 
 from ratelimit.errors import StoreError
 from ratelimit.quota.assignment import Abandon, Assign, Push
-from ratelimit.quota.ledger_store import NOTHING, Commit, CommitResult, Committed, Outdated
+from ratelimit.quota.events import EVENTS_MAX
+from ratelimit.quota.ledger_store import NOTHING, Commit, CommitResult, Committed, Outdated, SharedPlace
 from ratelimit.quota.options import LedgerOptions
 from ratelimit.quota.pace import SYNC_EVERY_S
 from ratelimit.quota.row import Row
-from ratelimit.quota.shared_ledger import EVENTS_MAX, OUT_OF_TOUCH_S, RETRY_S, Place, SharedLedger
+from ratelimit.quota.shared_ledger import OUT_OF_TOUCH_S, RETRY_S, SharedLedger
 from tests.quota.replicas import WITH_REPLICAS, FarLedgers, simulate_replicas
 from tests.quota.scenarios import SCENARIOS
 
@@ -49,7 +50,7 @@ class Replica:
         self.store = Asked()
         self.woken = 0
         self.answers: list[Push] = []
-        self.ledger = SharedLedger(OPTIONS, Place(self.store, b"bucket", "here"), wake=self._wake, **arguments)
+        self.ledger = SharedLedger(OPTIONS, SharedPlace(self.store, b"bucket", "here"), wake=self._wake, **arguments)
 
     def _wake(self) -> None:
         self.woken += 1
@@ -219,7 +220,7 @@ def test_what_happened_meanwhile_is_bounded() -> None:
 def test_what_others_decided_is_sent_by_whom_it_concerns() -> None:
     """A row whose number is not the one that was sent."""
     ledgers = FarLedgers()
-    one, two = (SharedLedger(OPTIONS, Place(ledgers, b"b", name)) for name in ("one", "two"))
+    one, two = (SharedLedger(OPTIONS, SharedPlace(ledgers, b"b", name)) for name in ("one", "two"))
     sent: dict[str, list[Push]] = {"a": [], "b": []}
     for step in range(1, 400):
         now_s = 0.05 * step

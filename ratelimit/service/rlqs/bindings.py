@@ -18,6 +18,7 @@ from ratelimit.service.rlqs.acks import Given, is_more_than
 from ratelimit.service.rlqs.ledgers import BucketLedger, Ledgers
 from ratelimit.service.rlqs.limits import Divided, find
 from ratelimit.service.rlqs.messages import Blanket, assigned, entries_of
+from ratelimit.service.rlqs.places import Places
 from ratelimit.settings import QuotaSettings
 
 # Who reports nothing for so long has nothing left of what it was told.
@@ -51,7 +52,7 @@ class Shared:
 class Binding:
     """A bucket of this stream that a ledger divides. `listens`: it is who is told of its row.
 
-    `told` is what it was told last, `part` that as a part of a response; `reported_s` when it was last reported.
+    `told` is what it was told last, `part` that as a part of a response; `place` is where its reports are noted.
     `given` is there while a report can show whether it obeys.
     """
 
@@ -62,8 +63,8 @@ class Binding:
         "ledger",
         "listens",
         "part",
+        "place",
         "pushed_s",
-        "reported_s",
         "row",
         "seq",
         "stream",
@@ -71,18 +72,18 @@ class Binding:
         "weight",
     )
 
-    def __init__(self, stream: "Receiver", bucket: bytes, ledger: BucketLedger, row: str) -> None:
+    def __init__(self, stream: "Receiver", bucket: bytes, ledger: BucketLedger, row: str, place: int) -> None:
         self.stream = stream
         self.bucket = bucket
         self.ledger = ledger
         self.row = row
+        self.place = place
         self.generation = -1
         self.weight = 1.0
         self.seq = 0
         self.pushed_s = inf
         self.given: Given | None = None
         self.listens = False
-        self.reported_s = -inf
         self.told: Action | None = None
         self.part = b""
 
@@ -98,13 +99,21 @@ class Binding:
             self.told = action
         return self.part
 
+    @property
+    def sure_per_s(self) -> float:
+        """Up to which rate what it allows contradicts nothing; below 0 where each report is to be looked at."""
+        told = self.told
+        if self.given is not None or not isinstance(told, Assign):
+            return -1.0
+        return told.tokens_per_fill / told.fill_interval_s
+
+    def begin_anew(self, now_s: float) -> None:
+        """It is a new bucket, or one that had to do without us: nothing is in force there."""
+        self.given, self.told = Given(None, now_s), None
+
     def contradicts(self, allowed: int, elapsed_s: float, now_s: float) -> bool:
         """Whether a report of so much shows that what was told did not arrive, although a PING behind it did."""
-        given, before_s, self.reported_s = self.given, self.reported_s, now_s
-        if elapsed_s < 1 or now_s - before_s > TTL_S:
-            # A new bucket, or one that had to do without us: nothing is in force there.
-            given, self.told = Given(None, now_s), None
-            self.given = given
+        given = self.given
         if given is None:
             return isinstance(self.told, Assign) and is_more_than(self.told, allowed, elapsed_s)
         contradicts = given.reported(allowed, now_s)
@@ -112,10 +121,10 @@ class Binding:
             self.given = None
         return contradicts
 
-    def written(self, before: Action | None, action: Action, now_s: float) -> None:
+    def written(self, before: Action | None, action: Action, reported_s: float, now_s: float) -> None:
         """It was told something else than before: from now on, not from when that began to wait."""
         if self.given is None:
-            self.given = Given(before, self.reported_s)
+            self.given = Given(before, reported_s)
         self.given.told(action, now_s)
 
 
@@ -125,8 +134,8 @@ class Receiver(Protocol):
     def push(self, binding: Binding, push: Push) -> None:
         """Send what a bucket of it is told; never blocks."""
 
-    def displace(self) -> None:
-        """Take in that another stream says that it is this Envoy."""
+    def displace(self, binding: Binding) -> None:
+        """Take in that another stream says that it is this Envoy, and is told of this row from now on."""
 
     @property
     def open(self) -> bool:
@@ -157,6 +166,8 @@ class Bindings:
         # The class of the Envoy, for weights.
         self.kind = ""
         self.domain = ""
+        self.places = Places()
+        self._generation = -1
         self._bindings: dict[bytes, Binding] = {}
         self._answered: dict[bytes, Answered] = {}
 
@@ -164,6 +175,12 @@ class Bindings:
     def known(self) -> Mapping[bytes, Binding]:
         """The buckets that have a ledger, under whatever configuration that was found."""
         return self._bindings
+
+    def look_anew(self) -> None:
+        """Take the configuration in force into account: where that changed, each bucket is looked up again."""
+        if self._generation != self._shared.generation:
+            self._generation = self._shared.generation
+            self.places.of.clear()
 
     def current(self, bucket: bytes) -> Binding | None:
         """The binding under the configuration in force; None where no ledger divides the bucket. Raises RpcError."""
@@ -187,7 +204,7 @@ class Bindings:
 
     def forget(self, bucket: bytes) -> None:
         """The stream has this bucket no more."""
-        del self._bindings[bucket]
+        self.places.remove(bucket, self._bindings.pop(bucket).place)
         shared = self._shared
         shared.stats.rows -= 1
         shared.rows[self.domain] -= 1
@@ -219,7 +236,8 @@ class Bindings:
         if binding is None or binding.ledger is not ledger:
             self._leave(bucket)
             row = f"{self.name}#{hashlib.blake2b(bucket, digest_size=8).hexdigest()}" if found.shared else self.name
-            self._bindings[bucket] = binding = Binding(self._receiver, bucket, ledger, row)
+            place = self.places.add(ledger.number, -inf)
+            self._bindings[bucket] = binding = Binding(self._receiver, bucket, ledger, row, place)
             shared.rows[self.domain] = shared.rows.get(self.domain, 0) + 1
             shared.stats.rows += 1
         binding.generation, binding.weight = shared.generation, weight
@@ -262,9 +280,9 @@ class Bindings:
         binding = self._bindings.get(bucket)
         if binding is None:
             return
-        self.forget(bucket)
         ledger = binding.ledger
         if binding.listens:
             del ledger.listeners[binding.row]
             ledger.ledger.closed(binding.row, self._loop.time())
             self._shared.ledgers.touched(ledger)
+        self.forget(bucket)

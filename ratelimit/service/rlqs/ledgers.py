@@ -17,6 +17,7 @@ from ratelimit.metrics.declared import SHARE
 from ratelimit.quota.assignment import Abandon, Push
 from ratelimit.quota.options import TUNING, LedgerOptions
 from ratelimit.quota.shares import BucketShares, Totals
+from ratelimit.quota.usage_sheet import UsageSheet
 from ratelimit.service.rlqs.limits import Divided, LedgerKey
 
 TICK_S = 0.05
@@ -47,6 +48,12 @@ class QuotaLedger(Protocol):
     def take_report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> Push | None:
         """Take a report in; what it is answered, None where a tick is to say it."""
 
+    def sit(self, envoy: str, sheet: UsageSheet, place: int, now_s: float) -> None:
+        """Say where reports of an Envoy, which has just reported, may be noted."""
+
+    def heard(self, now_s: float) -> None:
+        """Take in that reports were noted since the last tick."""
+
     def weigh(self, envoy: str, weight: float) -> None:
         """Say for how many an Envoy counts."""
 
@@ -74,11 +81,12 @@ class Listener(Protocol):
 
 
 class BucketLedger:
-    """One ledger; `listeners` has, by row, who is told."""
+    """One ledger; `listeners` has, by row, who is told. No other has its `number`."""
 
-    __slots__ = ("counted", "counted_s", "divided", "due_s", "ledger", "listeners", "ticked_s")
+    __slots__ = ("counted", "counted_s", "divided", "due_s", "ledger", "listeners", "number", "ticked_s")
 
-    def __init__(self, divided: Divided, ledger: QuotaLedger) -> None:
+    def __init__(self, number: int, divided: Divided, ledger: QuotaLedger) -> None:
+        self.number = number
         self.divided = divided
         self.ledger = ledger
         self.listeners: dict[str, Listener] = {}
@@ -104,7 +112,8 @@ Tell = Callable[[str, Sequence[int]], None]
 class Ledgers:
     """All ledgers, and their clock. Made inside the running event loop; `domain_max` bounds those of a domain.
 
-    `stats` know how many rows the ledgers have for Envoys that are here.
+    `stats` know how many rows the ledgers have for Envoys that are here. `awaits` says by number whether a ledger is to
+    hear that a report was noted: the first since its last tick.
     """
 
     def __init__(self, make: MakeLedger, domain_max: int, stats: QuotaStats, tell: Tell, replica: str = "") -> None:
@@ -115,6 +124,9 @@ class Ledgers:
         self._domain_max = domain_max
         self._loop = asyncio.get_running_loop()
         self._all: dict[LedgerKey, BucketLedger] = {}
+        self.awaits = bytearray()
+        self._numbered: list[BucketLedger | None] = []
+        self._free_numbers: list[int] = []
         self._of_domain: dict[str, int] = {}
         self._due: list[tuple[float, int, BucketLedger]] = []
         self._order = count()
@@ -142,10 +154,18 @@ class Ledgers:
         if held >= self._domain_max:
             return None
         made: list[BucketLedger] = []
-        made.append(BucketLedger(divided, self._make(divided, lambda: self.wake(made[0]))))
-        self._all[divided.key] = made[0]
+        made.append(BucketLedger(self._number(), divided, self._make(divided, lambda: self.wake(made[0]))))
+        self._all[divided.key] = self._numbered[made[0].number] = made[0]
         self._of_domain[domain] = held + 1
         return made[0]
+
+    def heard(self, number: int, now_s: float) -> None:
+        """Reports of this ledger's Envoys were noted: it ticks when it plans."""
+        self.awaits[number] = False
+        bucket = self._numbered[number]
+        if bucket is not None:
+            bucket.ledger.heard(now_s)
+            self.touched(bucket)
 
     def touched(self, bucket: BucketLedger) -> None:
         """A ledger was told something: it ticks when it says so, and goes when nothing is left of it."""
@@ -205,6 +225,7 @@ class Ledgers:
         if now_s - bucket.counted_s >= COUNT_EVERY_S:
             bucket.counted_s = now_s
             self._tell(bucket, counted(bucket.ledger.totals(self._replica, now_s)))
+        self.awaits[bucket.number] = True
         self.touched(bucket)
 
     def _tell(self, bucket: BucketLedger, numbers: tuple[int, ...]) -> None:
@@ -212,10 +233,21 @@ class Ledgers:
         bucket.counted = numbers
         self._tell_metrics(bucket.divided.stat_key, differences)
 
+    def _number(self) -> int:
+        if not self._free_numbers:
+            self._free_numbers.append(len(self._numbered))
+            self._numbered.append(None)
+            self.awaits.append(False)
+        number = self._free_numbers.pop()
+        self.awaits[number] = True
+        return number
+
     def _drop(self, bucket: BucketLedger) -> None:
         if self._all.get(bucket.divided.key) is not bucket:
             return
         del self._all[bucket.divided.key]
+        self._numbered[bucket.number] = None
+        self._free_numbers.append(bucket.number)
         self._tell(bucket, NOTHING_COUNTED)
         self._of_domain[bucket.domain] -= 1
         if not self._of_domain[bucket.domain]:

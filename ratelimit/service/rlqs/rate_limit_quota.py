@@ -20,9 +20,9 @@ from ratelimit.descriptors.tree import Config
 from ratelimit.errors import RpcError
 from ratelimit.metrics import Metrics, QuotaStats
 from ratelimit.quota.ledger import Ledger
-from ratelimit.quota.ledger_store import LedgerStore
+from ratelimit.quota.ledger_store import LedgerStore, SharedPlace
 from ratelimit.quota.options import TUNING
-from ratelimit.quota.shared_ledger import Place, SharedLedger
+from ratelimit.quota.shared_ledger import SharedLedger
 from ratelimit.service.rlqs.bindings import Shared
 from ratelimit.service.rlqs.ledgers import Ledgers, QuotaLedger
 from ratelimit.service.rlqs.limits import Divided, LedgerKey, name_of
@@ -94,5 +94,5 @@ class RateLimitQuotaService:
         learn_until_s = self._started_s + TUNING.ttl_s
         if self._store is None:
             return Ledger(divided.options, learn_until_s, replica=self.replica)
-        place = Place(self._store, name_of(divided.key), self.replica)
+        place = SharedPlace(self._store, name_of(divided.key), self.replica)
         return SharedLedger(divided.options, place, learn_until_s, wake)

@@ -1,8 +1,10 @@
 """One stream of an Envoy: its reports to ledgers, and what ledgers say back to it."""
 
 import asyncio
+from array import array
 from collections import deque
 from collections.abc import Iterable, Mapping
+from math import inf
 from typing import Any
 
 from ratelimit.errors import GrpcStatus, RpcError
@@ -10,7 +12,7 @@ from ratelimit.lifetime import end_tasks
 from ratelimit.quota.assignment import Abandon, Assign, Push
 from ratelimit.quota.options import AckMode
 from ratelimit.service.rlqs.acks import came_through_a_proxy
-from ratelimit.service.rlqs.bindings import BLANKET_TTL_S, Binding, Bindings, Shared
+from ratelimit.service.rlqs.bindings import BLANKET_TTL_S, TTL_S, Binding, Bindings, Shared
 from ratelimit.service.rlqs.messages import Reports, Usage, blanket, read_reports, response
 from ratelimit.service.rlqs.outbox import Outbox, Waiting
 
@@ -137,33 +139,65 @@ class QuotaStream:
 
     def _used(self, usages: Iterable[Usage], now_s: float) -> None:
         """Tell ledgers of some buckets, and buckets what holds for them: most often the same as before."""
-        known, generation, ledgers = self._bindings.known, self._shared.generation, self._shared.ledgers
+        self._bindings.look_anew()
+        places, ledgers, known = self._bindings.places, self._shared.ledgers, self._bindings.known
+        of, parts, numbers, sure_per_s = places.of, places.parts, places.numbers, places.sure_per_s
         for bucket, allowed, denied, elapsed_s in usages:
-            binding = known.get(bucket)
-            if binding is None or binding.generation != generation or not binding.listens:
-                binding = self._current(bucket)
-            if binding is None:
-                self._tell_rule(bucket, allowed + denied, now_s)
-                continue
-            if self._detects and binding.contradicts(allowed, elapsed_s, now_s):
-                self._fall_back("its report contradicts the answer to a PING: something between has answered")
-            ledger = binding.ledger.ledger
-            answer = ledger.take_report(binding.row, allowed, denied, elapsed_s, now_s)
-            if binding.weight != 1:
-                ledger.weigh(binding.row, binding.weight)
-            if self._by_report and now_s - binding.pushed_s >= ledger.options.tuning.report_acks_after_s:
-                ledger.acked(binding.row, binding.seq, now_s)
-            if answer is not None:
-                if answer.action is binding.told and not answer.asks:
-                    self._outbox.repeat(bucket, binding.part)
-                else:
-                    self._push(binding, answer, now_s)
-            if ledger.next_tick_s < binding.ledger.due_s:
-                ledgers.touched(binding.ledger)
+            place = of.get(bucket)
+            if place is None:
+                place = self._find(bucket)
+                if place is None:
+                    self._tell_rule(bucket, allowed + denied, now_s)
+                    continue
+            if allowed > sure_per_s[place] * (elapsed_s + 1) and elapsed_s >= 1:
+                self._judge(known[bucket], allowed, elapsed_s, now_s)
+            if places.take(place, allowed, denied, elapsed_s, now_s):
+                self._outbox.repeat(bucket, parts[place])
+                if ledgers.awaits[numbers[place]]:
+                    ledgers.heard(numbers[place], now_s)
+            else:
+                self._report(known[bucket], (allowed, denied, elapsed_s), now_s)
 
-    def _current(self, bucket: bytes) -> Binding | None:
+    def _report(self, binding: Binding, counts: tuple[int, int, float], now_s: float) -> None:
+        """Tell a ledger what it has to hear at once, and the bucket what it says."""
+        ledger, places = binding.ledger.ledger, self._bindings.places
+        if self._detects and (counts[2] < 1 or now_s - places.at_s[binding.place] > TTL_S):
+            binding.begin_anew(now_s)
+            places.sure_per_s[binding.place] = binding.sure_per_s
+        answer = ledger.take_report(binding.row, *counts, now_s)
+        if binding.weight != 1:
+            ledger.weigh(binding.row, binding.weight)
+        if self._by_report and now_s - binding.pushed_s >= ledger.options.tuning.report_acks_after_s:
+            ledger.acked(binding.row, binding.seq, now_s)
+        ledger.sit(binding.row, places, binding.place, now_s)
+        if answer is not None:
+            if answer.action is binding.told and not answer.asks:
+                self._outbox.repeat(binding.bucket, binding.part)
+            else:
+                self._push(binding, answer, now_s)
+        self._shared.ledgers.touched(binding.ledger)
+
+    def _judge(self, binding: Binding, allowed: int, elapsed_s: float, now_s: float) -> None:
+        """See from what it allowed whether it obeys."""
+        places = self._bindings.places
+        if now_s - places.at_s[binding.place] > TTL_S:
+            return  # for so long nothing was in force
+        if binding.contradicts(allowed, elapsed_s, now_s):
+            self._fall_back("its report contradicts the answer to a PING: something between has answered")
+        else:
+            places.sure_per_s[binding.place] = binding.sure_per_s
+
+    def _find(self, bucket: bytes) -> int | None:
+        """The place of a bucket under the configuration in force; None where no ledger divides it. Raises RpcError."""
         binding = self._bindings.current(bucket)
-        return binding if binding is None or binding.listens else self._take_over(binding)
+        if binding is not None and not binding.listens:
+            binding = self._take_over(binding)
+        if binding is None:
+            return None
+        places = self._bindings.places
+        places.of[bucket] = binding.place
+        places.sure_per_s[binding.place] = binding.sure_per_s if self._detects else inf
+        return binding.place
 
     def _tell_rule(self, bucket: bytes, requests: int, now_s: float) -> None:
         rule = self._bindings.rule(bucket, requests, now_s)
@@ -177,14 +211,15 @@ class QuotaStream:
             if other.stream is not self and other.stream.open:
                 if self._displaced:
                     return self._rename(binding.bucket)
-                other.stream.displace()
+                other.stream.displace(other)
             other.listens = False
         binding.ledger.listeners[binding.row], binding.listens = binding, True
         return binding
 
-    def displace(self) -> None:
-        """Another stream says that it is this Envoy."""
+    def displace(self, binding: Binding) -> None:
+        """Another stream says that it is this Envoy, and is told of this row from now on."""
         self._displaced = True
+        self._bindings.places.of.pop(binding.bucket, None)
 
     def _rename(self, bucket: bytes) -> Binding | None:
         """Two Envoys say that they have one name: this one goes without."""
@@ -197,6 +232,8 @@ class QuotaStream:
 
     def _fall_back(self, reason: str) -> None:
         self._by_report, self._detects = True, False
+        places = self._bindings.places
+        places.sure_per_s[:] = array("d", [inf]) * len(places.sure_per_s)
         self._shared.stats.ack_fallbacks += 1
         told = {"reason": reason, "envoy": self.name, "peer": self._context.peer()}
         self._shared.tell_once("assignments of a stream count as obeyed by its reports, not by PING", **told)
@@ -232,9 +269,13 @@ class QuotaStream:
     def _tell(self, binding: Binding, action: Assign | Abandon) -> bytes:
         """The part of a response that is written now."""
         before = binding.told
+        places, place = self._bindings.places, binding.place
         part = binding.tell(action)
-        if self._detects and action != before:
-            binding.written(before, action, self._loop.time())
+        if self._bindings.known.get(binding.bucket) is binding:  # else its place may be another's by now
+            places.parts[place] = part
+            if self._detects and action != before:
+                binding.written(before, action, places.at_s[place], self._loop.time())
+                places.sure_per_s[place] = binding.sure_per_s
         return part
 
     def _ask(self, asked: list[Waiting]) -> None:

@@ -9,9 +9,11 @@ import grpc
 from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.metrics import Metrics, QuotaStats
 from ratelimit.pb.envoy.service.rate_limit_quota.v3 import rlqs_pb2
+from ratelimit.service.rlqs.ledgers import BucketLedger
 from ratelimit.service.rlqs.rate_limit_quota import RateLimitQuotaService
 from ratelimit.settings import QuotaSettings
 
+PROD = ("name", "prod", 1, 0)
 CONFIG = """domain: d
 descriptors:
   - {key: name, value: prod, rate_limit: {unit: second, requests_per_unit: 100}, quota_assignment: {weights: {edge: 2}}}
@@ -141,3 +143,15 @@ async def until(holds: Any) -> None:
     """Let the loop go on until it does."""
     while not holds():  # noqa: ASYNC110 - what is looked at tells nobody
         await asyncio.sleep(0.001)
+
+
+def ledger_of(service: RateLimitQuotaService) -> BucketLedger:
+    """The one ledger there is."""
+    (bucket,) = service.ledgers
+    return bucket
+
+
+def listener_of(service: RateLimitQuotaService) -> tuple[str, Any]:
+    """The one row there is, and the binding that is told of it."""
+    ((row, listener),) = ledger_of(service).listeners.items()
+    return row, listener

@@ -91,20 +91,21 @@ def told(binding: Binding, action: Assign, now_s: float) -> None:
     before = binding.told
     binding.tell(action)
     if action != before:
-        binding.written(before, action, now_s)
+        binding.written(before, action, now_s, now_s)
 
 
 def test_what_is_obeyed_since_long_is_not_looked_at_closely() -> None:
     """While an assignment is new each token is counted; a new bucket, and one without us for long, are not judged."""
-    binding = Binding(cast("Any", None), bucket_of({"a": "1"}), cast("Any", None), "row")
-    assert not binding.contradicts(1, 0, 0.0)
+    binding = Binding(cast("Any", None), bucket_of({"a": "1"}), cast("Any", None), "row", 0)
+    binding.begin_anew(0.0)
+    assert binding.sure_per_s < 0
     told(binding, Assign(10, 6000, 12), 0.0)
     assert [binding.contradicts(9000, 5, at_s) for at_s in (5.0, 10.0)] == [False, True]
     assert binding.given is None
+    assert binding.sure_per_s == 100.0
     assert [binding.contradicts(allowed, 5, at_s) for at_s, allowed in ((15.0, 550), (20.0, 9000))] == [False, True]
     told(binding, Assign(10, 600, 12), 20.0)
-    assert binding.given is not None
+    assert binding.sure_per_s < 0
     assert binding.contradicts(500, 5, 25.0)
-    assert not binding.contradicts(9000, 5, 38.0)  # it had to do without us
-    assert not binding.contradicts(1, 0, 39.0)
+    binding.begin_anew(38.0)
     assert not binding.contradicts(9000, 5, 44.0)

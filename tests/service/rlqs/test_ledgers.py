@@ -29,6 +29,7 @@ class FakeLedger:
         self.next_tick_s = loop.time()
         self.pushes: list[Push] = []
         self.ticks: list[float] = []
+        self.heard_s: list[float] = []
 
     @property
     def empty(self) -> bool:
@@ -37,7 +38,11 @@ class FakeLedger:
     def report(self, *_: Any) -> None:
         pass
 
-    weigh = acked = closed = reply = report
+    weigh = acked = closed = reply = sit = report
+
+    def heard(self, now_s: float) -> None:
+        self.heard_s.append(now_s)
+        self.next_tick_s = now_s
 
     def shares(self, now_s: float) -> BucketShares:
         return shares_of(ROWS, Head(), self.options, now_s)
@@ -119,6 +124,27 @@ async def test_a_ledger_ticks_when_it_says_and_not_more_often() -> None:
     await until(lambda: len(ledger.ticks) == 2)
     assert ledger.ticks[1] - ledger.ticks[0] >= TICK_S
     assert ledger.plan_every_s == ledgers_module.PLAN_EVERY_S
+    ledgers.close()
+
+
+async def test_a_ledger_hears_of_the_first_note_after_a_tick() -> None:
+    """It ticks then, and asks for all there are. Another ledger may get its number when it is gone."""
+    ledgers, _ = all_of()
+    bucket, ledger = fake(ledgers.get(divided()))
+    other, _ = fake(ledgers.get(divided("other")))
+    ledger.next_tick_s = inf
+    assert ledgers.awaits[bucket.number]
+    ledgers.heard(bucket.number, 7.0)
+    assert (ledger.heard_s, ledgers.awaits[bucket.number], ledgers.awaits[other.number]) == ([7.0], False, True)
+    await until(lambda: ledger.ticks)
+    assert ledgers.awaits[bucket.number]
+    ledger.rows.clear()
+    ledgers.touched(bucket)
+    ledgers.heard(bucket.number, 8.0)
+    assert ledger.heard_s == [7.0]
+    again, _ = fake(ledgers.get(divided("new")))
+    assert (again.number, len(ledgers)) == (bucket.number, 2)
+    assert ledgers.awaits[again.number]
     ledgers.close()
 
 

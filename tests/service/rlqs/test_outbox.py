@@ -7,7 +7,7 @@ from ratelimit.service.rlqs.outbox import Outbox
 
 def bound(bucket: bytes) -> Binding:
     """A bucket of a stream."""
-    return Binding(cast("Any", None), bucket, cast("Any", None), "row")
+    return Binding(cast("Any", None), bucket, cast("Any", None), "row", 0)
 
 
 def told(tokens: int, *, asks: bool = False) -> Push:

@@ -9,25 +9,11 @@ from ratelimit.quota.assignment import Abandon, Assign, Probe, Push
 from ratelimit.quota.ledger import Ledger
 from ratelimit.quota.options import AckMode
 from ratelimit.service.rlqs import stream as stream_module
-from ratelimit.service.rlqs.ledgers import BucketLedger
 from ratelimit.service.rlqs.messages import bucket_of
 from ratelimit.service.rlqs.rate_limit_quota import RateLimitQuotaService
-from tests.service.rlqs.streams import Envoy, PingedEnvoy, quota_service, report, until
+from tests.service.rlqs.streams import PROD, Envoy, PingedEnvoy, ledger_of, listener_of, quota_service, report, until
 
-PROD = ("name", "prod", 1, 0)
 BUCKET = bucket_of({"name": "prod"})
-
-
-def ledger_of(service: RateLimitQuotaService) -> BucketLedger:
-    """The one ledger there is."""
-    (bucket,) = service.ledgers
-    return bucket
-
-
-def listener_of(service: RateLimitQuotaService) -> tuple[str, Any]:
-    """The one row there is, and the binding that is told of it."""
-    ((row, listener),) = ledger_of(service).listeners.items()
-    return row, listener
 
 
 def rows_of(service: RateLimitQuotaService) -> dict[str, Any]:

@@ -1,0 +1,95 @@
+"""Reports that are reckoned when their ledger plans."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ratelimit.quota.assignment import Push
+from ratelimit.quota.ledger import Ledger
+from ratelimit.quota.options import GAP_S, AckMode, LedgerOptions
+from ratelimit.quota.usage_sheet import CLOSED, COUNT_MAX, NOTED, OPEN, UsageSheet, is_plain
+from tests.quota.noting import Noting
+
+ENVOYS = 3
+
+
+def test_a_place_holds_one_report() -> None:
+    """The next one waits until that is reckoned, and so does one where something is to be said first."""
+    sheet = UsageSheet()
+    first, second = sheet.sit(1.0), sheet.sit(1.0)
+    assert not sheet.take(first, 5, 1, 5, 6.0)
+    sheet.states[first] = OPEN
+    assert sheet.take(first, 5, 1, 5, 6.0)
+    assert (sheet.states[first], sheet.states[second]) == (NOTED, CLOSED)
+    assert (sheet.allowed[first], sheet.denied[first], sheet.elapsed_s[first], sheet.at_s[first]) == (5, 1, 5.0, 6.0)
+    assert not sheet.take(first, 9, 9, 5, 11.0)
+    assert sheet.allowed[first] == 5
+
+
+def test_a_place_is_used_again() -> None:
+    """As if it were new."""
+    sheet = UsageSheet()
+    places = [sheet.sit(0.0) for _ in range(3)]
+    sheet.states[1] = OPEN
+    sheet.leave(1)
+    assert (places, sheet.sit(7.0), sheet.sit(7.0)) == ([0, 1, 2], 1, 3)
+    assert (sheet.states[1], sheet.at_s[1]) == (CLOSED, 7.0)
+
+
+def test_only_what_tells_of_demand_is_plain() -> None:
+    """A bucket that is new or unused, one that was not heard of for long, and what no Envoy counts are not."""
+    assert is_plain(1, 0, 5, 5.0)
+    assert is_plain(0, 1, 1, 0.0)
+    odd = [(0, 0, 5, 5.0), (1, 0, 0, 5.0), (1, 0, 5, GAP_S), (1, 0, 5, -0.1), (-1, 2, 5, 5.0), (1, -1, 5, 5.0)]
+    assert not any(is_plain(*each) for each in [*odd, (COUNT_MAX + 1, 0, 5, 5.0), (1, 0, 4000, 5.0)])
+
+
+events = st.tuples(
+    st.sampled_from(["report"] * 8 + ["ack"] * 3 + ["tick"] * 3 + ["close", "weigh"]),
+    st.integers(0, ENVOYS - 1),
+    st.integers(-1, 900) | st.integers(0, 3),
+    st.integers(0, 500) | st.just(0),
+    st.sampled_from([0, 1, 5, 5, 5, 5, 5, 4000]),
+    st.sampled_from([0.0, 0.01, 0.05, 0.2, 1.0, 5.0, 7.5]),
+)
+
+
+@given(st.lists(events, max_size=60), st.sampled_from(AckMode))
+def test_what_is_reckoned_later_comes_to_the_same(
+    happens: list[tuple[str, int, int, int, int, float]], ack: AckMode
+) -> None:
+    """Whatever comes between: the answers, what a plan says, and the rows after it."""
+    options = LedgerOptions(100.0, ack=ack)
+    ledger, at_once = Ledger(options), Ledger(options)
+    later = Noting(ledger)
+    waiting: dict[int, Push] = {}
+    now_s = 0.0
+    for what, number, allowed, denied, elapsed_s, step_s in happens:
+        now_s += step_s
+        envoy = f"e{number}"
+        if what == "report":
+            answer = later.take_report(envoy, allowed, denied, elapsed_s, now_s)
+            assert at_once.take_report(envoy, allowed, denied, elapsed_s, now_s) == answer
+            said = [] if answer is None else [answer]
+        elif what == "tick":
+            now_s = max(now_s, ledger.head.next_plan_s)
+            assert ledger.shares(now_s) == at_once.shares(now_s)
+            said = later.tick(now_s)
+            assert at_once.tick(now_s) == said
+            assert [row.pack() for row in ledger.rows.values()] == [row.pack() for row in at_once.rows.values()]
+            assert (ledger.head, ledger.next_tick_s) == (at_once.head, at_once.next_tick_s)
+        else:
+            said = []
+            for each in (later, at_once):
+                _happen(each, what, envoy, waiting.get(number), now_s)
+            if what == "weigh":
+                ledger.weigh(envoy, 2.0)
+        waiting.update({int(push.envoy[1:]): push for push in said})
+
+
+def _happen(ledger: Noting | Ledger, what: str, envoy: str, push: Push | None, now_s: float) -> None:
+    if what == "close":
+        ledger.closed(envoy, now_s)
+    elif what == "weigh" and isinstance(ledger, Ledger):
+        ledger.weigh(envoy, 2.0)
+    elif what == "ack" and push is not None:
+        ledger.acked(push.envoy, push.seq, now_s)
