@@ -177,11 +177,10 @@ class Ledger:
         """Look after the silent, plan if it is time, and answer reports; `collect` has what is to be sent."""
         self._see(now_s)
         head = self.head
-        if plans := self._wanted and now_s >= head.next_plan_s:
-            self._reckon(self.rows.values())
+        plans = self._wanted and now_s >= head.next_plan_s
         # A plan looks at all rows, so whoever is overdue is best looked for beside it.
         if plans or now_s >= self._watch.next_s:
-            self._look(now_s)
+            self._look(now_s, reckons=plans or self._watch.looks_at_all(now_s))
         if head.learn_until_s > -inf and has_learnt(head, self.rows.values(), self.options, now_s):
             head.learn_until_s, self._wanted = -inf, True
         if self._wanted and now_s >= head.next_plan_s and not self.head.learning:
@@ -191,7 +190,8 @@ class Ledger:
                 self._reckon((row,))
                 self._answer(row, now_s)
         self._to_answer.clear()
-        for row in small(self._reported, self._live, self.options):
+        grows = bool(self._reported) and head.has_room(self.options.tuning.burst_min, self.options, now_s)
+        for row in small(self._reported, self._live, self.options) if grows else ():
             if row.live and row.envoy not in self._out and self.rows.get(row.envoy) is row:
                 self._reckon((row,))
                 if self._grow(row, now_s):
@@ -283,15 +283,16 @@ class Ledger:
         self._out.pop(row.envoy, None)
         self._wanted = True
 
-    def _look(self, now_s: float) -> None:
+    def _look(self, now_s: float, *, reckons: bool) -> None:
         """Ask whoever is overdue, give up whoever does not answer, release what leases that are over held."""
-        if self._watch.looks_at_all(now_s):
+        if reckons:
             self._reckon(self.rows.values())
         quiet_s = self._watch.quiet_until(self.rows.values(), now_s, self.options)
         if now_s < quiet_s:
             self._watch.next_s = max(quiet_s, now_s + self.options.tuning.watch_every_s, now_s + self.plan_every_s)
             return
-        self._reckon(self.rows.values())
+        if not reckons:
+            self._reckon(self.rows.values())
         for row in self._watch.due(self.rows, now_s, self.options, self.replica):
             if row.silent:
                 self._forget(row)
@@ -312,7 +313,6 @@ class Ledger:
         self.changed.add(row.envoy)
 
     def _plan(self, now_s: float) -> None:
-        self._wanted = False
         over = self.head.overspent(self.options, now_s)
         rows = list(self.rows.values())
         self._live = sum(row.live for row in rows)
@@ -321,8 +321,7 @@ class Ledger:
         # Each change costs tokens: while they cost too much, changes wait for more reports.
         every_s = self.plan_every_s if over == 0 else max(self.plan_every_s, self.options.tuning.plan_every_over_s)
         self.head.next_plan_s = now_s + every_s
-        if over > 0:
-            self._wanted = True
+        self._wanted = over > 0
 
     def _answer(self, row: Row, now_s: float) -> None:
         """Renew the lease of whoever reported, or give a newcomer what there is."""

@@ -22,7 +22,7 @@ class Seats:
     def sit(self, envoy: str, sheet: UsageSheet, place: int, now_s: float) -> None:
         """Its reports are noted there from now on. It has just reported."""
         if self._seats.get(envoy) != (sheet, place):
-            self.stand_up(envoy)
+            self.let(envoy, opens=False)
             self._seats[envoy] = sheet, place
         sheet.at_s[place] = now_s
 

@@ -328,6 +328,9 @@ class SharedLedger:
                 self._leased_until_s.pop(envoy, None)
             else:
                 self._rows[envoy] = packed
+                renewal = self.copy.rows[envoy].renewal
+                if renewal is not None and renewal == self._sent.get(envoy):
+                    self._sent[envoy] = renewal  # held once
         self._head = self._head if commit.head is None else commit.head
         self.copy.changed.clear()
         self._events.committed()

@@ -7,6 +7,8 @@ it plans.
 """
 
 from array import array
+from collections.abc import Sequence
+from operator import add
 
 from ratelimit.quota.options import GAP_S
 
@@ -57,6 +59,30 @@ class UsageSheet:
         self.elapsed_s[place], self.at_s[place] = elapsed_s, now_s
         self.states[place] = NOTED
         return True
+
+    def take_all(self, first: int, counts: tuple[Sequence[int], Sequence[int]], elapsed_s: float, now_s: float) -> int:
+        """`take` for the places from this one on, for what they allowed and denied; how many, up to one that is not.
+
+        The counts are bounded.
+        """
+        allowed, denied = counts
+        end = first + len(allowed)
+        for state in CLOSED, NOTED:
+            found = self.states.find(state, first, end)
+            end = end if found < 0 else found
+        requests = list(map(add, allowed, denied))[: end - first]
+        if 0 in requests:
+            end = first + requests.index(0)
+        many = end - first
+        if not many or not 1 <= elapsed_s <= ELAPSED_S_MAX:
+            return 0
+        moments = self.at_s[first:end]
+        if not 0 <= now_s - max(moments) <= now_s - min(moments) < GAP_S:
+            return 0
+        self.states[first:end] = bytes((NOTED,)) * many
+        self.allowed[first:end], self.denied[first:end] = array("q", allowed[:many]), array("q", denied[:many])
+        self.elapsed_s[first:end], self.at_s[first:end] = array("d", (elapsed_s,)) * many, array("d", (now_s,)) * many
+        return many
 
 
 def is_plain(allowed: int, denied: int, elapsed_s: float, since_s: float) -> bool:

@@ -43,6 +43,27 @@ def test_only_what_tells_of_demand_is_plain() -> None:
     assert not any(is_plain(*each) for each in [*odd, (COUNT_MAX + 1, 0, 5, 5.0), (1, 0, 4000, 5.0)])
 
 
+@given(
+    st.lists(st.tuples(st.sampled_from([CLOSED, OPEN, OPEN, OPEN, NOTED]), st.sampled_from([0, 1, 7])), max_size=8),
+    st.sampled_from([0.0, 1.0, 5.0, 4000.0]),
+    st.sampled_from([0.0, 6.0, 20.0]),
+)
+def test_many_are_noted_as_each_by_itself(places: list[tuple[int, int]], elapsed_s: float, now_s: float) -> None:
+    """Up to the first that is not; nothing else is changed."""
+    together, each = UsageSheet(), UsageSheet()
+    for sheet in together, each:
+        for state, _ in ((OPEN, 0), *places):
+            sheet.states[sheet.sit(1.0)] = state
+    counts = [many for _, many in places]
+    noted = together.take_all(1, (counts, [0] * len(counts)), elapsed_s, now_s)
+    one_by_one = 0
+    while one_by_one < len(counts) and each.take(1 + one_by_one, counts[one_by_one], 0, elapsed_s, now_s):
+        one_by_one += 1
+    assert noted == one_by_one
+    for column in ("states", "allowed", "denied", "elapsed_s", "at_s"):
+        assert getattr(together, column) == getattr(each, column)
+
+
 events = st.tuples(
     st.sampled_from(["report"] * 8 + ["ack"] * 3 + ["tick"] * 3 + ["close", "weigh"]),
     st.integers(0, ENVOYS - 1),

@@ -134,8 +134,8 @@ class Receiver(Protocol):
     def push(self, binding: Binding, push: Push) -> None:
         """Send what a bucket of it is told; never blocks."""
 
-    def displace(self, binding: Binding) -> None:
-        """Take in that another stream says that it is this Envoy, and is told of this row from now on."""
+    def displace(self) -> None:
+        """Take in that another stream says that it is this Envoy, and is told of a row from now on."""
 
     @property
     def open(self) -> bool:
@@ -180,7 +180,29 @@ class Bindings:
         """Take the configuration in force into account: where that changed, each bucket is looked up again."""
         if self._generation != self._shared.generation:
             self._generation = self._shared.generation
-            self.places.of.clear()
+            self.places.in_order = 0
+
+    def sit_in_order(self, buckets: list[bytes]) -> None:
+        """Give them the first places, if each has a ledger: then what is noted of them is written at once."""
+        before, places, bindings = self.places, Places(), self._bindings
+        found = [bindings.get(bucket) for bucket in buckets]
+        if not all(map(self.is_current, found)) or len(set(buckets)) < len(buckets):
+            return
+        for bucket in dict.fromkeys((*buckets, *bindings)):
+            binding = bindings[bucket]
+            was, moment = binding.place, before.at_s[binding.place]
+            binding.place = place = places.add(binding.ledger.number, moment)
+            places.parts[place], places.sure_per_s[place] = before.parts[was], before.sure_per_s[was]
+            if binding.listens:
+                binding.ledger.ledger.sit(binding.row, places, place, moment)
+        places.in_order = len(buckets)
+        self.places = places
+        # They are kept, and need not be held twice.
+        buckets[:] = [binding.bucket for binding in found if binding is not None]
+
+    def is_current(self, binding: Binding | None) -> bool:
+        """Whether it may be reported without a look at the configuration in force, and is who is told."""
+        return binding is not None and binding.listens and binding.generation == self._shared.generation
 
     def current(self, bucket: bytes) -> Binding | None:
         """The binding under the configuration in force; None where no ledger divides the bucket. Raises RpcError."""
@@ -204,7 +226,7 @@ class Bindings:
 
     def forget(self, bucket: bytes) -> None:
         """The stream has this bucket no more."""
-        self.places.remove(bucket, self._bindings.pop(bucket).place)
+        self.places.remove(self._bindings.pop(bucket).place)
         shared = self._shared
         shared.stats.rows -= 1
         shared.rows[self.domain] -= 1

@@ -19,6 +19,7 @@ from ratelimit.pb.envoy.service.rate_limit_quota.v3 import rlqs_pb2
 from ratelimit.pb.envoy.type.v3 import ratelimit_strategy_pb2
 from ratelimit.pb.ratelimit.quota.v1 import usage_reports_pb2
 from ratelimit.quota.assignment import Abandon, Assign
+from ratelimit.service.rlqs.order import Order
 from ratelimit.service.status_bytes import varint
 from ratelimit.service.wire import has_at_most
 
@@ -62,21 +63,41 @@ Usage: TypeAlias = tuple[bytes, int, int, float]
 
 @dataclass(slots=True)
 class Reports:
-    """One message. `domain` may be empty; `broken` usages have no bucket id that could be one, and are left out.
+    """One message: of its usages `buckets`, `allowed`, `denied` and `elapsed_s`, which are all alike where `even`.
 
-    `absurd` ones have a number that no Envoy can mean; it is bounded here.
+    `domain` may be empty; `broken` usages have no bucket id that could be one, and are left out. `absurd` ones have a
+    number that no Envoy can mean; it is bounded here. `repeats`: `order`, that of the buckets, is the one before.
     """
 
     domain: str
-    usages: list[Usage]
-    broken: int
-    absurd: int
+    buckets: list[bytes]
+    allowed: list[int]
+    denied: list[int]
+    elapsed_s: list[float]
+    even: bool
+    order: Order
+    repeats: bool = False
+    broken: int = 0
+    absurd: int = 0
+
+    def __len__(self) -> int:
+        return len(self.buckets)
+
+    @property
+    def usages(self) -> list[Usage]:
+        """All of them."""
+        return self.cut(0, len(self))
+
+    def cut(self, start: int, end: int) -> list[Usage]:
+        """Some of them."""
+        columns = self.buckets, self.allowed, self.denied, self.elapsed_s
+        return list(zip(*(each[start:end] for each in columns), strict=True))
 
 
-def read_reports(message: bytes, usages_max: int, known: Container[bytes] = ()) -> Reports:
+def read_reports(message: bytes, usages_max: int, known: Container[bytes] = (), before: Order | None = None) -> Reports:
     """Read a serialised RateLimitQuotaUsageReports. Raises RpcError: what it holds is counted before it is built.
 
-    Bucket ids in `known` were found sound before.
+    Bucket ids in `known` were found sound before, and so were those of the order before.
     """
     if len(message) > MESSAGE_BYTES_MAX:
         raise _invalid(f"the report has {len(message)} bytes, at most {MESSAGE_BYTES_MAX} are allowed")
@@ -88,7 +109,7 @@ def read_reports(message: bytes, usages_max: int, known: Container[bytes] = ()) 
             raise _too_many(usages_max)
         if len(reports.domain.encode()) > DOMAIN_BYTES_MAX:
             raise _invalid(f"the domain has more than {DOMAIN_BYTES_MAX} bytes")
-        return _read(reports, known)
+        return _read(reports, known, before)
     except DecodeError:
         raise _garbled() from None
 
@@ -133,25 +154,52 @@ def response(parts: Iterable[bytes]) -> bytes:
     return b"".join(parts)
 
 
-def _read(reports: usage_reports_pb2.UsageReports, known: Container[bytes]) -> Reports:
+def _read(reports: usage_reports_pb2.UsageReports, known: Container[bytes], before: Order | None) -> Reports:
     """Raises DecodeError for a bucket id or a time that is none."""
-    usages: list[Usage] = []
-    absurd = 0
-    for usage in reports.bucket_quota_usages:
-        bucket, allowed, denied = usage.bucket_id, usage.num_requests_allowed, usage.num_requests_denied
-        elapsed = usage.time_elapsed
-        elapsed_s = _short_seconds(elapsed) if len(elapsed) <= _DURATION_BYTES_MAX else _seconds(elapsed)
-        if bucket not in known:
-            bucket_id = rlqs_pb2.BucketId.FromString(bucket)
-            if not _is_sound(bucket_id.bucket):
-                continue
-            bucket = bucket_id.SerializeToString(deterministic=True)
+    usages = list(reports.bucket_quota_usages)
+    came, times = [usage.bucket_id for usage in usages], [usage.time_elapsed for usage in usages]
+    allowed, denied = [usage.num_requests_allowed for usage in usages], [usage.num_requests_denied for usage in usages]
+    even = len(set(times)) == 1
+    elapsed_s = [_elapsed_s(times[0])] * len(times) if even else [_elapsed_s(each) for each in times]
+    repeats = before is not None and before.is_of(came)
+    if repeats and before is not None:
+        order = before
+    else:
+        canonical = [each if each in known else _canonical(each) for each in came]
+        sound = [at for at, each in enumerate(canonical) if each]
+        if len(sound) < len(usages):
+            came = [came[at] for at in sound]
+            allowed, denied = [allowed[at] for at in sound], [denied[at] for at in sound]
+            elapsed_s = [elapsed_s[at] for at in sound]
+        order = Order(came, [each for each in canonical if each])
+    found = Reports(reports.domain, order.buckets, allowed, denied, elapsed_s, even, order, repeats)
+    found.broken = len(usages) - len(allowed)
+    if allowed and (
+        max(allowed) > COUNT_MAX
+        or max(denied) > COUNT_MAX
+        or not 0 <= min(elapsed_s) <= max(elapsed_s) <= ELAPSED_S_MAX
+    ):
+        _bound(found)
+    return found
+
+
+def _bound(reports: Reports) -> None:
+    """Have no number that no Envoy can mean."""
+    for at, (_, allowed, denied, elapsed_s) in enumerate(reports.usages):
         if not 0 <= elapsed_s <= ELAPSED_S_MAX or allowed > COUNT_MAX or denied > COUNT_MAX:
-            absurd += 1
-            allowed, denied = min(allowed, COUNT_MAX), min(denied, COUNT_MAX)
-            elapsed_s = min(max(elapsed_s, 0.0), float(ELAPSED_S_MAX))
-        usages.append((bucket, allowed, denied, elapsed_s))
-    return Reports(reports.domain, usages, len(reports.bucket_quota_usages) - len(usages), absurd)
+            reports.absurd += 1
+            reports.allowed[at], reports.denied[at] = min(allowed, COUNT_MAX), min(denied, COUNT_MAX)
+            reports.elapsed_s[at] = min(max(elapsed_s, 0.0), float(ELAPSED_S_MAX))
+
+
+def _canonical(came: bytes) -> bytes:
+    """The canonical form of a bucket id; empty for what cannot be one. Raises DecodeError."""
+    bucket_id = rlqs_pb2.BucketId.FromString(came)
+    return bucket_id.SerializeToString(deterministic=True) if _is_sound(bucket_id.bucket) else b""
+
+
+def _elapsed_s(elapsed: bytes) -> float:
+    return _short_seconds(elapsed) if len(elapsed) <= _DURATION_BYTES_MAX else _seconds(elapsed)
 
 
 def _seconds(elapsed: bytes) -> float:

@@ -1,6 +1,6 @@
 """What waits to be written to one Envoy: the last word on each bucket, so it holds no more than its buckets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import TypeAlias, TypeVar
@@ -33,6 +33,13 @@ class Outbox:
         """Say this of a bucket."""
         self.pushes.pop(bucket, None)
         self.parts[bucket] = part
+
+    def repeat_all(self, buckets: Sequence[bytes], parts: Sequence[bytes]) -> None:
+        """`repeat` of each."""
+        if self.pushes:
+            for bucket in buckets:
+                self.pushes.pop(bucket, None)
+        self.parts.update(zip(buckets, parts, strict=True))
 
     def put(self, binding: Binding, push: Push) -> None:
         """Say this of a bucket. A question is asked with what waits, where a ledger says that."""

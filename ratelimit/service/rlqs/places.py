@@ -7,17 +7,17 @@ from ratelimit.quota.usage_sheet import UsageSheet
 
 
 class Places(UsageSheet):
-    """`of` finds the place of a bucket that may be reported without a look at its binding.
+    """`in_order` says how many buckets have the first places in the order in which they are reported; 0: not known.
 
     By place: `parts`, the part of a response that it was told last; `numbers` of ledgers; `sure_per_s`, up to which
     rate what it allowed shows nothing: in a second more than it tells.
     """
 
-    __slots__ = ("numbers", "of", "parts", "sure_per_s")
+    __slots__ = ("in_order", "numbers", "parts", "sure_per_s")
 
     def __init__(self) -> None:
         super().__init__()
-        self.of: dict[bytes, int] = {}
+        self.in_order = 0
         self.parts: list[bytes] = []
         self.numbers = array("L")
         self.sure_per_s = array("d")
@@ -32,8 +32,8 @@ class Places(UsageSheet):
         self.parts[place], self.numbers[place], self.sure_per_s[place] = b"", number, inf
         return place
 
-    def remove(self, bucket: bytes, place: int) -> None:
-        """The bucket is gone."""
-        self.of.pop(bucket, None)
+    def remove(self, place: int) -> None:
+        """Its bucket is gone."""
+        self.in_order = 0
         self.parts[place] = b""
         self.leave(place)

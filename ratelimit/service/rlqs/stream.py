@@ -14,6 +14,7 @@ from ratelimit.quota.options import AckMode
 from ratelimit.service.rlqs.acks import came_through_a_proxy
 from ratelimit.service.rlqs.bindings import BLANKET_TTL_S, TTL_S, Binding, Bindings, Shared
 from ratelimit.service.rlqs.messages import Reports, Usage, blanket, read_reports, response
+from ratelimit.service.rlqs.order import Order
 from ratelimit.service.rlqs.outbox import Outbox, Waiting
 
 USAGES_AT_ONCE = 100
@@ -21,8 +22,8 @@ ACTIONS_AT_ONCE = 500
 NAME_CHARACTERS_MAX = 256
 # What many ledgers say one after the other goes in a few responses: with so many buckets they are a second apart, at
 # most WRITE_EVERY_S. What answers a report does not wait.
-BUCKETS_PER_S = 5_000
-WRITE_EVERY_S = 0.2
+BUCKETS_PER_S = 2_500
+WRITE_EVERY_S = 0.4
 # Whether what is written is read is asked at least so often, as far as something is written.
 ASK_EVERY_S = 4.0
 
@@ -55,6 +56,7 @@ class QuotaStream:
         self._budget_s = self._loop.time()
         self.open = True
         self._displaced = False
+        self._order: Order | None = None
         if self._detects and came_through_a_proxy(metadata.items()):
             self._fall_back("it came through a proxy, which would answer for its Envoy")
 
@@ -96,7 +98,11 @@ class QuotaStream:
     async def _read(self, requests: Any) -> None:
         async for message in requests:
             most = self._shared.settings.rlqs_stream_buckets_max
-            await self._take(read_reports(message, most, self._bindings.known))
+            reports = read_reports(message, most, self._bindings.known, self._order)
+            self._order = reports.order
+            if reports.repeats and not self._bindings.places.in_order:
+                self._bindings.sit_in_order(reports.buckets)
+            await self._take(reports)
 
     async def _take(self, reports: Reports) -> None:
         stats = self._shared.stats
@@ -107,7 +113,7 @@ class QuotaStream:
         if not self._bindings.domain:
             raise RpcError(GrpcStatus.INVALID_ARGUMENT, "the first report of a stream names no domain")
         stats.reports += 1
-        stats.usages += len(reports.usages)
+        stats.usages += len(reports)
         if reports.absurd:
             stats.usages_absurd += reports.absurd
             self._shared.tell_once("a report has numbers that no Envoy can mean: they are bounded", envoy=self.name)
@@ -119,13 +125,18 @@ class QuotaStream:
             return  # nobody knows what to say yet: the next report asks again
         self._check_reader()
         self._taking = True
-        for start in range(0, len(reports.usages), USAGES_AT_ONCE):
-            self._used(reports.usages[start : start + USAGES_AT_ONCE], self._loop.time())
+        for start in range(0, len(reports), USAGES_AT_ONCE):
+            self._bindings.look_anew()
+            end, now_s = min(len(reports), start + USAGES_AT_ONCE), self._loop.time()
+            if reports.repeats and reports.even and self._bindings.places.in_order:
+                self._used_in_order(reports, start, end, now_s)
+            else:
+                self._used(reports.cut(start, end), now_s)
             await asyncio.sleep(0)
         self._taking = False
         if self._outbox:
             self._wake.set()
-        await self._slow_down(1 + len(reports.usages))
+        await self._slow_down(1 + len(reports))
 
     async def _slow_down(self, usages: int) -> None:
         """Read no faster than is allowed: what comes meanwhile waits at the Envoy."""
@@ -139,24 +150,46 @@ class QuotaStream:
 
     def _used(self, usages: Iterable[Usage], now_s: float) -> None:
         """Tell ledgers of some buckets, and buckets what holds for them: most often the same as before."""
-        self._bindings.look_anew()
-        places, ledgers, known = self._bindings.places, self._shared.ledgers, self._bindings.known
-        of, parts, numbers, sure_per_s = places.of, places.parts, places.numbers, places.sure_per_s
+        places, known, generation = self._bindings.places, self._bindings.known, self._shared.generation
         for bucket, allowed, denied, elapsed_s in usages:
-            place = of.get(bucket)
-            if place is None:
-                place = self._find(bucket)
-                if place is None:
+            binding = known.get(bucket)
+            if binding is None or binding.generation != generation or not binding.listens:
+                binding = self._find(bucket)
+                if binding is None:
                     self._tell_rule(bucket, allowed + denied, now_s)
                     continue
-            if allowed > sure_per_s[place] * (elapsed_s + 1) and elapsed_s >= 1:
-                self._judge(known[bucket], allowed, elapsed_s, now_s)
+            place = binding.place
+            if allowed > places.sure_per_s[place] * (elapsed_s + 1) and elapsed_s >= 1:
+                self._judge(binding, allowed, elapsed_s, now_s)
             if places.take(place, allowed, denied, elapsed_s, now_s):
-                self._outbox.repeat(bucket, parts[place])
-                if ledgers.awaits[numbers[place]]:
-                    ledgers.heard(numbers[place], now_s)
+                self._outbox.repeat(bucket, places.parts[place])
+                self._heard((places.numbers[place],), now_s)
             else:
-                self._report(known[bucket], (allowed, denied, elapsed_s), now_s)
+                self._report(binding, (allowed, denied, elapsed_s), now_s)
+
+    def _used_in_order(self, reports: Reports, start: int, end: int, now_s: float) -> None:
+        """The same of buckets that have these places."""
+        places, known, buckets = self._bindings.places, self._bindings.known, reports.buckets
+        allowed, elapsed_s = reports.allowed, reports.elapsed_s[start]
+        if elapsed_s >= 1:
+            beyond = zip(range(start, end), allowed[start:end], places.sure_per_s[start:end], strict=True)
+            for place in [place for place, count, sure_per_s in beyond if count > sure_per_s * (elapsed_s + 1)]:
+                self._judge(known[buckets[place]], allowed[place], elapsed_s, now_s)
+        while start < end:
+            counts = allowed[start:end], reports.denied[start:end]
+            stop = start + places.take_all(start, counts, elapsed_s, now_s)
+            self._outbox.repeat_all(buckets[start:stop], places.parts[start:stop])
+            self._heard(places.numbers[start:stop], now_s)
+            if stop < end:
+                self._report(known[buckets[stop]], (allowed[stop], reports.denied[stop], elapsed_s), now_s)
+            start = stop + 1
+
+    def _heard(self, numbers: Iterable[int], now_s: float) -> None:
+        ledgers = self._shared.ledgers
+        awaits = ledgers.awaits
+        for number in numbers:
+            if awaits[number]:
+                ledgers.heard(number, now_s)
 
     def _report(self, binding: Binding, counts: tuple[int, int, float], now_s: float) -> None:
         """Tell a ledger what it has to hear at once, and the bucket what it says."""
@@ -187,17 +220,10 @@ class QuotaStream:
         else:
             places.sure_per_s[binding.place] = binding.sure_per_s
 
-    def _find(self, bucket: bytes) -> int | None:
-        """The place of a bucket under the configuration in force; None where no ledger divides it. Raises RpcError."""
+    def _find(self, bucket: bytes) -> Binding | None:
+        """Its binding under the configuration in force; None where no ledger divides it. Raises RpcError."""
         binding = self._bindings.current(bucket)
-        if binding is not None and not binding.listens:
-            binding = self._take_over(binding)
-        if binding is None:
-            return None
-        places = self._bindings.places
-        places.of[bucket] = binding.place
-        places.sure_per_s[binding.place] = binding.sure_per_s if self._detects else inf
-        return binding.place
+        return binding if binding is None or binding.listens else self._take_over(binding)
 
     def _tell_rule(self, bucket: bytes, requests: int, now_s: float) -> None:
         rule = self._bindings.rule(bucket, requests, now_s)
@@ -211,15 +237,15 @@ class QuotaStream:
             if other.stream is not self and other.stream.open:
                 if self._displaced:
                     return self._rename(binding.bucket)
-                other.stream.displace(other)
+                other.stream.displace()
             other.listens = False
         binding.ledger.listeners[binding.row], binding.listens = binding, True
         return binding
 
-    def displace(self, binding: Binding) -> None:
-        """Another stream says that it is this Envoy, and is told of this row from now on."""
+    def displace(self) -> None:
+        """Another stream says that it is this Envoy, and is told of a row from now on."""
         self._displaced = True
-        self._bindings.places.of.pop(binding.bucket, None)
+        self._bindings.places.in_order = 0
 
     def _rename(self, bucket: bytes) -> Binding | None:
         """Two Envoys say that they have one name: this one goes without."""

@@ -61,3 +61,14 @@ def test_a_question_goes_with_what_waits() -> None:
     box.repeat(b"1", b"rule")
     box.put(one, probe)
     assert box.take(9) == ([b"rule"], [])
+
+
+def test_many_are_said_again_at_once() -> None:
+    """As each by itself: in the place of what waits of them."""
+    box, one = outbox(), bound(b"1")
+    box.put(one, told(5))
+    box.put(bound(b"2"), told(6))
+    box.repeat_all([b"1", b"3"], [b"1 again", b"3 again"])
+    assert box.take(9) == ([b"6", b"1 again", b"3 again"], [])
+    box.repeat_all([b"1"], [b"1 again"])
+    assert box.take(9) == ([b"1 again"], [])

@@ -16,13 +16,13 @@ def test_a_place_is_begun_anew_for_each_bucket() -> None:
     """Nothing of the bucket that had it is left."""
     places = Places()
     first = places.add(7, 0.0)
-    places.of[b"a"], places.parts[first], places.sure_per_s[first] = first, b"told", 3.0
+    places.parts[first], places.sure_per_s[first] = b"told", 3.0
     second = places.add(8, 0.0)
-    places.remove(b"a", first)
-    assert (places.of, places.parts) == ({}, [b"", b""])
+    places.in_order = 2
+    places.remove(first)
+    assert (places.in_order, places.parts) == (0, [b"", b""])
     assert places.add(9, 1.0) == first
     assert (places.numbers[first], places.numbers[second], places.sure_per_s[first]) == (9, 8, inf)
-    places.remove(b"never found", second)
 
 
 async def settled(service: RateLimitQuotaService, envoy: PingedEnvoy, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -70,6 +70,70 @@ async def test_a_place_tells_nothing_of_the_bucket_that_had_it(monkeypatch: pyte
     places = stream._bindings.places
     part = places.parts[0]
     stream._tell(listener, Assign(7, 7, 12))
-    assert (list(places.of.values()), places.parts) == ([0], [part])
+    assert places.parts == [part]
+    await envoy.end()
+    service.close()
+
+
+USERS = 130
+
+
+def of_users(allowed: int, *, of_last: int | None = None, elapsed_s: int = 5) -> bytes:
+    """A report of many buckets."""
+    counts = [allowed] * (USERS - 1) + [allowed if of_last is None else of_last]
+    usages = [("user", f"u{number}", count, 0) for number, count in enumerate(counts)]
+    return report(*usages, elapsed_s=elapsed_s)
+
+
+async def answered(envoy: PingedEnvoy, message: bytes) -> list[bytes]:
+    """The buckets of the answer to a report, until all have one."""
+    envoy.send(message)
+    await until(lambda: len(envoy.written) >= USERS)
+    buckets = [action.bucket_id.SerializeToString() for action in envoy.written]
+    envoy.written.clear()
+    return buckets
+
+
+async def test_buckets_that_come_in_the_same_order_are_noted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But each that needs more than that is taken in by itself, and each is answered once."""
+    service, stats = quota_service()
+    envoy = PingedEnvoy(service)
+    first = await answered(envoy, of_users(1, elapsed_s=0))
+    await until(lambda: stats.acks >= USERS)
+    monkeypatch.setattr(Ledger, "tick", lambda *_: [])
+    envoy.written.clear()
+    stream = next(iter(next(iter(service.ledgers)).listeners.values())).stream  # type: ignore[attr-defined]
+    ledgers: list[Any] = [bucket.ledger for bucket in service.ledgers]
+    rows = [row for ledger in ledgers for row in ledger.rows.values()]
+    for ledger in ledgers:
+        ledger.head.learn_until_s = float("-inf")
+    for row in rows:
+        row.renewed(12)
+    assert stream._bindings.places.in_order == 0
+    rows[70].begin_anew()
+    rows[70].tokens = 60
+    assert sorted(await answered(envoy, of_users(2, of_last=0))) == sorted(first)
+    places = stream._bindings.places
+    assert places.in_order == USERS
+    assert [row.noted for row in rows] == [at not in (70, USERS - 1) for at in range(USERS)]
+    assert list(places.allowed[:70]) == [2] * 70
+    assert (rows[70].last, rows[-1].zero) == (pytest.approx(places.at_s[70]), 1)
+    service.swap(service._shared.config)
+    assert sorted(await answered(envoy, of_users(3))) == sorted(first)
+    assert not any(row.noted for row in rows[:70])
+    await envoy.end()
+    service.close()
+
+
+async def test_what_has_no_ledger_keeps_the_others_from_having_an_order() -> None:
+    """They are noted one by one."""
+    service, _ = quota_service()
+    envoy = PingedEnvoy(service)
+    mixed = report(PROD, ("name", "free", 1, 0))
+    for _ in range(3):
+        envoy.send(mixed)
+    await until(lambda: len(envoy.written) >= 2)
+    _, listener = listener_of(service)
+    assert listener.stream._bindings.places.in_order == 0
     await envoy.end()
     service.close()
