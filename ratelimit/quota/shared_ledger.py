@@ -28,7 +28,7 @@ from ratelimit.quota.ledger_store import NOTHING, Commit, CommitResult, Outdated
 from ratelimit.quota.options import GAP_S, LedgerOptions
 from ratelimit.quota.pace import Pace
 from ratelimit.quota.row import Row
-from ratelimit.quota.seats import Counts, Seats
+from ratelimit.quota.sent import Counts, Sent
 from ratelimit.quota.shares import BucketShares, Totals
 from ratelimit.quota.store_clock import StoreClock
 from ratelimit.quota.usage_sheet import UsageSheet
@@ -79,14 +79,11 @@ class SharedLedger:
         # Whether others decide for our Envoys too: that is seen by asking.
         self._shared = False
         self._sync_at = -inf
-        self._sent: dict[str, Push] = {}
-        # When the lease of the assignment that was sent last ends, by our clock.
-        self._leased_until_s: dict[str, float] = {}
         # When the store last answered; an error since then is None.
         self._in_touch_at: float | None = -inf
         self._ready: dict[str, Push] = {}
-        # Where reports are noted that are answered by what was sent last; whether some were, since the last tick.
-        self._seats = Seats(self._take_note)
+        self._sent = Sent(self._take_note)
+        # Whether reports were noted since the last tick.
         self._heard = False
 
     @property
@@ -106,15 +103,15 @@ class SharedLedger:
 
     def take_report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> Push | None:
         """See `Ledger.take_report`: the answer is what was sent last, or is to be sent now."""
-        self._seats.take(envoy)
+        self._sent.take(envoy)
         if elapsed_s < 1:
             # The bucket may be a new one: what the old one was told must not be told it.
-            self._sent.pop(envoy, None)
+            self._sent.put(envoy, None)
         sent = self._sent.get(envoy)
         if sent is not None and envoy in self._ready:
             sent = self._ready[envoy]
             if isinstance(sent.action, Assign):
-                self._sent[envoy] = self._ready.pop(envoy)
+                self._sent.put(envoy, self._ready.pop(envoy))
             else:
                 sent = None
         elif not self._may_renew(envoy, now_s):
@@ -123,13 +120,13 @@ class SharedLedger:
         self._events.add(event)
         if sent is None:
             self._reported[envoy] = event
-            if envoy not in self._sent and self._tries == 0:
+            if self._sent.get(envoy) is None and self._tries == 0:
                 self._sync_at = min(self._sync_at, now_s)
             self.next_tick_s = now_s
         else:
             self._now = now_s
             self._reported.pop(envoy, None)
-            self._leased_until_s[envoy] = now_s + self.options.tuning.ttl_s
+            self._sent.lease(envoy, now_s + self.options.tuning.ttl_s)
             self.next_tick_s = self._next_tick(now_s)
         return sent
 
@@ -142,7 +139,7 @@ class SharedLedger:
 
     def sit(self, envoy: str, sheet: UsageSheet, place: int, now_s: float) -> None:
         """See `Ledger.sit`."""
-        self._seats.sit(envoy, sheet, place, now_s)
+        self._sent.sit(envoy, sheet, place, now_s)
         self._let(envoy)
 
     def heard(self, now_s: float) -> None:
@@ -154,15 +151,14 @@ class SharedLedger:
         """See `Ledger.acked`."""
         row, sent = self.copy.rows.get(envoy), self._sent.get(envoy)
         if sent is not None and sent.asks and sent.seq == seq:
-            self._sent[envoy] = Push(envoy, seq, sent.action, asks=False)
+            self._sent.put(envoy, Push(envoy, seq, sent.action, asks=False))
             self._let(envoy)
         if row is None or row.pend < inf or row.silent:  # that of a renewal tells nothing new
             self._note(Event("acked", envoy, (seq,), now_s))
 
     def closed(self, envoy: str, now_s: float) -> None:
         """See `Ledger.closed`."""
-        self._seats.stand_up(envoy)
-        self._sent.pop(envoy, None)
+        self._sent.stand_up(envoy)
         self._ready.pop(envoy, None)
         self._reported.pop(envoy, None)
         self._note(Event("closed", envoy, (), now_s))
@@ -179,18 +175,17 @@ class SharedLedger:
         for envoy, event in list(self._reported.items()):
             if envoy in pushes:
                 del self._reported[envoy]
-            elif envoy in self._sent and self._may_renew(envoy, now_s):
-                pushes[envoy] = self._sent[envoy]
+            elif (sent := self._sent.get(envoy)) and self._may_renew(envoy, now_s):
+                pushes[envoy] = sent
                 event.answered = True
                 del self._reported[envoy]
         for envoy, push in pushes.items():
             if isinstance(push.action, Assign):
-                self._sent[envoy] = push
-                self._leased_until_s[envoy] = now_s + push.action.ttl_s
+                self._sent.put(envoy, push)
+                self._sent.lease(envoy, now_s + push.action.ttl_s)
                 self._let(envoy)
             elif isinstance(push.action, Abandon):
-                self._sent.pop(envoy, None)
-                self._seats.stand_up(envoy)
+                self._sent.stand_up(envoy)
         self.next_tick_s = self._next_tick(now_s)
         return list(pushes.values())
 
@@ -205,7 +200,7 @@ class SharedLedger:
     def _may_renew(self, envoy: str, now_s: float) -> bool:
         """Whether what was sent last may be sent again: not what is over, nor by whom others may have given up."""
         in_touch = self._in_touch_at is None or now_s - self._in_touch_at < OUT_OF_TOUCH_S
-        return in_touch and now_s < self._leased_until_s.get(envoy, -inf)
+        return in_touch and now_s < self._sent.leased_until(envoy)
 
     def _note(self, event: Event) -> None:
         self._events.add(event)
@@ -215,10 +210,10 @@ class SharedLedger:
         """Have its reports noted as long as they are answered by what was sent last, and that is obeyed."""
         sent = self._sent.get(envoy)
         waits = sent is None or sent.asks or envoy in self._ready or envoy in self._reported
-        self._seats.let(envoy, opens=not waits)
+        self._sent.let(envoy, opens=not waits)
 
     def _take_note(self, envoy: str, counts: Counts, at_s: float) -> None:
-        self._leased_until_s[envoy] = at_s + self.options.tuning.ttl_s
+        self._sent.lease(envoy, at_s + self.options.tuning.ttl_s)
         self._events.add(Event("take_report", envoy, counts, at_s, answered=True))
 
     def _is_due(self, now_s: float) -> bool:
@@ -248,7 +243,7 @@ class SharedLedger:
     def _work(self) -> None:
         """Bring the copy up to date: what happened, what others decided, and a plan."""
         copy, now_s = self.copy, self._clock.there(self._now)
-        self._seats.take_all()
+        self._sent.take_all()
         self._events.gather()
         copy.plan_every_s = self.plan_every_s
         if self._clock.stepped or not -CLOCK_BACK_S < now_s - copy.head.at < GAP_S:
@@ -324,13 +319,12 @@ class SharedLedger:
         for envoy, packed in commit.rows.items():
             if packed is None:
                 self._rows.pop(envoy, None)
-                self._unsend(envoy)
-                self._leased_until_s.pop(envoy, None)
+                self._sent.forget(envoy)
             else:
                 self._rows[envoy] = packed
                 renewal = self.copy.rows[envoy].renewal
                 if renewal is not None and renewal == self._sent.get(envoy):
-                    self._sent[envoy] = renewal  # held once
+                    self._sent.put(envoy, renewal)  # held once
         self._head = self._head if commit.head is None else commit.head
         self.copy.changed.clear()
         self._events.committed()
@@ -347,11 +341,12 @@ class SharedLedger:
 
     def _start_anew(self, result: Outdated) -> None:
         """Make the copy from what the store has."""
-        self._seats.take_all()
+        self._sent.take_all()
         stale: dict[str, bytes | None] = {envoy: self._rows.get(envoy) for envoy in self.copy.changed}
         ours: dict[str, bytes] = {}
         if result.whole:
-            ours = {envoy: row for envoy, row in self._rows.items() if envoy in self._sent and envoy not in result.rows}
+            missing = {envoy: row for envoy, row in self._rows.items() if envoy not in result.rows}
+            ours = {envoy: row for envoy, row in missing.items() if self._sent.get(envoy) is not None}
             stale.update(dict.fromkeys(self._rows))
             self._rows.clear()
         self._rows.update(result.rows)
@@ -366,7 +361,7 @@ class SharedLedger:
 
     def _put_back(self, row: Row) -> None:
         """What was sent is in force until its lease is over, whatever the store says."""
-        until_s = self._leased_until_s.get(row.envoy, -inf)
+        until_s = self._sent.leased_until(row.envoy)
         if until_s + self.options.tuning.lease_slack_s <= self._now:
             self._unsend(row.envoy)
             return
@@ -377,7 +372,7 @@ class SharedLedger:
 
     def _unsend(self, envoy: str) -> None:
         """What was sent is no longer what is to be said."""
-        self._sent.pop(envoy, None)
+        self._sent.put(envoy, None)
         self._let(envoy)
 
     def _restore(self, stale: Mapping[str, bytes | None]) -> None:
