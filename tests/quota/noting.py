@@ -10,6 +10,9 @@ from tests.quota.world import Server
 class NotingServer(Server, Protocol):
     """A ledger that can be told of notes."""
 
+    plan_every_s: float
+    next_tick_s: float
+
     def sit(self, envoy: str, sheet: UsageSheet, place: int, now_s: float) -> None: ...
 
     def heard(self, now_s: float) -> None: ...
