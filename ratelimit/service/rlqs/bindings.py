@@ -18,6 +18,7 @@ from ratelimit.service.rlqs.acks import Given, is_more_than
 from ratelimit.service.rlqs.ledgers import BucketLedger, Ledgers
 from ratelimit.service.rlqs.limits import Divided, find
 from ratelimit.service.rlqs.messages import Blanket, assigned, entries_of
+from ratelimit.service.rlqs.order import Order
 from ratelimit.service.rlqs.places import Places
 from ratelimit.settings import QuotaSettings
 
@@ -180,13 +181,16 @@ class Bindings:
         """Take the configuration in force into account: where that changed, each bucket is looked up again."""
         if self._generation != self._shared.generation:
             self._generation = self._shared.generation
-            self.places.in_order = 0
+            self.places.order = None
 
-    def sit_in_order(self, buckets: list[bytes]) -> None:
-        """Give them the first places, if each has a ledger: then what is noted of them is written at once."""
-        before, places, bindings = self.places, Places(), self._bindings
+    def sit_in_order(self, order: Order) -> None:
+        """Give its buckets the first places, if each has a ledger: then what is noted of them is written at once.
+
+        All buckets of the stream change their places, so it has to be the order of most of them.
+        """
+        before, places, bindings, buckets = self.places, Places(), self._bindings, order.buckets
         found = [bindings.get(bucket) for bucket in buckets]
-        if not all(map(self.is_current, found)) or len(set(buckets)) < len(buckets):
+        if not all(map(self.is_current, found)) or len(set(buckets)) < len(buckets) or 2 * len(buckets) < len(bindings):
             return
         for bucket in dict.fromkeys((*buckets, *bindings)):
             binding = bindings[bucket]
@@ -195,8 +199,7 @@ class Bindings:
             places.parts[place], places.sure_per_s[place] = before.parts[was], before.sure_per_s[was]
             if binding.listens:
                 binding.ledger.ledger.sit(binding.row, places, place, moment)
-        places.in_order = len(buckets)
-        self.places = places
+        places.order, self.places = order, places
         # They are kept, and need not be held twice.
         buckets[:] = [binding.bucket for binding in found if binding is not None]
 

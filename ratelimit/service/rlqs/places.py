@@ -4,20 +4,21 @@ from array import array
 from math import inf
 
 from ratelimit.quota.usage_sheet import UsageSheet
+from ratelimit.service.rlqs.order import Order
 
 
 class Places(UsageSheet):
-    """`in_order` says how many buckets have the first places in the order in which they are reported; 0: not known.
+    """The buckets of `order` have the first places, in that order; None where that is not so.
 
     By place: `parts`, the part of a response that it was told last; `numbers` of ledgers; `sure_per_s`, up to which
     rate what it allowed shows nothing: in a second more than it tells.
     """
 
-    __slots__ = ("in_order", "numbers", "parts", "sure_per_s")
+    __slots__ = ("numbers", "order", "parts", "sure_per_s")
 
     def __init__(self) -> None:
         super().__init__()
-        self.in_order = 0
+        self.order: Order | None = None
         self.parts: list[bytes] = []
         self.numbers = array("L")
         self.sure_per_s = array("d")
@@ -34,6 +35,6 @@ class Places(UsageSheet):
 
     def remove(self, place: int) -> None:
         """Its bucket is gone."""
-        self.in_order = 0
+        self.order = None
         self.parts[place] = b""
         self.leave(place)

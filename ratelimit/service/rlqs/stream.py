@@ -100,8 +100,8 @@ class QuotaStream:
             most = self._shared.settings.rlqs_stream_buckets_max
             reports = read_reports(message, most, self._bindings.known, self._order)
             self._order = reports.order
-            if reports.repeats and not self._bindings.places.in_order:
-                self._bindings.sit_in_order(reports.buckets)
+            if reports.repeats and self._bindings.places.order is not reports.order:
+                self._bindings.sit_in_order(reports.order)
             await self._take(reports)
 
     async def _take(self, reports: Reports) -> None:
@@ -128,7 +128,7 @@ class QuotaStream:
         for start in range(0, len(reports), USAGES_AT_ONCE):
             self._bindings.look_anew()
             end, now_s = min(len(reports), start + USAGES_AT_ONCE), self._loop.time()
-            if reports.repeats and reports.even and self._bindings.places.in_order:
+            if reports.even and self._bindings.places.order is reports.order:
                 self._used_in_order(reports, start, end, now_s)
             else:
                 self._used(reports.cut(start, end), now_s)
@@ -245,7 +245,7 @@ class QuotaStream:
     def displace(self) -> None:
         """Another stream says that it is this Envoy, and is told of a row from now on."""
         self._displaced = True
-        self._bindings.places.in_order = 0
+        self._bindings.places.order = None
 
     def _rename(self, bucket: bytes) -> Binding | None:
         """Two Envoys say that they have one name: this one goes without."""

@@ -7,6 +7,7 @@ import pytest
 
 from ratelimit.quota.assignment import Assign
 from ratelimit.quota.ledger import Ledger
+from ratelimit.service.rlqs.order import Order
 from ratelimit.service.rlqs.places import Places
 from ratelimit.service.rlqs.rate_limit_quota import RateLimitQuotaService
 from tests.service.rlqs.streams import PROD, PingedEnvoy, ledger_of, listener_of, quota_service, report, until
@@ -18,9 +19,10 @@ def test_a_place_is_begun_anew_for_each_bucket() -> None:
     first = places.add(7, 0.0)
     places.parts[first], places.sure_per_s[first] = b"told", 3.0
     second = places.add(8, 0.0)
-    places.in_order = 2
+    places.order = Order([b"a", b"b"], [b"a", b"b"])
     places.remove(first)
-    assert (places.in_order, places.parts) == (0, [b"", b""])
+    assert places.order is None
+    assert places.parts == [b"", b""]
     assert places.add(9, 1.0) == first
     assert (places.numbers[first], places.numbers[second], places.sure_per_s[first]) == (9, 8, inf)
 
@@ -85,6 +87,12 @@ def of_users(allowed: int, *, of_last: int | None = None, elapsed_s: int = 5) ->
     return report(*usages, elapsed_s=elapsed_s)
 
 
+def stream_of(service: RateLimitQuotaService) -> Any:
+    """The one stream there is."""
+    listener: Any = next(iter(next(iter(service.ledgers)).listeners.values()))
+    return listener.stream
+
+
 async def answered(envoy: PingedEnvoy, message: bytes) -> list[bytes]:
     """The buckets of the answer to a report, until all have one."""
     envoy.send(message)
@@ -102,19 +110,19 @@ async def test_buckets_that_come_in_the_same_order_are_noted_together(monkeypatc
     await until(lambda: stats.acks >= USERS)
     monkeypatch.setattr(Ledger, "tick", lambda *_: [])
     envoy.written.clear()
-    stream = next(iter(next(iter(service.ledgers)).listeners.values())).stream  # type: ignore[attr-defined]
+    stream = stream_of(service)
     ledgers: list[Any] = [bucket.ledger for bucket in service.ledgers]
     rows = [row for ledger in ledgers for row in ledger.rows.values()]
     for ledger in ledgers:
         ledger.head.learn_until_s = float("-inf")
     for row in rows:
         row.renewed(12)
-    assert stream._bindings.places.in_order == 0
+    assert stream._bindings.places.order is None
     rows[70].begin_anew()
     rows[70].tokens = 60
     assert sorted(await answered(envoy, of_users(2, of_last=0))) == sorted(first)
     places = stream._bindings.places
-    assert places.in_order == USERS
+    assert len(places.order.buckets) == USERS
     assert [row.noted for row in rows] == [at not in (70, USERS - 1) for at in range(USERS)]
     assert list(places.allowed[:70]) == [2] * 70
     assert (rows[70].last, rows[-1].zero) == (pytest.approx(places.at_s[70]), 1)
@@ -134,6 +142,49 @@ async def test_what_has_no_ledger_keeps_the_others_from_having_an_order() -> Non
         envoy.send(mixed)
     await until(lambda: len(envoy.written) >= 2)
     _, listener = listener_of(service)
-    assert listener.stream._bindings.places.in_order == 0
+    assert listener.stream._bindings.places.order is None
+    await envoy.end()
+    service.close()
+
+
+async def test_few_buckets_are_no_order() -> None:
+    """All of the stream would change their places for them."""
+    service, stats = quota_service()
+    envoy = PingedEnvoy(service)
+    for _ in range(3):
+        await answered(envoy, of_users(1, elapsed_s=0))
+    stream = stream_of(service)
+    order = stream._bindings.places.order
+    assert len(order.buckets) == USERS
+    for _ in range(3):
+        envoy.send(report(("user", "u1", 1, 0)))
+    await until(lambda: stats.reports == 6)
+    assert stream._bindings.places.order is order
+    await envoy.end()
+    service.close()
+
+
+async def test_another_order_is_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is counted of a bucket stays that bucket's, whichever order it comes in, and how often."""
+    service, stats = quota_service()
+    envoy = PingedEnvoy(service)
+    names = ["a", "b", "c"]
+    envoy.send(report(*(("user", name, 1, 0) for name in names)))
+    await until(lambda: stats.acks >= len(names))
+    monkeypatch.setattr(Ledger, "tick", lambda *_: [])
+    ledgers: dict[str, Any] = {bucket.divided.key[1][0][1]: bucket.ledger for bucket in service.ledgers}
+    for turn, order in enumerate(["abc", "abc", "abc", "cab", "cab", "cab", "abc", "c", "c", "ca", "ca", "abc", "abc"]):
+        for ledger in ledgers.values():
+            ledger.head.learn_until_s = float("-inf")
+            for row in ledger.rows.values():
+                ledger._reckon((row,))
+                row.renewed(12)
+        envoy.written.clear()
+        counts = {name: 10 * turn + names.index(name) + 1 for name in order}
+        envoy.send(report(*(("user", name, counts[name], 0) for name in order), elapsed_s=5))
+        await until(lambda order=order: len(envoy.written) >= len(order))
+        for name in order:
+            (row,) = ledgers[name].rows.values()
+            assert row.sheet.allowed[row.place] == counts[name]
     await envoy.end()
     service.close()
