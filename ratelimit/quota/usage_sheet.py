@@ -15,6 +15,10 @@ from ratelimit.quota.options import GAP_S
 # What a report can tell; beyond, somebody errs.
 COUNT_MAX = 10**12
 ELAPSED_S_MAX = 3600
+NOTED_MAX = 2**32 - 1
+# The numbers of places, one object for those of all sheets.
+_PLACES: list[int] = []
+
 # A place that is closed takes no note: its ledger has something to say first. One that is noted holds one already.
 CLOSED, OPEN, NOTED = 0, 1, 2
 
@@ -29,8 +33,9 @@ class UsageSheet:
 
     def __init__(self) -> None:
         self.states = bytearray()
-        self.allowed, self.denied = array("q"), array("q")
-        self.elapsed_s, self.at_s = array("d"), array("d")
+        # Small, as there are a hundred thousand of them: NOTED_MAX is what these hold.
+        self.allowed, self.denied = array("I"), array("I")
+        self.elapsed_s, self.at_s = array("f"), array("d")
         self._free: list[int] = []
 
     def sit(self, now_s: float) -> int:
@@ -44,7 +49,9 @@ class UsageSheet:
             counts.append(0)
         self.elapsed_s.append(0.0)
         self.at_s.append(now_s)
-        return len(self.states) - 1
+        place = len(self.states) - 1
+        _PLACES.extend(range(len(_PLACES), place + 1))
+        return _PLACES[place]
 
     def leave(self, place: int) -> None:
         """The bucket is gone: the place is another's."""
@@ -55,18 +62,19 @@ class UsageSheet:
         """Note a report, to be answered by what was told before; False where its ledger is to hear of it at once."""
         if self.states[place] != OPEN or not is_plain(allowed, denied, elapsed_s, now_s - self.at_s[place]):
             return False
+        if allowed > NOTED_MAX or denied > NOTED_MAX:
+            return False
         self.allowed[place], self.denied[place] = allowed, denied
         self.elapsed_s[place], self.at_s[place] = elapsed_s, now_s
         self.states[place] = NOTED
         return True
 
     def take_all(self, first: int, counts: tuple[Sequence[int], Sequence[int]], elapsed_s: float, now_s: float) -> int:
-        """`take` for the places from this one on, for what they allowed and denied; how many, up to one that is not.
-
-        The counts are bounded.
-        """
+        """`take` for the places from this one on, for what they allowed and denied; how many, up to one that is not."""
         allowed, denied = counts
         end = first + len(allowed)
+        if end > first and (max(allowed) > NOTED_MAX or max(denied) > NOTED_MAX):
+            end = first + next(at for at, each in enumerate(zip(allowed, denied, strict=True)) if max(each) > NOTED_MAX)
         for state in CLOSED, NOTED:
             found = self.states.find(state, first, end)
             end = end if found < 0 else found
@@ -80,8 +88,8 @@ class UsageSheet:
         if not 0 <= now_s - max(moments) <= now_s - min(moments) < GAP_S:
             return 0
         self.states[first:end] = bytes((NOTED,)) * many
-        self.allowed[first:end], self.denied[first:end] = array("q", allowed[:many]), array("q", denied[:many])
-        self.elapsed_s[first:end], self.at_s[first:end] = array("d", (elapsed_s,)) * many, array("d", (now_s,)) * many
+        self.allowed[first:end], self.denied[first:end] = array("I", allowed[:many]), array("I", denied[:many])
+        self.elapsed_s[first:end], self.at_s[first:end] = array("f", (elapsed_s,)) * many, array("d", (now_s,)) * many
         return many
 
 

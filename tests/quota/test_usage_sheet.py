@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 from ratelimit.quota.assignment import Push
 from ratelimit.quota.ledger import Ledger
 from ratelimit.quota.options import GAP_S, AckMode, LedgerOptions
-from ratelimit.quota.usage_sheet import CLOSED, COUNT_MAX, NOTED, OPEN, UsageSheet, is_plain
+from ratelimit.quota.usage_sheet import CLOSED, COUNT_MAX, NOTED, NOTED_MAX, OPEN, UsageSheet, is_plain
 from tests.quota.noting import Noting
 
 ENVOYS = 3
+STATES = [CLOSED, OPEN, OPEN, OPEN, NOTED]
 
 
 def test_a_place_holds_one_report() -> None:
@@ -44,7 +45,10 @@ def test_only_what_tells_of_demand_is_plain() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from([CLOSED, OPEN, OPEN, OPEN, NOTED]), st.sampled_from([0, 1, 7])), max_size=8),
+    st.lists(
+        st.tuples(st.sampled_from([CLOSED, OPEN, OPEN, OPEN, NOTED]), st.sampled_from([0, 1, 7, NOTED_MAX + 1])),
+        max_size=8,
+    ),
     st.sampled_from([0.0, 1.0, 5.0, 4000.0]),
     st.sampled_from([0.0, 6.0, 20.0]),
 )

@@ -20,8 +20,8 @@ class Places(UsageSheet):
         super().__init__()
         self.order: Order | None = None
         self.parts: list[bytes] = []
-        self.numbers = array("L")
-        self.sure_per_s = array("d")
+        self.numbers = array("I")
+        self.sure_per_s = array("f")
 
     def add(self, number: int, now_s: float) -> int:
         """A place for a bucket of this ledger."""

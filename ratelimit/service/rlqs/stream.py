@@ -259,7 +259,7 @@ class QuotaStream:
     def _fall_back(self, reason: str) -> None:
         self._by_report, self._detects = True, False
         places = self._bindings.places
-        places.sure_per_s[:] = array("d", [inf]) * len(places.sure_per_s)
+        places.sure_per_s[:] = array("f", [inf]) * len(places.sure_per_s)
         self._shared.stats.ack_fallbacks += 1
         told = {"reason": reason, "envoy": self.name, "peer": self._context.peer()}
         self._shared.tell_once("assignments of a stream count as obeyed by its reports, not by PING", **told)
