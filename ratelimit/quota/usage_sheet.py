@@ -73,7 +73,9 @@ class UsageSheet:
         """`take` for the places from this one on, for what they allowed and denied; how many, up to one that is not."""
         allowed, denied = counts
         end = first + len(allowed)
-        if end > first and (max(allowed) > NOTED_MAX or max(denied) > NOTED_MAX):
+        if end == first or self.states[first] != OPEN:
+            return 0
+        if max(allowed) > NOTED_MAX or max(denied) > NOTED_MAX:
             end = first + next(at for at, each in enumerate(zip(allowed, denied, strict=True)) if max(each) > NOTED_MAX)
         for state in CLOSED, NOTED:
             found = self.states.find(state, first, end)
