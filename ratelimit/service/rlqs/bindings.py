@@ -265,6 +265,8 @@ class Bindings:
             self._bindings[bucket] = binding = Binding(self._receiver, bucket, ledger, row, place)
             shared.rows[self.domain] = shared.rows.get(self.domain, 0) + 1
             shared.stats.rows += 1
+        elif binding.weight != weight:
+            ledger.ledger.weigh(binding.row, weight)
         binding.generation, binding.weight = shared.generation, weight
         return binding
 

@@ -6,7 +6,7 @@ from ratelimit.descriptors.loader import ConfigFile, load_config
 from ratelimit.quota.assignment import Assign
 from ratelimit.service.rlqs.bindings import Binding
 from ratelimit.service.rlqs.messages import bucket_of
-from tests.service.rlqs.streams import CONFIG, Envoy, PingedEnvoy, quota_service, report, until
+from tests.service.rlqs.streams import CONFIG, PROD, Envoy, PingedEnvoy, ledger_of, quota_service, report, until
 
 
 def users(*names: str) -> bytes:
@@ -82,6 +82,26 @@ async def test_a_reload_is_in_force_with_the_next_report() -> None:
     load(CONFIG.replace("unlimited: true", "unit: second, requests_per_unit: 50"))
     envoy.send(report(("name", "free", 1, 0)))
     await until(lambda: stats.rows == 1)
+    await envoy.end()
+    service.close()
+
+
+async def test_a_weight_that_changed_counts_with_the_next_report() -> None:
+    """Also where that is only noted, and where it is no more than that of others."""
+    service, stats = quota_service(rlqs_class_metadata="x-class")
+    envoy = PingedEnvoy(service, {"x-class": "edge"})
+    await envoy.told(report(PROD))
+    await until(lambda: stats.acks == 1)
+    ledger: Any = ledger_of(service).ledger
+    (row,) = ledger.rows.values()
+    assert row.weight == 2.0
+    for weight in (3.0, 1.0):
+        text = CONFIG.replace("weights: {edge: 2}", f"weights: {{edge: {weight:g}}}")
+        service.swap(load_config([ConfigFile("f.yaml", text.encode())]))
+        row.renewed(12)
+        envoy.written.clear()
+        await envoy.told(report(("name", "prod", 5, 0), elapsed_s=5))
+        assert row.weight == weight
     await envoy.end()
     service.close()
 
