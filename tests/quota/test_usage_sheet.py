@@ -46,7 +46,7 @@ def test_only_what_tells_of_demand_is_plain() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from([CLOSED, OPEN, OPEN, OPEN, NOTED]), st.sampled_from([0, 1, 7, NOTED_MAX + 1])),
+        st.tuples(st.sampled_from(STATES), st.sampled_from([0, 1, 7, NOTED_MAX + 1])),
         max_size=8,
     ),
     st.sampled_from([0.0, 1.0, 5.0, 4000.0]),

@@ -190,7 +190,11 @@ class Bindings:
         """
         before, places, bindings, buckets = self.places, Places(), self._bindings, order.buckets
         found = [bindings.get(bucket) for bucket in buckets]
-        if not all(map(self.is_current, found)) or len(set(buckets)) < len(buckets) or 2 * len(buckets) < len(bindings):
+        if (
+            not all(each is not None and self.is_current(each) for each in found)
+            or len(set(buckets)) < len(buckets)
+            or 2 * len(buckets) < len(bindings)
+        ):
             return
         for bucket in dict.fromkeys((*buckets, *bindings)):
             binding = bindings[bucket]
@@ -203,9 +207,9 @@ class Bindings:
         # They are kept, and need not be held twice.
         buckets[:] = [binding.bucket for binding in found if binding is not None]
 
-    def is_current(self, binding: Binding | None) -> bool:
+    def is_current(self, binding: Binding) -> bool:
         """Whether it may be reported without a look at the configuration in force, and is who is told."""
-        return binding is not None and binding.listens and binding.generation == self._shared.generation
+        return binding.listens and binding.generation == self._shared.generation
 
     def current(self, bucket: bytes) -> Binding | None:
         """The binding under the configuration in force; None where no ledger divides the bucket. Raises RpcError."""

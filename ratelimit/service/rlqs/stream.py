@@ -150,10 +150,10 @@ class QuotaStream:
 
     def _used(self, usages: Iterable[Usage], now_s: float) -> None:
         """Tell ledgers of some buckets, and buckets what holds for them: most often the same as before."""
-        places, known, generation = self._bindings.places, self._bindings.known, self._shared.generation
+        places, known = self._bindings.places, self._bindings.known
         for bucket, allowed, denied, elapsed_s in usages:
             binding = known.get(bucket)
-            if binding is None or binding.generation != generation or not binding.listens:
+            if binding is None or not self._bindings.is_current(binding):
                 binding = self._find(bucket)
                 if binding is None:
                     self._tell_rule(bucket, allowed + denied, now_s)
@@ -213,8 +213,8 @@ class QuotaStream:
     def _judge(self, binding: Binding, allowed: int, elapsed_s: float, now_s: float) -> None:
         """See from what it allowed whether it obeys."""
         places = self._bindings.places
-        if now_s - places.at_s[binding.place] > TTL_S:
-            return  # for so long nothing was in force
+        if not self._detects or now_s - places.at_s[binding.place] > TTL_S:
+            return  # it shows nothing more; or for so long nothing was in force
         if binding.contradicts(allowed, elapsed_s, now_s):
             self._fall_back("its report contradicts the answer to a PING: something between has answered")
         else:

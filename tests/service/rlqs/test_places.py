@@ -7,6 +7,7 @@ import pytest
 
 from ratelimit.quota.assignment import Assign
 from ratelimit.quota.ledger import Ledger
+from ratelimit.service.rlqs.bindings import Binding
 from ratelimit.service.rlqs.order import Order
 from ratelimit.service.rlqs.places import Places
 from ratelimit.service.rlqs.rate_limit_quota import RateLimitQuotaService
@@ -186,5 +187,21 @@ async def test_another_order_is_another_one(monkeypatch: pytest.MonkeyPatch) -> 
         for name in order:
             (row,) = ledgers[name].rows.values()
             assert row.sheet.allowed[row.place] == counts[name]
+    await envoy.end()
+    service.close()
+
+
+async def test_a_stream_falls_back_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many of its buckets show that it does not obey; they show nothing more from then on."""
+    service, stats = quota_service()
+    envoy = PingedEnvoy(service)
+    for _ in range(2):
+        await answered(envoy, of_users(1, elapsed_s=0))
+    places = stream_of(service)._bindings.places
+    monkeypatch.setattr(Binding, "contradicts", lambda *_: True)
+    await answered(envoy, of_users(2))
+    await answered(envoy, of_users(3))
+    assert stats.ack_fallbacks == 1
+    assert set(places.sure_per_s) == {inf}
     await envoy.end()
     service.close()
