@@ -53,6 +53,7 @@ def reckon(rows: Iterable[Row], tuning: Tuning, lease_s: float) -> list[Row]:
         sheet, place = row.sheet, row.place
         if sheet is None or sheet.states[place] != NOTED:
             continue
+        # `take_in` written out: without its calls it takes an eighth less, for each report of `make bench-rlqs`.
         at_s, elapsed_s, tokens = sheet.at_s[place], sheet.elapsed_s[place], row.tokens
         row.offered += tokens / FILL_INTERVAL_S * (at_s - row.since)
         observe(row, sheet.allowed[place], sheet.denied[place], duration(elapsed_s, at_s - row.last), tuning)
