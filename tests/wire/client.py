@@ -15,6 +15,8 @@ latest, or when the connection does, and then says what had come.
 
 import asyncio
 import contextlib
+import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -104,13 +106,18 @@ class WireClient(asyncio.Protocol):
         self._pings = 0
         self._sending = True  # nothing goes before the preface
         self._unsent = b""
+        self._beside: socket.socket | None = None  # the same connection, once more
 
     def connection_made(self, transport: Any) -> None:
         self.transport: asyncio.Transport = transport
+        if transport.get_extra_info("ssl_object") is None:
+            self._beside = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+            self._beside.setblocking(False)
         self._writable.set()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.gone.set()
+        self._read_what_is_left()
         self._changed.set()
         self._writable.set()
 
@@ -222,6 +229,13 @@ class WireClient(asyncio.Protocol):
             state = "the connection ended" if self.closed else f"{WAIT_S_MAX} s passed"
             raise AssertionError(f"{state} before {wanted}; until then came {self.frames[-20:]}")
 
+    def _read_what_is_left(self) -> None:
+        """A write that fails ends a transport, and what had come before is still unread if we were slow."""
+        if self._beside is not None:
+            with self._beside, contextlib.suppress(OSError):
+                while data := self._beside.recv(2**16):
+                    self.data_received(data)
+
     def _pieces(self, sent: bytes) -> Iterator[bytes]:
         if not self._bytewise:
             yield sent
@@ -254,7 +268,7 @@ class WireClient(asyncio.Protocol):
 
     def _acknowledge(self, frame: bytes) -> None:
         self._unsent += frame
-        if self._unsent and not self._sending:  # else it would stand in the middle of another frame
+        if self._unsent and not self._sending and not self.closed:  # else it would stand in the middle of another frame
             self.transport.write(self._unsent)
             self._unsent = b""
 

@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -57,6 +58,19 @@ async def test_how_a_connection_ended_is_known() -> None:
         assert await client.ending() == Ending(ErrorCodes.PROTOCOL_ERROR)
     async with speaking(frames.settings()) as port, connected(port) as client:
         assert await client.ending() == Ending(None)
+
+
+async def test_what_came_before_a_write_failed_is_read() -> None:
+    """A peer that says why and cuts off is heard, also by who was busy writing all the while."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        async with connected(listening.getsockname()[1]) as client:
+            peer, _ = listening.accept()
+            with peer:
+                await client.send(b"unread, so that closing resets")
+                peer.recv(1)
+                peer.sendall(frames.goaway(0, ErrorCodes.ENHANCE_YOUR_CALM))
+            client.transport.write(b"too late")
+            assert await client.ending() == Ending(ErrorCodes.ENHANCE_YOUR_CALM)
 
 
 async def test_what_did_not_come_is_told_with_what_came() -> None:
