@@ -100,8 +100,10 @@ class LoadEnvoy:
     def report(self, now_s: float) -> bytes:
         """A serialised report of all buckets; the first is of one request each, as those of new buckets are."""
         parts = [b"\x0a" + varint(len(DOMAIN)) + DOMAIN.encode()]
-        elapsed_s = REPORT_S if self.reported else 0.0
-        elapsed = b"\x12\x02\x08" + varint(int(elapsed_s))
+        # Envoy's timer, which does not come early, and whose whole seconds it tells; ours may be late too.
+        elapsed_s = now_s - self._since_s if self.reported else 0.0
+        told_s = int(elapsed_s + 2 * JITTER_S)
+        elapsed = b"\x12\x02\x08" + varint(told_s) if told_s else b"\x12\x00"
         given = [
             before + rate * (now_s - at)
             for before, rate, at in zip(self._given, self._rates, self._from_s, strict=True)
@@ -110,7 +112,11 @@ class LoadEnvoy:
         for field, wanted, most in zip(self._fields, self._wanted, given, strict=True):
             count = max(0, round(wanted * elapsed_s + sqrt(wanted * elapsed_s) * self._noise())) if elapsed_s else 1
             allowed = int(min(count, most)) if elapsed_s else 1
-            usage = field + elapsed + b"\x18" + varint(allowed) + b"\x20" + varint(count - allowed)
+            usage = field + elapsed
+            if allowed:  # as Envoy has it: what is nothing is not said
+                usage += b"\x18" + varint(allowed)
+            if count > allowed:
+                usage += b"\x20" + varint(count - allowed)
             parts.append(b"\x12" + varint(len(usage)) + usage)
         return b"".join(parts)
 

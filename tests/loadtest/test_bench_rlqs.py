@@ -17,7 +17,7 @@ def sample(rate: float) -> Sample:
     return Sample(rate, 10.0, 1.0, 2.0, 0.99)
 
 
-FOUND = Found(LAP, 0.4, 250.0, [sample(100.0)] * 3, [sample(75.0)] * 3, LAP)
+FOUND = Found(LAP, 0.4, 250.0, [sample(100.0)] * 3, [sample(75.0)] * 3, LAP, 35.0)
 
 
 def test_what_is_asked_stands_beside_what_was_found() -> None:
@@ -33,7 +33,7 @@ def test_what_is_asked_stands_beside_what_was_found() -> None:
     [
         dataclasses.replace(FOUND, cpu_part=0.51),
         dataclasses.replace(FOUND, rss_mb=301.0),
-        dataclasses.replace(FOUND, beside=[sample(69.0)]),
+        dataclasses.replace(FOUND, beside=[sample(69.0)] * 3),
         dataclasses.replace(FOUND, lap=dataclasses.replace(LAP, late=1)),
         dataclasses.replace(FOUND, lap=dataclasses.replace(LAP, max_ms=201.0)),
         dataclasses.replace(FOUND, lap=dataclasses.replace(LAP, reports=0)),
