@@ -9,6 +9,8 @@ from ratelimit.quota.row import Row
 
 # An Envoy whose stream ended connects again at its next report; after that and this it is taken to be gone.
 _RECONNECT_SLACK_S = 0.6
+# All who live have reported in a report's time and this.
+_REPORTED_SLACK_S = 1.0
 # A report that was sent so shortly before the end may be lost with the stream, so that the next one is another later.
 _LOST_WITH_STREAM_S = 0.5
 
@@ -57,7 +59,7 @@ def has_learnt(head: Head, rows: Collection[Row], options: LedgerOptions, now_s:
     tuning = options.tuning
     if 0 < options.envoys_expected <= len(rows) and not any(row.unknown for row in rows):
         return True
-    early_s = tuning.ttl_s - tuning.report_s - tuning.overdue_s
+    early_s = tuning.ttl_s - tuning.report_s - _REPORTED_SLACK_S
     return now_s >= head.learn_until_s - (0 if head.shown else early_s)
 
 

@@ -32,15 +32,15 @@ ABANDON_AFTER = 2
 _NEAR_FULL = 0.3
 # One newcomer in the learning phase gets at most this part of what is left for all.
 _LEARNING_EACH = 0.25
-_SLOTS = "changed head lease_s next_tick_s options plan_every_s replica rows"
+_SLOTS = "changed head late_s lease_s next_tick_s options plan_every_s replica rows"
 _INSIDE = "_live _out _reported _to_answer _wanted _watch"
 
 
 class Ledger:
     """The ledger of one bucket, in this process. It names its own rows by `replica`, where several share them.
 
-    `plan_every_s` may be raised where many buckets are active. `next_tick_s` is when `tick` has something to do.
-    `lease_s` is how long rows are taken to hold what they were told.
+    `plan_every_s` may be raised where many buckets are active, `late_s` where reports wait here. `next_tick_s` is when
+    `tick` has something to do. `lease_s` is how long rows are taken to hold what they were told.
     """
 
     __slots__ = (*_SLOTS.split(), *_INSIDE.split())
@@ -51,15 +51,14 @@ class Ledger:
         self.rows: dict[str, Row] = {}
         self.head = Head(learn_until_s=learn_until_s)
         self.plan_every_s = options.tuning.plan_every_s
-        self.lease_s: float = options.tuning.ttl_s
-        self.next_tick_s = inf
+        self.lease_s, self.late_s = float(options.tuning.ttl_s), 0.0
+        self.next_tick_s, self._wanted = inf, False
         # Envoys whose row changed since somebody emptied this.
         self.changed: set[str] = set()
         # Rows that were answered by what they have, without a look at whether they need a larger bucket.
         self._reported: list[Row] = []
         self._to_answer: dict[str, None] = {}
         self._out: dict[str, tuple[int, Action]] = {}
-        self._wanted = False
         # How many could be told something when that was last counted.
         self._live = 1
         self._watch = Watch()
@@ -77,7 +76,8 @@ class Ledger:
     def sit(self, envoy: str, sheet: UsageSheet, place: int, now_s: float) -> None:
         """Reports of an Envoy, which has just reported here, may be noted there from now on."""
         if row := self.rows.get(envoy):
-            self._reckon((row,))
+            if row.noted:
+                self._reckon((row,))
             row.sit(sheet, place)
             sheet.at_s[place] = now_s
 
@@ -92,7 +92,7 @@ class Ledger:
         self._see(now_s)
         allowed, denied, elapsed_s = bounded(allowed, denied, elapsed_s)
         row = self.rows.get(envoy)
-        if row is not None:
+        if row is not None and row.noted:
             self._reckon((row,))
         if row is None:
             row = self._join(envoy, allowed, denied, elapsed_s)
@@ -285,14 +285,15 @@ class Ledger:
 
     def _look(self, now_s: float, *, reckons: bool) -> None:
         """Ask whoever is overdue, give up whoever does not answer, release what leases that are over held."""
+        rows, self._watch.late_s = self.rows.values(), self.late_s
         if reckons:
-            self._reckon(self.rows.values())
-        quiet_s = self._watch.quiet_until(self.rows.values(), now_s, self.options)
+            self._reckon(rows)
+        quiet_s = self._watch.quiet_until(rows, now_s, self.options)
         if now_s < quiet_s:
             self._watch.next_s = max(quiet_s, now_s + self.options.tuning.watch_every_s, now_s + self.plan_every_s)
             return
         if not reckons:
-            self._reckon(self.rows.values())
+            self._reckon(rows)
         for row in self._watch.due(self.rows, now_s, self.options, self.replica):
             if row.silent:
                 self._forget(row)
@@ -319,8 +320,8 @@ class Ledger:
         for change in divide(rows, over, self.options):
             self._assign(change.row, change.rate)
         # Each change costs tokens: while they cost too much, changes wait for more reports.
-        every_s = self.plan_every_s if over == 0 else max(self.plan_every_s, self.options.tuning.plan_every_over_s)
-        self.head.next_plan_s = now_s + every_s
+        least_s = 0.0 if over == 0 else self.options.tuning.plan_every_over_s
+        self.head.next_plan_s = now_s + max(self.plan_every_s, least_s)
         self._wanted = over > 0
 
     def _answer(self, row: Row, now_s: float) -> None:

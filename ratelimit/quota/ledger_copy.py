@@ -7,6 +7,7 @@ from ratelimit.quota.assignment import Push
 from ratelimit.quota.demand import take_in
 from ratelimit.quota.head import Head
 from ratelimit.quota.ledger import Ledger
+from ratelimit.quota.options import GAP_S
 from ratelimit.quota.row import Row
 from ratelimit.quota.usage_sheet import is_plain
 
@@ -19,7 +20,8 @@ class LedgerCopy(Ledger):
     def take_report(self, envoy: str, allowed: int, denied: int, elapsed_s: float, now_s: float) -> Push | None:
         """The same as a ledger's; most were only noted when they came."""
         row, head = self.rows.get(envoy), self.head
-        if row is None or row.renewal is None or not is_plain(allowed, denied, elapsed_s, now_s - head.at):
+        since_s = now_s - head.at
+        if row is None or row.renewal is None or since_s >= GAP_S or not is_plain(allowed, denied, elapsed_s, since_s):
             return super().take_report(envoy, allowed, denied, elapsed_s, now_s)
         head.at = now_s
         take_in(row, (allowed, denied, elapsed_s), now_s, self.options.tuning)

@@ -52,11 +52,12 @@ class Tuning:
     gain_min: float = 0.06
     step_sigmas: float = 3.2
     run_sigmas: float = 1.3
-    # An Envoy that did not report for so long after its time is asked whether it is there.
-    overdue_s: float = 1.0
+    # An Envoy that did not report for so long after its time is asked whether it is there: soon enough to renew its
+    # lease then, late enough that a service which is late itself does not ask all of them.
+    overdue_s: float = 3.0
     watch_every_s: float = 0.5
     # A push whose PING was not acknowledged for so long: the Envoy is silent.
-    ack_within_s: float = 1.0
+    ack_within_s: float = 3.0
     report_acks_after_s: float = 1.0
     # While the state is lost, newcomers get this part of the limit together.
     learning_part: float = 0.05

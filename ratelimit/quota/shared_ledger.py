@@ -57,7 +57,7 @@ class SharedLedger:
         self._place = place
         self._wake = wake
         self._learn_until_s = learn_until_s
-        self.plan_every_s = options.tuning.plan_every_s
+        self.plan_every_s, self.late_s = options.tuning.plan_every_s, 0.0
         self.next_tick_s = inf
         self.copy = LedgerCopy(options, replica=place.replica)
         # What the store has, as far as is known.
@@ -245,7 +245,7 @@ class SharedLedger:
         copy, now_s = self.copy, self._clock.there(self._now)
         self._sent.take_all()
         self._events.gather()
-        copy.plan_every_s = self.plan_every_s
+        copy.plan_every_s, copy.late_s = self.plan_every_s, self.late_s
         if self._clock.stepped or not -CLOCK_BACK_S < now_s - copy.head.at < GAP_S:
             # Nobody committed for long: what others sent meanwhile is not known.
             copy.renew_leases(now_s)

@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Sequence
 from operator import add
 
-from ratelimit.quota.options import GAP_S
+from ratelimit.quota.options import TUNING
 
 # What a report can tell; beyond, somebody errs.
 COUNT_MAX = 10**12
@@ -19,19 +19,22 @@ NOTED_MAX = 2**32 - 1
 # The numbers of places, one object for those of all sheets.
 _PLACES: list[int] = []
 
-# A place that is closed takes no note: its ledger has something to say first. One that is noted holds one already.
+# A place that is closed takes no note: its ledger has something to say first. One that is noted holds what was reported
+# since its ledger asked: two reports that nobody asked about between are one of a longer time.
 CLOSED, OPEN, NOTED = 0, 1, 2
 
 
 class UsageSheet:
     """A place for each bucket: what was allowed and denied in so many seconds, as of the last report, and its moment.
 
-    `states` are opened and closed by ledgers.
+    `states` are opened and closed by ledgers. Whose report comes more than `lease_s` after the one before is not
+    answered by what it was told then: where others share a ledger, they may have given that away.
     """
 
-    __slots__ = ("_free", "allowed", "at_s", "denied", "elapsed_s", "states")
+    __slots__ = ("_free", "allowed", "at_s", "denied", "elapsed_s", "lease_s", "states")
 
-    def __init__(self) -> None:
+    def __init__(self, lease_s: float = TUNING.ttl_s) -> None:
+        self.lease_s = lease_s
         self.states = bytearray()
         # Small, as there are a hundred thousand of them: NOTED_MAX is what these hold.
         self.allowed, self.denied = array("I"), array("I")
@@ -60,8 +63,14 @@ class UsageSheet:
 
     def take(self, place: int, allowed: int, denied: int, elapsed_s: float, now_s: float) -> bool:
         """Note a report, to be answered by what was told before; False where its ledger is to hear of it at once."""
-        if self.states[place] != OPEN or not is_plain(allowed, denied, elapsed_s, now_s - self.at_s[place]):
+        state = self.states[place]
+        since_s = now_s - self.at_s[place]
+        if state == CLOSED or since_s >= self.lease_s or not is_plain(allowed, denied, elapsed_s, since_s):
             return False
+        if state == NOTED:
+            allowed += self.allowed[place]
+            denied += self.denied[place]
+            elapsed_s += self.elapsed_s[place]
         if allowed > NOTED_MAX or denied > NOTED_MAX:
             return False
         self.allowed[place], self.denied[place] = allowed, denied
@@ -70,28 +79,34 @@ class UsageSheet:
         return True
 
     def take_all(self, first: int, counts: tuple[Sequence[int], Sequence[int]], elapsed_s: float, now_s: float) -> int:
-        """`take` for the places from this one on, for what they allowed and denied; how many, up to one that is not."""
-        allowed, denied = counts
-        end = first + len(allowed)
-        if end == first or self.states[first] != OPEN:
+        """`take` for the places from this one on, for what they allowed and denied; how many were noted so.
+
+        It ends where one is not, or is in another state than the first: the rest is for another call.
+        """
+        state, most = self.states[first : first + 1], len(counts[0])
+        if not most or state[0] == CLOSED or not 1 <= elapsed_s <= ELAPSED_S_MAX:
             return 0
-        if max(allowed) > NOTED_MAX or max(denied) > NOTED_MAX:
-            end = first + next(at for at, each in enumerate(zip(allowed, denied, strict=True)) if max(each) > NOTED_MAX)
-        for state in CLOSED, NOTED:
-            found = self.states.find(state, first, end)
-            end = end if found < 0 else found
-        requests = list(map(add, allowed, denied))[: end - first]
-        if 0 in requests:
-            end = first + requests.index(0)
-        many = end - first
-        if not many or not 1 <= elapsed_s <= ELAPSED_S_MAX:
-            return 0
+        end = first + most - len(self.states[first : first + most].lstrip(state))
         moments = self.at_s[first:end]
-        if not 0 <= now_s - max(moments) <= now_s - min(moments) < GAP_S:
+        if not 0 <= now_s - max(moments) <= now_s - min(moments) < self.lease_s:
             return 0
+        allowed, denied = (each[: end - first] for each in counts)
+        requests = list(map(add, allowed, denied))
+        noted = state[0] == NOTED
+        if noted:
+            allowed = list(map(add, allowed, self.allowed[first:end]))
+            denied = list(map(add, denied, self.denied[first:end]))
+        many = end - first
+        if 0 in requests:
+            many = requests.index(0)
+        if max(allowed) > NOTED_MAX or max(denied) > NOTED_MAX:
+            beyond = (at for at, each in enumerate(zip(allowed, denied, strict=True)) if max(each) > NOTED_MAX)
+            many = min(many, next(beyond))
+        end = first + many
+        seconds = [elapsed_s + before for before in self.elapsed_s[first:end]] if noted else (elapsed_s,) * many
         self.states[first:end] = bytes((NOTED,)) * many
         self.allowed[first:end], self.denied[first:end] = array("I", allowed[:many]), array("I", denied[:many])
-        self.elapsed_s[first:end], self.at_s[first:end] = array("f", (elapsed_s,)) * many, array("d", (now_s,)) * many
+        self.elapsed_s[first:end], self.at_s[first:end] = array("f", seconds), array("d", (now_s,)) * many
         return many
 
 
@@ -101,5 +116,5 @@ def is_plain(allowed: int, denied: int, elapsed_s: float, since_s: float) -> boo
         (0 < allowed <= COUNT_MAX or allowed == 0 < denied)
         and 0 <= denied <= COUNT_MAX
         and 1 <= elapsed_s <= ELAPSED_S_MAX
-        and 0 <= since_s < GAP_S
+        and since_s >= 0
     )

@@ -16,12 +16,12 @@ _last, _silent = attrgetter("last"), attrgetter("silent")
 
 
 class Watch:
-    """Of the rows of one ledger. `next_s` is when to look at them again."""
+    """Of the rows of one ledger. `next_s` is when to look at them again; `late_s` how late this service itself is."""
 
-    __slots__ = ("_asked", "_others_s", "next_s")
+    __slots__ = ("_asked", "_others_s", "late_s", "next_s")
 
     def __init__(self) -> None:
-        self.next_s = inf
+        self.next_s, self.late_s = inf, 0.0
         # Who was asked something since it was last looked at; some have answered.
         self._asked: list[Row] = []
         # Reports only move this further away.
@@ -52,18 +52,18 @@ class Watch:
         tuning = options.tuning
         if self.looks_at_all(now_s):
             heard_s = -inf if any(map(_silent, rows)) else min(map(_last, rows), default=inf)
-            self._others_s = heard_s + tuning.overdue_s + tuning.report_s
+            self._others_s = heard_s + tuning.overdue_s + tuning.report_s + self.late_s
         self._asked = [row for row in self._asked if row.pend < inf]
         if options.ack is AckMode.REPORT or not self._asked:
             return self._others_s
-        return min(self._others_s, min(row.pend for row in self._asked) + tuning.ack_within_s)
+        return min(self._others_s, min(row.pend for row in self._asked) + tuning.ack_within_s + self.late_s)
 
     def due(self, rows: Mapping[str, Row], now_s: float, options: LedgerOptions, replica: str) -> Iterator[Row]:
         """Whoever is overdue, and whoever is silent and holds nothing more; each is dealt with before the next."""
         tuning, next_s = options.tuning, inf
         for row in list(rows.values()):
             if not row.silent:
-                due_s = overdue_at(row, options)
+                due_s = overdue_at(row, options) + self.late_s
                 if now_s >= due_s:
                     yield row
                     due_s = now_s + tuning.ack_within_s

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from ratelimit.quota.assignment import Abandon, Assign, Push
-from ratelimit.quota.usage_sheet import UsageSheet
+from ratelimit.quota.usage_sheet import NOTED, UsageSheet
 from tests.quota.world import Server
 
 
@@ -45,6 +45,10 @@ class Noting:
         self.ledger.sit(envoy, self.sheet, place, now_s)
         self._keep([] if push is None else [push])
         return push
+
+    def holds(self, envoy: str) -> bool:
+        """Whether a report of it waits to be asked for."""
+        return envoy in self._places and self.sheet.states[self._places[envoy]] == NOTED
 
     def acked(self, envoy: str, seq: int, now_s: float) -> None:
         """As a ledger's."""

@@ -23,9 +23,9 @@ def test_a_lease_ends_with_its_slack() -> None:
     assert back_by(silent, 80.0, TUNING) == 95.6
 
 
-@pytest.mark.parametrize(("ack", "pend", "due_s"), [("ping", inf, 96.0), ("ping", 93.0, 94.0), ("report", 93.0, 96.0)])
+@pytest.mark.parametrize(("ack", "pend", "due_s"), [("ping", inf, 98.0), ("ping", 93.0, 96.0), ("report", 93.0, 98.0)])
 def test_who_is_overdue(ack: str, pend: float, due_s: float) -> None:
-    """A report's time and a second after the last one; a question or a push that waits for its PING after a second."""
+    """Three seconds after a report was due, or after a question or a push that waits for its PING."""
     options = LedgerOptions(1.0, ack=AckMode(ack))
     assert overdue_at(Row("e", last=90.0, pend=pend), options) == due_s
     assert overdue_at(Row("e", last=90.0, probed=95.0), options) == 100.0

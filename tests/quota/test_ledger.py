@@ -163,14 +163,15 @@ def test_who_does_not_report_is_asked_and_given_up() -> None:
     """A PING tells whether it is there; its lease is waited for, and nothing is sent to it."""
     ledger = made()
     now_s = settled(ledger, 2)
-    (probe,) = [push for push in ledger.tick(now_s + 6) if push.envoy == "e1"]
+    ledger.tick(now_s + 4)
+    (probe,) = [push for push in ledger.tick(now_s + 8) if push.envoy == "e1"]
     assert probe.action == Probe()
     assert not ledger.rows["e1"].silent
-    ledger.report("e0", 50, 0, 5, now_s + 6.1)
-    ledger.tick(now_s + 7)
+    ledger.report("e0", 50, 0, 5, now_s + 8.1)
+    ledger.tick(now_s + 11)
     assert ledger.rows["e1"].silent
-    ledger.report("e0", 50, 0, 5, now_s + 11)
-    assert [push.envoy for push in ledger.tick(now_s + 11)] == ["e0"]
+    ledger.report("e0", 50, 0, 5, now_s + 11.1)
+    assert [push.envoy for push in ledger.tick(now_s + 11.1)] == ["e0"]
     ledger.tick(now_s + 12.4)
     assert "e1" in ledger.rows
     ledger.tick(now_s + 13)
@@ -181,23 +182,24 @@ def test_who_answers_a_probe_keeps_its_lease() -> None:
     """Its reports may be lost, but it is there."""
     ledger = made()
     now_s = settled(ledger, 1)
-    probe = told(ledger, "e0", now_s + 6)
+    ledger.tick(now_s + 4)
+    probe = told(ledger, "e0", now_s + 8)
     assert probe.action == Probe()
-    ledger.acked("e0", probe.seq, now_s + 6.1)
-    renewed = told(ledger, "e0", now_s + 6.15)
+    ledger.acked("e0", probe.seq, now_s + 8.1)
+    renewed = told(ledger, "e0", now_s + 8.15)
     assert isinstance(renewed.action, Assign)
-    assert ledger.rows["e0"].exp == now_s + 6.15 + 12
+    assert ledger.rows["e0"].exp == now_s + 8.15 + 12
 
 
 def test_a_late_acknowledgement_brings_a_silent_one_back() -> None:
     """It was only slow."""
     ledger = made()
     push = born(ledger, "e")
-    ledger.tick(1.1)
+    ledger.tick(3.1)
     assert ledger.rows["e"].silent
-    ledger.acked("e", push.seq, 1.2)
+    ledger.acked("e", push.seq, 3.2)
     assert not ledger.rows["e"].silent
-    assert rate_of(told(ledger, "e", 1.2)) == LIMIT
+    assert rate_of(told(ledger, "e", 3.2)) == LIMIT
 
 
 def test_an_ended_stream_frees_after_a_missed_report() -> None:
@@ -263,7 +265,7 @@ def test_without_pings_who_does_not_report_is_silent() -> None:
     """There is nothing to ask with."""
     ledger = made(ack=AckMode.REPORT)
     born(ledger, "a")
-    assert ledger.tick(6.0) == []
+    assert ledger.tick(4.0) == ledger.tick(8.0) == []
     assert ledger.rows["a"].silent
 
 

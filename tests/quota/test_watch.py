@@ -43,7 +43,7 @@ def test_what_was_known_of_the_quiet_holds_while_reports_come(fleet: list[Row], 
         row = fleet[place % len(fleet)]
         if asked:
             watch.ask(row, now_s, OPTIONS)
-            assert watch.next_s <= now_s + 1
+            assert watch.next_s <= now_s + OPTIONS.tuning.ack_within_s
         else:
             row.last, row.pend = max(row.last, now_s), inf
         quiet_s = watch.quiet_until(fleet, now_s, OPTIONS)
@@ -55,9 +55,21 @@ def test_who_has_answered_is_not_waited_for() -> None:
     row = Row("e", last=10.0)
     watch, _ = watching(row)
     watch.ask(row, 10.0, OPTIONS)
-    assert watch.quiet_until([row], 10.0, OPTIONS) == 11.0
+    assert watch.quiet_until([row], 10.0, OPTIONS) == 13.0
     row.pend = inf
-    assert watch.quiet_until([row], 10.5, OPTIONS) == 16.0
+    assert watch.quiet_until([row], 10.5, OPTIONS) == 18.0
+
+
+def test_a_service_that_is_late_waits_longer() -> None:
+    """What an Envoy has sent may wait here: neither its report nor its answer is missed yet."""
+    asked, quiet = Row("a", last=10.0), Row("b", last=10.0)
+    watch, fleet = watching(asked, quiet)
+    watch.late_s = 2.0
+    watch.ask(asked, 10.0, OPTIONS)
+    assert watch.quiet_until([asked, quiet], 10.0, OPTIONS) == 15.0
+    assert list(watch.due(fleet, 14.9, OPTIONS, "")) == []
+    assert list(watch.due(fleet, 19.9, OPTIONS, "")) == [asked]
+    assert list(watch.due(fleet, 20.0, OPTIONS, "")) == [asked, quiet]
 
 
 def test_each_is_dealt_with_before_the_next() -> None:
@@ -73,4 +85,4 @@ def test_each_is_dealt_with_before_the_next() -> None:
             row.fall_silent()
     assert found == [("a", False), ("a", True), ("b", True)]
     assert list(fleet) == ["c"]
-    assert watch.next_s == 101.0
+    assert watch.next_s == 103.0

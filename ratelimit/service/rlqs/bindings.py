@@ -13,7 +13,7 @@ from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.metrics import QuotaStats
 from ratelimit.quota.assignment import Abandon, Action, Assign, Push
 from ratelimit.quota.ledger import ABANDON_AFTER
-from ratelimit.quota.options import TUNING, AckMode
+from ratelimit.quota.options import AckMode
 from ratelimit.service.rlqs.acks import Given, is_more_than
 from ratelimit.service.rlqs.ledgers import BucketLedger, Ledgers
 from ratelimit.service.rlqs.limits import Divided, find
@@ -22,8 +22,6 @@ from ratelimit.service.rlqs.order import Order
 from ratelimit.service.rlqs.places import Places
 from ratelimit.settings import QuotaSettings
 
-# Who reports nothing for so long has nothing left of what it was told.
-TTL_S = TUNING.ttl_s
 # What is told without a ledger holds for so long, and is told again when a part of that has passed.
 BLANKET_TTL_S, BLANKET_RENEWED_S, ABANDONED_AGAIN_S = 60, 20.0, 1.0
 TOLD_MAX = 50
@@ -32,15 +30,22 @@ _log = structlog.get_logger(__name__)
 
 
 class Shared:
-    """What the streams of one process share. `rows` counts, by domain, the buckets of all of them."""
+    """What the streams of one process share. `rows` counts, by domain, the buckets of all of them.
 
-    def __init__(self, settings: QuotaSettings, stats: QuotaStats, ledgers: Ledgers) -> None:
+    `lease_s` is how long a report may be answered by what was told with the one before.
+    """
+
+    def __init__(self, settings: QuotaSettings, stats: QuotaStats, ledgers: Ledgers, lease_s: float = inf) -> None:
+        self.lease_s = lease_s
         self.settings = settings
         self.stats = stats
         self.ledgers = ledgers
         self.config: Config | None = None
         self.generation = 0
         self.rows: dict[str, int] = {}
+        # One report at a time, a piece of it in each turn of the event loop: with pieces of a hundred in one, ledgers
+        # and other calls would come to their right twice a second, and all reports would be taken for as long as all.
+        self.taking = asyncio.Lock()
         self._told: set[str] = set()
 
     def tell_once(self, what: str, **fields: Any) -> None:
@@ -167,7 +172,7 @@ class Bindings:
         # The class of the Envoy, for weights.
         self.kind = ""
         self.domain = ""
-        self.places = Places()
+        self.places = Places(shared.lease_s)
         self._generation = -1
         self._bindings: dict[bytes, Binding] = {}
         self._answered: dict[bytes, Answered] = {}
@@ -188,7 +193,7 @@ class Bindings:
 
         All buckets of the stream change their places, so it has to be the order of most of them.
         """
-        before, places, bindings, buckets = self.places, Places(), self._bindings, order.buckets
+        before, places, bindings, buckets = self.places, Places(self._shared.lease_s), self._bindings, order.buckets
         found = [bindings.get(bucket) for bucket in buckets]
         if (
             not all(each is not None and self.is_current(each) for each in found)
@@ -206,6 +211,12 @@ class Bindings:
         places.order, self.places = order, places
         # They are kept, and need not be held twice.
         buckets[:] = [binding.bucket for binding in found if binding is not None]
+
+    def take_reports_for_acks(self) -> None:
+        """The reports of this stream are acknowledgements from now on: its ledgers are not to wait for others."""
+        self._ack = AckMode.REPORT
+        for binding in self._bindings.values():
+            self._shared.ledgers.take_reports_for_acks(binding.ledger)
 
     def is_current(self, binding: Binding) -> bool:
         """Whether it may be reported without a look at the configuration in force, and is who is told."""

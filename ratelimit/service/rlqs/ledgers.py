@@ -9,13 +9,14 @@ import asyncio
 import heapq
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Protocol
 
 from ratelimit.metrics import QuotaStats
 from ratelimit.metrics.declared import SHARE
 from ratelimit.quota.assignment import Abandon, Push
-from ratelimit.quota.options import TUNING, LedgerOptions
+from ratelimit.quota.options import TUNING, AckMode, LedgerOptions
 from ratelimit.quota.shares import BucketShares, Totals
 from ratelimit.quota.usage_sheet import UsageSheet
 from ratelimit.service.rlqs.limits import Divided, LedgerKey
@@ -30,6 +31,8 @@ ROWS_PER_S = 20_000
 PLAN_EVERY_S, PLAN_EVERY_S_MAX = TUNING.plan_every_s, TUNING.report_s
 # As often as Envoys report.
 COUNT_EVERY_S = 5.0
+# How late reports are taken is known at once where it grows, and is forgotten over so many reports.
+LATE_S_MAX, LATE_REPORTS = TUNING.report_s, 20
 NOTHING_COUNTED = (0,) * len(SHARE)
 MINUTE_S = 60
 
@@ -39,6 +42,7 @@ class QuotaLedger(Protocol):
 
     options: LedgerOptions
     plan_every_s: float
+    late_s: float
     next_tick_s: float
 
     @property
@@ -134,6 +138,7 @@ class Ledgers:
         self._timer_s = float("inf")
         self._rests_until_s = float("-inf")
         self._closed = False
+        self._late_s = 0.0
 
     def __len__(self) -> int:
         return len(self._all)
@@ -142,11 +147,17 @@ class Ledgers:
         return iter(self._all.values())
 
     def get(self, divided: Divided) -> BucketLedger | None:
-        """The ledger of a limit; None where its domain has too many. A limit that was changed is so from now on."""
+        """The ledger of a limit; None where its domain has too many. A limit that was changed is so from now on.
+
+        Where one Envoy acknowledges by reports, all are waited for as long as that takes.
+        """
         found = self._all.get(divided.key)
         if found is not None:
-            if found.divided.options != divided.options:
-                found.ledger.options = divided.options
+            options = divided.options
+            if found.ledger.options.ack is not options.ack:
+                options = replace(options, ack=AckMode.REPORT)
+            if found.ledger.options != options:
+                found.ledger.options = options
                 found.divided = divided
             return found
         domain = divided.key[0]
@@ -158,6 +169,15 @@ class Ledgers:
         self._all[divided.key] = self._numbered[made[0].number] = made[0]
         self._of_domain[domain] = held + 1
         return made[0]
+
+    def waited(self, waited_s: float) -> None:
+        """A report waited here for so long: it may be that one which nobody has seen yet does."""
+        late_s = min(waited_s, LATE_S_MAX)
+        self._late_s = max(late_s, self._late_s + (late_s - self._late_s) / LATE_REPORTS)
+
+    def take_reports_for_acks(self, bucket: BucketLedger) -> None:
+        """An Envoy of this ledger acknowledges by its reports."""
+        bucket.ledger.options = replace(bucket.ledger.options, ack=AckMode.REPORT)
 
     def heard(self, number: int, now_s: float) -> None:
         """Reports of this ledger's Envoys were noted: it ticks when it plans."""
@@ -202,12 +222,13 @@ class Ledgers:
         self._timer, self._timer_s = None, float("inf")
         # The loop's own time stands still within a turn.
         now_s, started = self._loop.time(), time.perf_counter()
-        plan_every_s = min(max(PLAN_EVERY_S, self._stats.rows / ROWS_PER_S), PLAN_EVERY_S_MAX)
+        # What was decided on the last reports is not decided anew before the next ones are there.
+        plan_every_s = min(max(PLAN_EVERY_S, self._stats.rows / ROWS_PER_S), PLAN_EVERY_S_MAX) + self._late_s
         used_s = 0.0
         while self._due and self._due[0][0] <= now_s and used_s < SLICE_S:
             due_s, _, bucket = heapq.heappop(self._due)
             if due_s == bucket.due_s:
-                bucket.ledger.plan_every_s = plan_every_s
+                bucket.ledger.plan_every_s, bucket.ledger.late_s = plan_every_s, self._late_s
                 self._tick_one(bucket, now_s)
                 used_s = time.perf_counter() - started
         self._rests_until_s = now_s + (1 + REST) * used_s

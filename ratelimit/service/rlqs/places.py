@@ -3,8 +3,12 @@
 from array import array
 from math import inf
 
+from ratelimit.quota.options import TUNING
 from ratelimit.quota.usage_sheet import UsageSheet
 from ratelimit.service.rlqs.order import Order
+
+# Who reports nothing for so long has nothing left of what it was told.
+TTL_S = TUNING.ttl_s
 
 
 class Places(UsageSheet):
@@ -16,8 +20,8 @@ class Places(UsageSheet):
 
     __slots__ = ("numbers", "order", "parts", "sure_per_s")
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, lease_s: float = TTL_S) -> None:
+        super().__init__(lease_s)
         self.order: Order | None = None
         self.parts: list[bytes] = []
         self.numbers = array("I")

@@ -1,6 +1,7 @@
 """One stream of an Envoy: its reports to ledgers, and what ledgers say back to it."""
 
 import asyncio
+import time
 from array import array
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -12,12 +13,14 @@ from ratelimit.lifetime import end_tasks
 from ratelimit.quota.assignment import Abandon, Assign, Push
 from ratelimit.quota.options import AckMode
 from ratelimit.service.rlqs.acks import came_through_a_proxy
-from ratelimit.service.rlqs.bindings import BLANKET_TTL_S, TTL_S, Binding, Bindings, Shared
+from ratelimit.service.rlqs.bindings import BLANKET_TTL_S, Binding, Bindings, Shared
 from ratelimit.service.rlqs.messages import Reports, Usage, blanket, read_reports, response
 from ratelimit.service.rlqs.order import Order
 from ratelimit.service.rlqs.outbox import Outbox, Waiting
+from ratelimit.service.rlqs.places import TTL_S
 
-USAGES_AT_ONCE = 100
+# After so much of a report, and of time, others have their turn.
+USAGES_AT_ONCE, SLICE_S = 100, 0.002
 ACTIONS_AT_ONCE = 500
 NAME_CHARACTERS_MAX = 256
 # What many ledgers say one after the other goes in a few responses: with so many buckets they are a second apart, at
@@ -26,6 +29,8 @@ BUCKETS_PER_S = 2_500
 WRITE_EVERY_S = 0.4
 # Whether what is written is read is asked at least so often, as far as something is written.
 ASK_EVERY_S = 4.0
+# A report that waited longer to be taken in was written well before: what the next one covers is not known that well.
+PROMPT_S = 0.5
 
 
 class QuotaStream:
@@ -50,6 +55,9 @@ class QuotaStream:
         self._written_s = float("-inf")
         # A report is being taken: what it is answered goes out when all of it is.
         self._taking = False
+        # Until when reports were taken in late.
+        self._late_s = float("-inf")
+        self._rested = False
         self._unread: deque[tuple[float, asyncio.Future[None]]] = deque()
         self._asked_s = float("-inf")
         self._budget = float(settings.rlqs_usages_per_second)
@@ -96,13 +104,23 @@ class QuotaStream:
         self._bindings.leave_all()
 
     async def _read(self, requests: Any) -> None:
+        self._loop.call_soon(self._rests)
         async for message in requests:
+            waited, came_s = not self._rested, self._loop.time()
             most = self._shared.settings.rlqs_stream_buckets_max
             reports = read_reports(message, most, self._bindings.known, self._order)
             self._order = reports.order
             if reports.repeats and self._bindings.places.order is not reports.order:
                 self._bindings.sit_in_order(reports.order)
             await self._take(reports)
+            if waited or self._loop.time() - came_s > PROMPT_S:
+                self._late_s = self._loop.time()
+            self._rested = False
+            self._loop.call_soon(self._rests)
+
+    def _rests(self) -> None:
+        """There was no report to be taken in: the next one has not waited."""
+        self._rested = True
 
     async def _take(self, reports: Reports) -> None:
         stats = self._shared.stats
@@ -124,19 +142,28 @@ class QuotaStream:
         if self._shared.config is None:
             return  # nobody knows what to say yet: the next report asks again
         self._check_reader()
-        self._taking = True
-        for start in range(0, len(reports), USAGES_AT_ONCE):
-            self._bindings.look_anew()
-            end, now_s = min(len(reports), start + USAGES_AT_ONCE), self._loop.time()
-            if reports.even and self._bindings.places.order is reports.order:
-                self._used_in_order(reports, start, end, now_s)
-            else:
-                self._used(reports.cut(start, end), now_s)
-            await asyncio.sleep(0)
-        self._taking = False
+        came_s = self._loop.time()
+        async with self._shared.taking:
+            self._shared.ledgers.waited(self._loop.time() - came_s)
+            self._taking, began_s = True, time.perf_counter()
+            for start in range(0, len(reports), USAGES_AT_ONCE):
+                self._take_some(reports, start)
+                if time.perf_counter() - began_s > SLICE_S:
+                    await asyncio.sleep(0)
+                    began_s = time.perf_counter()
+            self._taking = False
         if self._outbox:
             self._wake.set()
+        await asyncio.sleep(0)  # also where the next report is here already
         await self._slow_down(1 + len(reports))
+
+    def _take_some(self, reports: Reports, start: int) -> None:
+        self._bindings.look_anew()
+        end, now_s = min(len(reports), start + USAGES_AT_ONCE), self._loop.time()
+        if reports.even and self._bindings.places.order is reports.order:
+            self._used_in_order(reports, start, end, now_s)
+        else:
+            self._used(reports.cut(start, end), now_s)
 
     async def _slow_down(self, usages: int) -> None:
         """Read no faster than is allowed: what comes meanwhile waits at the Envoy."""
@@ -178,11 +205,13 @@ class QuotaStream:
         while start < end:
             counts = allowed[start:end], reports.denied[start:end]
             stop = start + places.take_all(start, counts, elapsed_s, now_s)
-            self._outbox.repeat_all(buckets[start:stop], places.parts[start:stop])
-            self._heard(places.numbers[start:stop], now_s)
-            if stop < end:
-                self._report(known[buckets[stop]], (allowed[stop], reports.denied[stop], elapsed_s), now_s)
-            start = stop + 1
+            if stop > start:
+                self._outbox.repeat_all(buckets[start:stop], places.parts[start:stop])
+                self._heard(places.numbers[start:stop], now_s)
+                start = stop
+            else:
+                self._report(known[buckets[start]], (allowed[start], reports.denied[start], elapsed_s), now_s)
+                start += 1
 
     def _heard(self, numbers: Iterable[int], now_s: float) -> None:
         ledgers = self._shared.ledgers
@@ -215,7 +244,9 @@ class QuotaStream:
         places = self._bindings.places
         if not self._detects or now_s - places.at_s[binding.place] > TTL_S:
             return  # it shows nothing more; or for so long nothing was in force
-        if binding.contradicts(allowed, elapsed_s, now_s):
+        # What came since an assignment is reckoned from when the report before was taken in.
+        late = places.at_s[binding.place] <= self._late_s
+        if binding.contradicts(allowed, elapsed_s, now_s) and not late:
             self._fall_back("its report contradicts the answer to a PING: something between has answered")
         else:
             places.sure_per_s[binding.place] = binding.sure_per_s
@@ -258,6 +289,7 @@ class QuotaStream:
 
     def _fall_back(self, reason: str) -> None:
         self._by_report, self._detects = True, False
+        self._bindings.take_reports_for_acks()
         places = self._bindings.places
         places.sure_per_s[:] = array("f", [inf]) * len(places.sure_per_s)
         self._shared.stats.ack_fallbacks += 1

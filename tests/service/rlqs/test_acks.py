@@ -1,7 +1,9 @@
 import pytest
 
 from ratelimit.quota.assignment import Assign, Probe
+from ratelimit.quota.options import AckMode
 from ratelimit.service.rlqs.acks import Given, came_through_a_proxy, is_more_than
+from tests.service.rlqs.streams import PROD, PingedEnvoy, ledger_of, quota_service, report, until
 
 # What the real Envoy 1.40 sends on its own stream, and what comes where another one forwards it.
 DIRECT = [("x-envoy-internal", "true"), ("x-forwarded-for", "192.0.2.2")]
@@ -52,3 +54,44 @@ def test_a_cut_that_is_not_obeyed_shows() -> None:
 def test_what_is_in_force_for_long_is_obeyed_by_its_rate(allowed: int, more: bool) -> None:
     """100 per second for 5 s, of which the last one may be nearly over."""
     assert is_more_than(Assign(10, 6000, 12), allowed, 5) is more
+
+
+async def test_a_report_can_contradict_the_answer_to_a_ping() -> None:
+    """An Envoy that goes on with what it had before has not read what was acknowledged."""
+    service, stats = quota_service()
+    envoy = PingedEnvoy(service)
+    await envoy.told(report(PROD))
+    await until(lambda: stats.acks)
+    for number, allowed in enumerate((5, 5, 9000), start=2):
+        envoy.send(report(("name", "prod", allowed, 0), elapsed_s=5))
+        await until(lambda many=number: stats.reports == many)
+    assert stats.ack_fallbacks == 1
+    assert ledger_of(service).ledger.options.ack is AckMode.REPORT
+    await envoy.end()
+    service.close()
+
+
+async def test_what_was_taken_in_late_contradicts_nothing() -> None:
+    """A report that waited for its turn was written before, maybe before its Envoy was told what is held against it."""
+    service, stats = quota_service()
+    envoy = PingedEnvoy(service)
+    await envoy.told(report(PROD))
+    await until(lambda: stats.acks)
+    for allowed in (5, 5, 9000):  # one right after the other
+        envoy.send(report(("name", "prod", allowed, 0), elapsed_s=5))
+    await until(lambda: stats.reports == 4)
+    assert stats.ack_fallbacks == 0
+    await envoy.end()
+    service.close()
+
+
+async def test_one_behind_a_proxy_has_all_be_waited_for_as_long() -> None:
+    """Its ledger does not call it silent between its reports, whoever comes to that after it."""
+    service, _ = quota_service()
+    behind, direct = PingedEnvoy(service, {"x-forwarded-proto": "http"}), PingedEnvoy(service)
+    await behind.told(report(PROD))
+    await direct.told(report(PROD))
+    assert ledger_of(service).ledger.options.ack is AckMode.REPORT
+    await behind.end()
+    await direct.end()
+    service.close()

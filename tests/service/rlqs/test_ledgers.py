@@ -25,7 +25,7 @@ class FakeLedger:
     def __init__(self, options: LedgerOptions, loop: asyncio.AbstractEventLoop) -> None:
         self.options = options
         self.rows: dict[str, Any] = {"e": None}
-        self.plan_every_s = 0.0
+        self.plan_every_s = self.late_s = 0.0
         self.next_tick_s = loop.time()
         self.pushes: list[Push] = []
         self.ticks: list[float] = []
@@ -269,4 +269,19 @@ async def test_one_ledger_less_leaves_the_others_of_its_domain() -> None:
     ledgers.touched(bucket)
     assert (len(ledgers), ledgers.get(divided("z")) is None, len(ledgers)) == (1, False, 2)
     assert ledgers.get(divided("x")) is None
+    ledgers.close()
+
+
+async def test_how_late_reports_are_taken_is_told_at_once_and_soon_forgotten() -> None:
+    """Ledgers wait longer for who may be waiting here, and plan no oftener than reports come."""
+    ledgers, _ = all_of()
+    bucket, ledger = fake(ledgers.get(divided()))
+    for waits, at_least_s, at_most_s in (([0.5, 0.0], 0.4, 0.5), ([60.0], 5.0, 5.0), ([0.0] * 200, 0.0, 0.01)):
+        for waited_s in waits:
+            ledgers.waited(waited_s)
+        ledgers.wake(bucket)
+        ticks = len(ledger.ticks)
+        await until(lambda before=ticks: len(ledger.ticks) > before)
+        assert at_least_s <= ledger.late_s <= at_most_s
+        assert ledger.plan_every_s == ledgers_module.PLAN_EVERY_S + ledger.late_s
     ledgers.close()

@@ -42,7 +42,7 @@ async def settled(service: RateLimitQuotaService, envoy: PingedEnvoy, monkeypatc
 
 
 async def test_what_tells_of_demand_only_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ledger hears of it when it plans; until then the next report is not noted but taken in with it."""
+    """The ledger hears of it when it plans; until then the next report is noted with it."""
     service, _ = quota_service()
     envoy = PingedEnvoy(service)
     ledger = await settled(service, envoy, monkeypatch)
@@ -51,9 +51,8 @@ async def test_what_tells_of_demand_only_is_noted(monkeypatch: pytest.MonkeyPatc
     part = (await envoy.told(noted)).SerializeToString()
     assert (row.noted, row.last) == (True, last)
     assert (await envoy.told(noted)).SerializeToString() == part
-    assert (row.noted, row.last > last) == (False, True)
-    await envoy.told(noted)
-    assert row.noted
+    assert (row.noted, row.last) == (True, last)
+    assert (row.sheet.allowed[row.place], row.sheet.elapsed_s[row.place]) == (6, 10.0)
     ledger_of(service).ledger.closed(row.envoy, row.last + 5)
     assert (row.noted, row.sheet) == (False, None)
     await envoy.end()
@@ -129,7 +128,8 @@ async def test_buckets_that_come_in_the_same_order_are_noted_together(monkeypatc
     assert (rows[70].last, rows[-1].zero) == (pytest.approx(places.at_s[70]), 1)
     service.swap(service._shared.config)
     assert sorted(await answered(envoy, of_users(3))) == sorted(first)
-    assert not any(row.noted for row in rows[:70])
+    assert all(row.noted for row in rows[:70])
+    assert list(stream._bindings.places.allowed[:70]) == [5] * 70
     await envoy.end()
     service.close()
 

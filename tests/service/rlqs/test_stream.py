@@ -9,8 +9,10 @@ from ratelimit.quota.assignment import Abandon, Assign, Probe, Push
 from ratelimit.quota.ledger import Ledger
 from ratelimit.quota.options import AckMode
 from ratelimit.service.rlqs import stream as stream_module
+from ratelimit.service.rlqs.ledgers import Ledgers
 from ratelimit.service.rlqs.messages import bucket_of
 from ratelimit.service.rlqs.rate_limit_quota import RateLimitQuotaService
+from ratelimit.service.rlqs.stream import QuotaStream
 from tests.service.rlqs.streams import PROD, Envoy, PingedEnvoy, ledger_of, listener_of, quota_service, report, until
 
 BUCKET = bucket_of({"name": "prod"})
@@ -265,20 +267,6 @@ async def test_behind_a_proxy_reports_acknowledge() -> None:
     service.close()
 
 
-async def test_a_report_can_contradict_the_answer_to_a_ping() -> None:
-    """An Envoy that goes on with what it had before has not read what was acknowledged."""
-    service, stats = quota_service()
-    envoy = PingedEnvoy(service)
-    await envoy.told(report(PROD))
-    await until(lambda: stats.acks)
-    for allowed in (5, 5, 9000):
-        envoy.send(report(("name", "prod", allowed, 0), elapsed_s=5))
-    await until(lambda: stats.reports == 4)
-    assert stats.ack_fallbacks == 1
-    await envoy.end()
-    service.close()
-
-
 @pytest.mark.parametrize(("setting", "kind"), [("report", PingedEnvoy), ("ping", Envoy)])
 async def test_ledgers_are_told_who_acknowledges(setting: str, kind: type[Envoy]) -> None:
     """As the setting says, and reports where the transport cannot tell."""
@@ -358,4 +346,26 @@ async def test_before_the_first_configuration_nothing_is_told() -> None:
     await envoy.end()
     assert envoy.written == []
     assert replace(stats).usages == 1
+    service.close()
+
+
+async def test_one_report_is_taken_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A piece in each turn of the loop; the next one waits, which its ledgers are told."""
+    monkeypatch.setattr(stream_module, "USAGES_AT_ONCE", 1)
+    monkeypatch.setattr(stream_module, "SLICE_S", -1.0)
+    service, _ = quota_service()
+    first, second = Envoy(service), Envoy(service)
+    taken: list[int] = []
+    taking, waits = QuotaStream._take_some, Ledgers.waited
+    waited: list[float] = []
+    monkeypatch.setattr(Ledgers, "waited", lambda self, many: (waited.append(many), waits(self, many)))
+    monkeypatch.setattr(QuotaStream, "_take_some", lambda self, *some: (taken.append(id(self)), taking(self, *some)))
+    many = report(*(("user", f"u{number}", 1, 0) for number in range(3)))
+    first.send(many)
+    second.send(many)
+    await until(lambda: len(taken) == 6)
+    assert (len(set(taken[:3])), len(set(taken[3:]))) == (1, 1)
+    assert waited[0] <= waited[1]
+    await first.end()
+    await second.end()
     service.close()
