@@ -1,5 +1,7 @@
 """Reports that are reckoned when their ledger plans."""
 
+from math import inf
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +28,16 @@ def test_a_place_holds_what_nobody_asked_for_yet() -> None:
     assert (sheet.allowed[first], sheet.denied[first], sheet.elapsed_s[first], sheet.at_s[first]) == (14, 1, 11.0, 12.0)
     assert not sheet.take(first, NOTED_MAX, 0, 5, 17.0)
     assert sheet.allowed[first] == 14
+
+
+def test_what_was_told_may_be_anothers_after_its_lease() -> None:
+    """Where a ledger is shared; by itself or with others, the sheet does not take it."""
+    for lease_s, takes in ((12.0, False), (inf, True)):
+        sheet = UsageSheet(lease_s)
+        for _ in range(2):
+            sheet.states[sheet.sit(1.0)] = OPEN
+        assert sheet.take(0, 5, 1, 5, 13.0) is takes
+        assert sheet.take_all(1, ([5], [1]), 5.0, 13.0) == takes
 
 
 def test_a_place_is_used_again() -> None:

@@ -358,8 +358,17 @@ async def test_one_report_is_taken_at_a_time(monkeypatch: pytest.MonkeyPatch) ->
     taken: list[int] = []
     taking, waits = QuotaStream._take_some, Ledgers.waited
     waited: list[float] = []
-    monkeypatch.setattr(Ledgers, "waited", lambda self, many: (waited.append(many), waits(self, many)))
-    monkeypatch.setattr(QuotaStream, "_take_some", lambda self, *some: (taken.append(id(self)), taking(self, *some)))
+
+    def wait(ledgers: Ledgers, waited_s: float) -> None:
+        waited.append(waited_s)
+        waits(ledgers, waited_s)
+
+    def take(stream: QuotaStream, *some: Any) -> None:
+        taken.append(id(stream))
+        taking(stream, *some)
+
+    monkeypatch.setattr(Ledgers, "waited", wait)
+    monkeypatch.setattr(QuotaStream, "_take_some", take)
     many = report(*(("user", f"u{number}", 1, 0) for number in range(3)))
     first.send(many)
     second.send(many)
