@@ -122,7 +122,7 @@ async def test_a_ledger_ticks_when_it_says_and_not_more_often() -> None:
     assert len(ledger.ticks) == 1
     wakes[0]()
     await until(lambda: len(ledger.ticks) == 2)
-    assert ledger.ticks[1] - ledger.ticks[0] >= TICK_S - 1e-6
+    assert ledger.ticks[1] >= ledger.ticks[0] + TICK_S
     assert ledger.plan_every_s == ledgers_module.PLAN_EVERY_S
     ledgers.close()
 
