@@ -35,7 +35,7 @@ class Shared:
     `lease_s` is how long a report may be answered by what was told with the one before.
     """
 
-    def __init__(self, settings: QuotaSettings, stats: QuotaStats, ledgers: Ledgers, lease_s: float = inf) -> None:
+    def __init__(self, settings: QuotaSettings, stats: QuotaStats, ledgers: Ledgers, lease_s: float) -> None:
         self.lease_s = lease_s
         self.settings = settings
         self.stats = stats

@@ -7,9 +7,6 @@ from ratelimit.quota.options import TUNING
 from ratelimit.quota.usage_sheet import UsageSheet
 from ratelimit.service.rlqs.order import Order
 
-# Who reports nothing for so long has nothing left of what it was told.
-TTL_S = TUNING.ttl_s
-
 
 class Places(UsageSheet):
     """The buckets of `order` have the first places, in that order; None where that is not so.
@@ -20,7 +17,7 @@ class Places(UsageSheet):
 
     __slots__ = ("numbers", "order", "parts", "sure_per_s")
 
-    def __init__(self, lease_s: float = TTL_S) -> None:
+    def __init__(self, lease_s: float = TUNING.ttl_s) -> None:
         super().__init__(lease_s)
         self.order: Order | None = None
         self.parts: list[bytes] = []

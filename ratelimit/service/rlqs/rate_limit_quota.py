@@ -28,7 +28,6 @@ from ratelimit.service.rlqs.bindings import Shared
 from ratelimit.service.rlqs.ledgers import Ledgers, QuotaLedger
 from ratelimit.service.rlqs.limits import Divided, LedgerKey, name_of
 from ratelimit.service.rlqs.messages import QUOTA_METHOD, QUOTA_SERVICE_NAME
-from ratelimit.service.rlqs.places import TTL_S
 from ratelimit.service.rlqs.stream import QuotaStream
 from ratelimit.service.rlqs.view import bucket_share
 from ratelimit.settings import QuotaSettings
@@ -46,7 +45,7 @@ class RateLimitQuotaService:
         self.replica = secrets.token_hex(6)
         most = settings.rlqs_domain_buckets_max
         self.ledgers = Ledgers(self._make_ledger, most, stats, metrics.shares.add, self.replica)
-        self._shared = Shared(settings, stats, self.ledgers, inf if store is None else TTL_S)
+        self._shared = Shared(settings, stats, self.ledgers, inf if store is None else TUNING.ttl_s)
         self._streams = count(1)
 
     @property

@@ -11,14 +11,15 @@ from typing import Any
 from ratelimit.errors import GrpcStatus, RpcError
 from ratelimit.lifetime import end_tasks
 from ratelimit.quota.assignment import Abandon, Assign, Push
-from ratelimit.quota.options import AckMode
+from ratelimit.quota.options import TUNING, AckMode
 from ratelimit.service.rlqs.acks import came_through_a_proxy
 from ratelimit.service.rlqs.bindings import BLANKET_TTL_S, Binding, Bindings, Shared
 from ratelimit.service.rlqs.messages import Reports, Usage, blanket, read_reports, response
 from ratelimit.service.rlqs.order import Order
 from ratelimit.service.rlqs.outbox import Outbox, Waiting
-from ratelimit.service.rlqs.places import TTL_S
 
+# Who reports nothing for so long has nothing left of what it was told.
+TTL_S = TUNING.ttl_s
 # After so much of a report, and of time, others have their turn.
 USAGES_AT_ONCE, SLICE_S = 100, 0.002
 ACTIONS_AT_ONCE = 500
